@@ -1,0 +1,1 @@
+"""Tandem: train, align, evaluate and look inside dense retrievers."""

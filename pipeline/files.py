@@ -1,0 +1,116 @@
+"""Files that are whole or absent: written beside their place, then renamed into it."""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import UserError
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a missing permission into one sentence that names the path.
+
+    Raises:
+        UserError: When the disk is full or the path may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"The disk that holds {path} is full; free some space and give the same command again to continue."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise UserError(f"{path} may not be written; choose another folder or change its permissions.") from error
+        raise
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file beside `path` and rename it into place only when everything was written.
+
+    Args:
+        path: The final place; its folder is made when missing.
+        mode: `w` for UTF-8 text or `wb` for bytes.
+
+    Raises:
+        UserError: When the disk is full or the path may not be written.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(beside, mode, encoding=None if "b" in mode else "utf-8") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as indented JSON, atomically."""
+    with atomic_write(path) as file:
+        json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: When the file is missing, is not UTF-8 or is not JSON; the sentence names file and line.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; check the path.") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder where a JSON file is expected.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}); convert it to UTF-8.") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}: malformed JSON ({error.msg}); mend or replace the file.") from error
+
+
+def digest_of(value: object) -> str:
+    """Fingerprint a JSON-like value: the SHA-256, in hexadecimal, of its canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """Fingerprint a file: the SHA-256 of its bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def locked(path: Path, waiting_for: str) -> Iterator[None]:
+    """Hold an exclusive lock on `path` + `.lock`; the system frees it when its holder dies.
+
+    Args:
+        path: What is guarded; the lock file lies beside it.
+        waiting_for: What to say on the terminal when another process holds the lock, such as `the table of …`.
+    """
+    lock = FileLock(f"{path}.lock")
+    with disk_errors(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0.5)
+        except Timeout:
+            print(f"Waiting for {waiting_for}, which another process is making.", flush=True)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
