@@ -1,0 +1,131 @@
+"""What the entry points share: a Hydra main whose bad input is answered in one sentence."""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.errors import UserError, nearest
+
+CONFIGS = Path(__file__).resolve().parent.parent / "conf"
+BAD_INPUT = 2
+"""Exit status after input that the user can mend."""
+
+
+def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a command of a function that takes a composed configuration.
+
+    Mistakes in the command line, in the configuration and in the data end the command with one sentence on standard
+    error and exit status 2; anything else is a defect and keeps its traceback.
+
+    Args:
+        config_name: The primary configuration in `conf/`.
+    """
+
+    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        @functools.wraps(main)
+        def task(config: DictConfig) -> Any:
+            try:
+                return main(config)
+            except Exception as error:
+                # In a sweep the launcher must see the failure; alone, nothing else needs to be said about it.
+                sentence = _user_sentence(error)
+                if sentence is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise
+                _refuse(sentence)
+
+        command = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(task)
+
+        @functools.wraps(main)
+        def answered() -> None:
+            # Hydra prints errors in its own form unless it is asked to raise them.
+            os.environ["HYDRA_FULL_ERROR"] = "1"
+            try:
+                command()
+            except KeyboardInterrupt:
+                sys.exit(130)
+            except (HydraException, OmegaConfBaseException) as error:
+                _refuse(_user_sentence(error) or _composition_sentence(error, config_name))
+            except Exception as error:
+                sentence = _user_sentence(error)
+                if sentence is None:
+                    raise
+                _refuse(sentence)
+
+        return answered
+
+    return decorate
+
+
+def instantiate(config: DictConfig, /, *args: Any, **kwargs: Any) -> Any:
+    """Build what a configuration's `_target_` names, with its mistakes said in one sentence.
+
+    Raises:
+        UserError: When the class refuses a value, or does not know a setting.
+    """
+    try:
+        return hydra.utils.instantiate(config, *args, **kwargs)
+    except HydraException as error:
+        sentence = _user_sentence(error)
+        if sentence is None and isinstance(error.__cause__, TypeError):
+            sentence = f"{config.get('_target_')} cannot be made of these settings: {error.__cause__}."
+        if sentence is None:
+            raise
+        raise UserError(sentence) from error
+
+
+def _refuse(sentence: str) -> None:
+    print(f"error: {sentence}", file=sys.stderr, flush=True)
+    sys.exit(BAD_INPUT)
+
+
+def _user_sentence(error: BaseException | None) -> str | None:
+    """Find the user's mistake in a chain of exceptions, if one is at its root."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return str(error)
+        error = error.__cause__
+    return None
+
+
+def _composition_sentence(error: Exception, config_name: str) -> str:
+    """Say in one sentence what Hydra found wrong with the command line, with the nearest right words."""
+    message = str(error)
+    if found := re.search(r"Could not find '([^']*)/([^'/]*)'", message):
+        group, choice = found.groups()
+        return f"{group}={choice} is not a configuration; {nearest(choice, _choices(group))}"
+    if found := re.search(r"Could not override '([^'@]*)(?:@[^']*)?'", message):
+        key = found.group(1)
+        return f"{key} is not a setting; {nearest(key, _settings(config_name))}"
+    if isinstance(error, OmegaConfBaseException) and "Missing mandatory value" in message:
+        return f"{error.full_key} is needed and has no default; give {error.full_key}=… on the command line."
+    return " ".join(message.split()).rstrip(".") + "."
+
+
+def _choices(group: str) -> list[str]:
+    return [path.stem for path in (CONFIGS / group).glob("*.yaml")]
+
+
+def _settings(config_name: str) -> list[str]:
+    """List every key of the default configuration, and its groups."""
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        config = hydra.compose(config_name)
+    return [*_keys(config), *(path.name for path in CONFIGS.iterdir() if path.is_dir())]
+
+
+def _keys(config: DictConfig, above: str = "") -> Iterator[str]:
+    for key in config:
+        yield f"{above}{key}"
+        child = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)[key]  # type: ignore[index, call-overload]
+        if isinstance(child, dict):
+            yield from _keys(OmegaConf.create(child), f"{above}{key}.")

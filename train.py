@@ -1,0 +1,20 @@
+"""Run one cell of the grid: dataset x encoders x stage -> a run folder.
+
+`python train.py` fine-tunes and scores the defaults; `python train.py --help` lists what can be composed.
+"""
+
+from omegaconf import DictConfig
+
+from pipeline.entry import entry_point
+
+
+@entry_point("train")
+def main(config: DictConfig) -> float:
+    """Train, index and score; return the first measure of the dense system, for sweepers that optimise it."""
+    from pipeline.training.cell import run_cell  # late: help and composition must not wait for torch
+
+    return run_cell(config)
+
+
+if __name__ == "__main__":
+    main()
