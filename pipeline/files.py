@@ -23,12 +23,14 @@ def disk_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        # Libraries that write for us, safetensors and Arrow among them, have errors of their own for a full disk.
+        code = getattr(error, "errno", None)
+        if code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
             raise UserError(
                 f"The disk that holds {path} is full; free some space and give the same command again to continue."
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if code in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise UserError(f"{path} may not be written; choose another folder or change its permissions.") from error
         raise
 

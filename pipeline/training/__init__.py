@@ -1,0 +1,1 @@
+"""Training: batches and negatives, losses, LightningModules, checkpoints, stages and the run folder."""

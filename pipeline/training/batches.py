@@ -1,0 +1,166 @@
+"""Training batches as a pure function of seed and step: nothing is remembered, so nothing has to be restored."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import IterableDataset
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.errors import UserError
+
+EPOCH_ORDER, DRAWS, DROPOUT = 1, 2, 3
+"""What a generator is for; keeps the streams of one seed apart."""
+
+
+@dataclass(frozen=True)
+class ContrastiveBatch:
+    """The texts of one step on one rank, and which documents count for which query.
+
+    Documents stand in the order of their queries, each query's positive before its negatives, so that concatenating
+    the ranks' parts gives the batch of a single process.
+
+    Attributes:
+        step: The step that this batch belongs to, from 0.
+        queries: Query texts of this rank, Q of them.
+        documents: Positions in the corpus of this rank's documents, Q * (1 + negatives) of them.
+        targets: Column of each query's positive among the documents of all ranks, [Q], int64.
+        masked: True where a document of any rank does not count for a query of this rank, [Q, all documents].
+    """
+
+    step: int
+    queries: list[str]
+    documents: np.ndarray
+    targets: np.ndarray
+    masked: np.ndarray
+
+
+class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
+    """Batches of queries with a positive and negatives each, for the steps from `first_step` to `last_step`.
+
+    Args:
+        dataset: Says which grades count as positive.
+        split: Where the training queries are.
+        negatives: Positions of each query's negative candidates, [queries, depth], int64, -1 where there are fewer.
+        negatives_count: Negatives drawn for each query and step.
+        batch_size: Queries in a step, over all ranks.
+        seed: Fixes the order of the queries and every draw.
+
+    Raises:
+        UserError: When the split has no query with a positive, or fewer queries than a batch needs.
+    """
+
+    def __init__(
+        self, dataset: Dataset, split: Split, negatives: np.ndarray | None, negatives_count: int, batch_size: int, seed: int
+    ) -> None:
+        self.split, self.negatives, self.negatives_count = split, negatives, negatives_count
+        self.batch_size, self.seed = batch_size, seed
+        self.positives = _positives(dataset, split)
+        self.trainable = np.flatnonzero([len(positions) > 0 for positions in self.positives])
+        if len(self.trainable) < batch_size:
+            raise UserError(
+                f"The {split.name} split of {dataset.name} has {len(self.trainable)} queries with a positive document, "
+                f"fewer than stage.batch_size={batch_size}; lower the batch size or raise dataset.limit."
+            )
+        self.steps_per_epoch = len(self.trainable) // batch_size
+        self.first_step = self.last_step = self.rank = 0
+        self.ranks = 1
+        self._epoch_order: tuple[int, np.ndarray] = (-1, self.trainable)
+
+    def between(self, first_step: int, last_step: int, rank: int = 0, ranks: int = 1) -> "ContrastiveBatches":
+        """Set the steps to give, and which part of each batch.
+
+        Raises:
+            UserError: When a batch cannot be divided evenly among the ranks.
+        """
+        if self.batch_size % ranks:
+            raise UserError(
+                f"stage.batch_size={self.batch_size} cannot be divided among {ranks} processes; "
+                f"give a multiple of {ranks}, or set trainer.devices."
+            )
+        self.first_step, self.last_step, self.rank, self.ranks = first_step, last_step, rank, ranks
+        return self
+
+    def __iter__(self) -> Iterator[ContrastiveBatch]:
+        return (self.at(step) for step in range(self.first_step, self.last_step))
+
+    def at(self, step: int) -> ContrastiveBatch:
+        """Make the batch of one step."""
+        rows = self._rows(step)
+        documents = self._documents(step, rows)
+        size = len(rows) // self.ranks
+        mine = slice(self.rank * size, (self.rank + 1) * size)
+        width = 1 + self.negatives_count
+        query_texts = self.split.queries.take(rows)
+        masked = self._masked(rows[mine], query_texts, documents, first=self.rank * size)
+        return ContrastiveBatch(
+            step=step,
+            queries=query_texts[mine],
+            documents=documents[mine].reshape(-1),
+            targets=np.arange(mine.start, mine.stop) * width,
+            masked=masked,
+        )
+
+    def _rows(self, step: int) -> np.ndarray:
+        """Positions of the queries of a step: each epoch is a new order of all of them."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        if self._epoch_order[0] != epoch:
+            order = np.random.default_rng([self.seed, EPOCH_ORDER, epoch]).permutation(self.trainable)
+            self._epoch_order = (epoch, order)
+        return self._epoch_order[1][batch * self.batch_size : (batch + 1) * self.batch_size]
+
+    def _documents(self, step: int, rows: np.ndarray) -> np.ndarray:
+        """Draw each query's positive and negatives: positions, [queries, 1 + negatives]."""
+        generator = np.random.default_rng([self.seed, DRAWS, step])
+        drawn = np.empty((len(rows), 1 + self.negatives_count), dtype=np.int64)
+        for place, row in enumerate(rows):
+            drawn[place, 0] = generator.choice(self.positives[row])
+            if self.negatives_count:
+                drawn[place, 1:] = self._draw_negatives(generator, row)
+        return drawn
+
+    def _draw_negatives(self, generator: np.random.Generator, row: int) -> np.ndarray:
+        """Draw a query's negatives without repetition; what its candidates cannot fill comes from the whole corpus."""
+        assert self.negatives is not None
+        candidates = self.negatives[row]
+        candidates = candidates[candidates >= 0]
+        drawn = generator.permutation(candidates)[: self.negatives_count]
+        missing = self.negatives_count - len(drawn)
+        return np.concatenate([drawn, generator.integers(len(self.split.documents), size=missing)]) if missing else drawn
+
+    def _masked(self, rows: np.ndarray, query_texts: list[str], documents: np.ndarray, first: int) -> np.ndarray:
+        """Say which documents must not be counted as negatives of which query.
+
+        A query's other positives are no negatives, nor are texts equal to one of its positives, nor the positives of
+        a query that reads the same; a text that stands in the batch several times counts once.
+        """
+        width = documents.shape[1]
+        columns = documents.reshape(-1)
+        text_of = _first_occurrences(self.split.documents.take(columns))
+        repeated = text_of != np.arange(len(columns))
+        column_of = {int(position): column for column, position in enumerate(columns)}
+        twins: dict[str, list[int]] = {}
+        for row, text in enumerate(query_texts):
+            twins.setdefault(text, []).append(row)
+        masked = np.tile(repeated, (len(rows), 1))
+        for place, row in enumerate(rows):
+            own = [column_of[int(p)] for p in self.positives[row] if int(p) in column_of]
+            own += [twin * width for twin in twins[query_texts[first + place]]]
+            masked[place, np.isin(text_of, text_of[own])] = True
+            masked[place, (first + place) * width] = False
+        return masked
+
+
+def _positives(dataset: Dataset, split: Split) -> list[np.ndarray]:
+    """Positions of each query's relevant documents, in the order of the queries."""
+    found = []
+    for query_id in split.queries.ids():
+        grades = split.judgements.get(query_id, {})
+        found.append(split.documents.positions(i for i, grade in grades.items() if grade >= dataset.relevant_from))
+    return found
+
+
+def _first_occurrences(texts: list[str]) -> np.ndarray:
+    """For each text, the place of the first one that is equal to it."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(text, place) for place, text in enumerate(texts)])

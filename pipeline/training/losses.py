@@ -1,0 +1,59 @@
+"""The contrastive loss of dense retrieval, and its scores across processes."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def contrastive_loss(scores: Tensor, targets: Tensor, masked: Tensor, temperature: float) -> Tensor:
+    """Mean negative log-likelihood of each query's positive among the documents of the batch (InfoNCE).
+
+    L = mean_i -log( exp(s_it / T) / sum_j exp(s_ij / T) ), j over the documents that are not masked
+    (Karpukhin et al. 2020, equation 2, with a temperature), through log-sum-exp.
+
+    Args:
+        scores: Similarities, [queries, documents].
+        targets: Column of each query's positive, [queries], int64.
+        masked: True where a document does not count for a query, [queries, documents]; never a target.
+        temperature: Divides the scores; above 0.
+
+    Returns:
+        The loss, a scalar in float32 or wider.
+    """
+    # bf16 scores would round the differences that the loss is made of.
+    logits = scores.to(torch.promote_types(scores.dtype, torch.float32)) / temperature
+    return torch.nn.functional.cross_entropy(logits.masked_fill(masked, float("-inf")), targets)
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of every rank, in rank order; the gradient of a rank's rows is summed over all ranks."""
+
+    @staticmethod
+    def forward(context: torch.autograd.function.FunctionCtx, rows: Tensor) -> Tensor:
+        gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(gathered, rows.contiguous())
+        return torch.cat(gathered)
+
+    @staticmethod
+    def backward(context: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].contiguous()
+        dist.all_reduce(gradient)
+        rows = len(gradient) // dist.get_world_size()
+        return gradient[dist.get_rank() * rows : (dist.get_rank() + 1) * rows]
+
+
+def gather_with_gradient(rows: Tensor) -> Tensor:
+    """Concatenate every rank's rows in rank order, with gradients to all of them.
+
+    Summing the gradients and averaging parameters' gradients over ranks, as DDP does, gives exactly the gradient of
+    the mean loss over the whole batch.
+
+    Args:
+        rows: This rank's vectors, [rows, dimension], the same number on every rank.
+
+    Returns:
+        [ranks * rows, dimension]; `rows` itself in a single process.
+    """
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return rows
+    return _Gather.apply(rows)

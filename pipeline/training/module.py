@@ -1,0 +1,116 @@
+"""The LightningModule of contrastive fine-tuning, symmetric or with two towers."""
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from pipeline.data.texts import Texts
+from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.tower import Kind, Tower
+from pipeline.errors import UserError
+from pipeline.training.batches import DROPOUT, ContrastiveBatch
+from pipeline.training.losses import contrastive_loss, gather_with_gradient
+from pipeline.training.schedule import Schedule
+
+TOKENS_IN_A_PASS = 4096
+"""A step's texts go through a tower in passes of about this many tokens, short ones together: less padding."""
+
+
+class ContrastiveModule(pl.LightningModule):
+    """Trains a dual encoder on contrastive batches.
+
+    Args:
+        dual_encoder: What is trained.
+        documents: The corpus that the batches' positions point into.
+        temperature: Divides the scores.
+        schedule: The learning rate by step.
+        weight_decay: Of AdamW; biases and normalisation weights are not decayed.
+        seed: Dropout is a function of it and the step.
+    """
+
+    def __init__(
+        self,
+        dual_encoder: DualEncoder,
+        documents: Texts,
+        temperature: float,
+        schedule: Schedule,
+        weight_decay: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.dual_encoder, self.documents = dual_encoder, documents
+        self.temperature, self.schedule, self.weight_decay, self.seed = temperature, schedule, weight_decay, seed
+
+    def on_train_batch_start(self, batch: ContrastiveBatch, batch_idx: int) -> None:
+        """Set what a step's arithmetic depends on: its learning rate and its dropout."""
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.schedule.at(batch.step)
+        torch.manual_seed(derived_seed(self.seed, DROPOUT, batch.step, self.global_rank))
+
+    def training_step(self, batch: ContrastiveBatch, batch_idx: int) -> Tensor:
+        """Compute the loss of this rank's queries over the documents of all ranks.
+
+        Raises:
+            UserError: When the loss is not a finite number.
+        """
+        queries = self._encode("query", batch.queries)
+        separator = self.dual_encoder.document.title_separator
+        documents = gather_with_gradient(self._encode("document", self.documents.take(batch.documents, separator)))
+        loss = contrastive_loss(
+            queries @ documents.T,
+            torch.as_tensor(batch.targets, device=self.device),
+            torch.as_tensor(batch.masked, device=self.device),
+            self.temperature,
+        )
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"The loss became {loss.item()} at step {batch.step}; the last good checkpoint is kept: "
+                "lower stage.learning_rate or raise stage.temperature, in another folder."
+            )
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Make AdamW over the weights that are not frozen."""
+        trained = [weight for weight in self.parameters() if weight.requires_grad]
+        groups = [
+            {"params": [w for w in trained if w.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [w for w in trained if w.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW([group for group in groups if group["params"]], lr=self.schedule.peak)
+
+    def transfer_batch_to_device(self, batch: ContrastiveBatch, device: torch.device, dataloader_idx: int) -> ContrastiveBatch:
+        """Leave the batch as it is: it holds texts, which become tensors where they are encoded."""
+        return batch
+
+    def _encode(self, kind: Kind, texts: list[str]) -> Tensor:
+        return encode_with_gradient(self.dual_encoder.tower(kind), texts, kind, self.device)
+
+
+def encode_with_gradient(tower: Tower, texts: list[str], kind: Kind, device: torch.device) -> Tensor:
+    """Encode the texts of a step, in passes over texts of like length.
+
+    Args:
+        tower: The encoder.
+        texts: N texts.
+        kind: Which side they are on.
+        device: Where the tower is.
+
+    Returns:
+        Vectors in the order of the texts, [N, dimension].
+    """
+    token_ids = tower.token_ids(texts, kind)
+    lengths = np.array([len(ids) for ids in token_ids])
+    order = np.argsort(-lengths, kind="stable")
+    vectors, start = [], 0
+    while start < len(order):
+        stop = start + max(1, TOKENS_IN_A_PASS // int(lengths[order[start]]))
+        inputs = tower.pad([token_ids[place] for place in order[start:stop]])
+        vectors.append(tower({name: tensor.to(device) for name, tensor in inputs.items()}))
+        start = stop
+    return torch.cat(vectors)[torch.as_tensor(np.argsort(order), device=device)]
+
+
+def derived_seed(*parts: int) -> int:
+    """Mix whole numbers into one seed of 63 bits."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
