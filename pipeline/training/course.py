@@ -1,0 +1,139 @@
+"""What happens between the steps of a training: its log, validation by retrieval, checkpoints, and when it stops."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.training.batches import ContrastiveBatch
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.module import ContrastiveModule
+
+STEPS_BETWEEN_LOSSES = 10
+
+
+@dataclass
+class History:
+    """The curves of a training so far; it lies in the checkpoint, so that a resumed training's curves are whole.
+
+    Attributes:
+        losses: One row for every few steps and checkpoint: `step`, `loss` (mean since the row before), `learning_rate`.
+        validations: One row for every validation: `step` and its measures.
+        stopped: Whether patience ran out.
+    """
+
+    losses: list[dict[str, float]] = field(default_factory=list)
+    validations: list[dict[str, float]] = field(default_factory=list)
+    stopped: bool = False
+
+    def best_step(self, monitor: str) -> int:
+        """Give the step of the best validation, the earliest of equals."""
+        return int(max(self.validations, key=lambda row: (row[monitor], -row["step"]))["step"])
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often things happen, in steps, and when training stops early.
+
+    Attributes:
+        steps: Of the whole training.
+        validate_every: Between validations; there is one before the first step and one after the last.
+        checkpoint_every: Between checkpoints.
+        monitor: The measure that picks the best weights.
+        patience: Validations without a better one before stopping; None: never.
+    """
+
+    steps: int
+    validate_every: int
+    checkpoint_every: int
+    monitor: str
+    patience: int | None
+
+    def exhausted(self, history: History) -> bool:
+        """Tell whether the last `patience` validations brought nothing better."""
+        if self.patience is None:
+            return False
+        best = history.best_step(self.monitor)
+        return sum(row["step"] > best for row in history.validations) >= self.patience
+
+
+class Course(pl.Callback):
+    """Logs, validates, keeps checkpoints and stops.
+
+    Args:
+        rhythm: How often.
+        history: The curves so far, empty or from a checkpoint.
+        checkpoints: Where to keep them.
+        validate: Measures a dual encoder on the validation split.
+        advance: Called with 1 after every step.
+    """
+
+    def __init__(
+        self,
+        rhythm: Rhythm,
+        history: History,
+        checkpoints: Checkpoints,
+        validate: Callable[[DualEncoder], dict[str, float]],
+        advance: Callable[[int], None],
+    ) -> None:
+        self.rhythm, self.history, self.checkpoints = rhythm, history, checkpoints
+        self.validate, self.advance = validate, advance
+        self.recent: list[torch.Tensor] = []
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Measure the untrained dual encoder, or bring the optimiser back to where it was."""
+        assert isinstance(module, ContrastiveModule)
+        if self.checkpoints.latest() is not None:
+            self.checkpoints.load_optimiser(trainer.optimizers[0])
+        else:
+            self._validate(trainer, module, step=0)
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: pl.Trainer, module: ContrastiveModule, outputs: Any, batch: ContrastiveBatch, batch_idx: int
+    ) -> None:
+        """Log the loss, validate and keep a checkpoint, each in its rhythm."""
+        step, rhythm = batch.step + 1, self.rhythm
+        last = step == rhythm.steps
+        self.recent.append(outputs["loss"].detach())
+        self.advance(1)
+        # A checkpoint ends a row, so that a resumed training's rows are those of an undisturbed one.
+        if step % STEPS_BETWEEN_LOSSES == 0 or step % rhythm.checkpoint_every == 0 or last:
+            self._log_loss(trainer, module, step)
+        if step % rhythm.validate_every == 0 or last:
+            self._validate(trainer, module, step)
+        if step % rhythm.checkpoint_every == 0 or last or self.history.stopped:
+            self._checkpoint(trainer, module, step)
+        trainer.should_stop = self.history.stopped
+
+    def _log_loss(self, trainer: pl.Trainer, module: ContrastiveModule, step: int) -> None:
+        mean = trainer.strategy.reduce(torch.stack(self.recent).mean(), reduce_op="mean")
+        self.recent = []
+        row = {"step": step, "loss": float(mean), "learning_rate": module.schedule.at(step - 1)}
+        self.history.losses.append(row)
+        _log(trainer, row, "train")
+
+    def _validate(self, trainer: pl.Trainer, module: ContrastiveModule, step: int) -> None:
+        """Measure on rank 0 and tell the others, so that all of them stop at the same step."""
+        row: dict[str, float] = {}
+        if trainer.is_global_zero:
+            row = {"step": step, **self.validate(module.dual_encoder)}
+            module.train()
+        row = trainer.strategy.broadcast(row)
+        self.history.validations.append(row)
+        self.history.stopped = self.rhythm.exhausted(self.history)
+        _log(trainer, row, "validation")
+        if trainer.is_global_zero and self.history.best_step(self.rhythm.monitor) == step:
+            self.checkpoints.write_best(module.dual_encoder)
+
+    def _checkpoint(self, trainer: pl.Trainer, module: ContrastiveModule, step: int) -> None:
+        if trainer.is_global_zero:
+            self.checkpoints.write(step, module.dual_encoder, trainer.optimizers[0], {"history": vars(self.history)})
+        trainer.strategy.barrier()
+
+
+def _log(trainer: pl.Trainer, row: dict[str, float], prefix: str) -> None:
+    for logger in trainer.loggers:
+        logger.log_metrics({f"{prefix}/{key}": value for key, value in row.items() if key != "step"}, step=int(row["step"]))

@@ -1,0 +1,113 @@
+"""Where curves and figures go beside the run folder: Weights & Biases, a CSV file, or nowhere."""
+
+import csv
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+from pipeline.checks import one_of
+from pipeline.files import digest_of
+
+
+def wandb_logger(
+    folder: Path,
+    name: str,
+    config: dict[str, Any],
+    mode: str,
+    project: str,
+    entity: str | None,
+    group: str | None,
+    tags: list[str],
+) -> WandbLogger:
+    """Start, or continue, the W&B run of a run folder.
+
+    A missing account or network never stops a run: it is said once, and the run is recorded offline.
+
+    Args:
+        folder: The run folder; W&B's files go below it.
+        name: The run's name.
+        config: The composed configuration.
+        mode: `offline` or `online`.
+        project: The W&B project.
+        entity: The team or user; None: the account's default.
+        group: Runs shown together; None: none.
+        tags: Of the run.
+    """
+    one_of("logger.mode", mode, ("offline", "online"))
+    os.environ.setdefault("WANDB_SILENT", "true")
+    settings: dict[str, Any] = {
+        "name": name,
+        "project": project,
+        "entity": entity,
+        "group": group,
+        "tags": tags,
+        "save_dir": folder,
+        # The folder names the run, so that a resumed cell continues its curves.
+        "id": digest_of(str(Path(folder).resolve()))[:16],
+        "resume": "allow",
+        "config": config,
+    }
+    logger = WandbLogger(offline=mode == "offline", **settings)
+    try:
+        _ = logger.experiment
+    except Exception as error:  # W&B has no common class for what a missing account or network raises
+        if mode == "offline":
+            raise
+        print(f"W&B cannot be reached ({error}); this run is recorded offline: upload it with `wandb sync`.", file=sys.stderr)
+        logger = WandbLogger(offline=True, **settings)
+        _ = logger.experiment
+    return logger
+
+
+def csv_logger(folder: Path, name: str, config: dict[str, Any]) -> CSVLogger:
+    """Write curves to `curves/metrics.csv` below the run folder."""
+    return CSVLogger(folder, name="curves", version="")
+
+
+def no_logger(folder: Path, name: str, config: dict[str, Any]) -> None:
+    """Log nowhere but in the run folder's own files."""
+    return
+
+
+def log_results(logger: Logger | None, metrics: dict[str, Any], folder: Path) -> None:
+    """Send the final figures, the table of systems, the scores by query and the plots of a run folder.
+
+    Args:
+        logger: Where to; W&B takes all of it, others the figures.
+        metrics: The contents of `metrics.json`.
+        folder: The run folder.
+    """
+    if logger is None:
+        return
+    figures = {f"{system}/{name}": value for system, means in metrics["systems"].items() for name, value in means.items()}
+    if not isinstance(logger, WandbLogger):
+        logger.log_metrics(figures, step=metrics["training"]["steps"])
+        logger.save()
+        return
+    import wandb  # late: it is slow to import, and only its own logger needs it
+
+    run = logger.experiment
+    run.summary.update({**figures, "collapsed": metrics["training"].get("collapsed")})
+    tables = {"results": folder / "results.csv", "per_query": folder / "per_query.csv"}
+    run.log({key: _table(path) for key, path in tables.items() if path.exists()})
+    run.log({path.stem: wandb.Image(str(path)) for path in sorted((folder / "plots").glob("*.png"))})
+    run.finish()
+
+
+def _table(path: Path) -> Any:
+    """Read a CSV file as a W&B table, its figures as numbers."""
+    import wandb
+
+    with open(path, encoding="utf-8", newline="") as file:
+        columns, *rows = list(csv.reader(file))
+    return wandb.Table(columns=columns, data=[[_value(cell) for cell in row] for row in rows])
+
+
+def _value(cell: str) -> float | str:
+    try:
+        return float(cell)
+    except ValueError:
+        return cell

@@ -1,0 +1,96 @@
+"""The run folder: named by its overrides, recognised by its configuration, finished or not."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.errors import UserError
+from pipeline.files import atomic_write, digest_of, locked
+
+ELSEWHERE = ("folder", "tables", "logger")
+"""Settings that say where things go, not what comes out; runs that differ only in them are the same."""
+
+
+class RunFolder:
+    """Where a cell of the grid keeps all it makes.
+
+    Args:
+        config: The composed configuration.
+        overrides: What the command line changed; names the folder when `folder` is not set.
+    """
+
+    def __init__(self, config: DictConfig, overrides: list[str]) -> None:
+        self.config = config
+        self.settings = _settings(config)
+        self.path = Path(config.folder or Path("outputs") / _name(overrides, self.settings))
+
+    @property
+    def metrics(self) -> Path:
+        """The file that is written last: with it, the run is finished."""
+        return self.path / "metrics.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything was done."""
+        return self.metrics.exists()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder against other processes.
+
+        Raises:
+            UserError: When the folder holds a run of another configuration.
+        """
+        with locked(self.path / ".run", f"the run in {self.path}"):
+            self._claim()
+            yield
+
+    def _claim(self) -> None:
+        place = self.path / "config.yaml"
+        if place.exists():
+            there = _flat(_settings(OmegaConf.load(place)))  # type: ignore[arg-type]
+            here = _flat(self.settings)
+            changed = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+            if changed:
+                key = changed[0]
+                raise UserError(
+                    f"{self.path} holds a run of another configuration ({key} is {there.get(key)} there and "
+                    f"{here.get(key)} here); give another folder=… or remove it."
+                )
+        with atomic_write(place) as file:
+            file.write(OmegaConf.to_yaml(self.config, resolve=True))
+
+
+def say(sentence: str) -> None:
+    """Tell the user where a run stands."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _settings(config: DictConfig) -> dict[str, Any]:
+    """What determines the result."""
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items() if key not in ELSEWHERE}
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat.update(_flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value})
+    return flat
+
+
+def _name(overrides: list[str], settings: dict[str, Any]) -> str:
+    """Name a folder by its overrides, for people, and by its settings, so that no two cells share one."""
+    said = [_short(override) for override in sorted(overrides) if not override.lstrip("+~").startswith(ELSEWHERE)]
+    return ",".join([*said, digest_of(settings)[:8]])[-160:]
+
+
+def _short(override: str) -> str:
+    key, _, value = override.lstrip("+~").partition("=")
+    return re.sub(r"[^\w.=@-]+", "_", f"{key.split('.')[-1]}={value.rstrip('/').split('/')[-1]}")
