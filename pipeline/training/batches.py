@@ -51,7 +51,13 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
     """
 
     def __init__(
-        self, dataset: Dataset, split: Split, negatives: np.ndarray | None, negatives_count: int, batch_size: int, seed: int
+        self,
+        dataset: Dataset,
+        split: Split,
+        negatives: np.ndarray | None,
+        negatives_count: int,
+        batch_size: int,
+        seed: int,
     ) -> None:
         self.split, self.negatives, self.negatives_count = split, negatives, negatives_count
         self.batch_size, self.seed = batch_size, seed
@@ -126,7 +132,9 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
         candidates = candidates[candidates >= 0]
         drawn = generator.permutation(candidates)[: self.negatives_count]
         missing = self.negatives_count - len(drawn)
-        return np.concatenate([drawn, generator.integers(len(self.split.documents), size=missing)]) if missing else drawn
+        return (
+            np.concatenate([drawn, generator.integers(len(self.split.documents), size=missing)]) if missing else drawn
+        )
 
     def _masked(self, rows: np.ndarray, query_texts: list[str], documents: np.ndarray, first: int) -> np.ndarray:
         """Say which documents must not be counted as negatives of which query.

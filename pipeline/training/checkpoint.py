@@ -1,6 +1,5 @@
 """A checkpoint is weights, optimiser and a number, in safetensors and JSON: nothing of it is ever unpickled."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ class Checkpoints:
             write_json(beside / "state.json", {"step": step, **state})
             if place.exists():
                 shutil.rmtree(place)
-            os.replace(beside, place)
+            beside.replace(place)
         for older in self.folder.glob("step-*"):
             if older != place:
                 shutil.rmtree(older)
@@ -57,7 +56,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             beside = self.best.with_name(".best.part")
             save_file(own_weights(module), beside)
-            os.replace(beside, self.best)
+            beside.replace(self.best)
 
     def state(self) -> dict[str, Any] | None:
         """Read the latest checkpoint's number and history, or nothing when there is none."""
@@ -102,7 +101,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
     own = own_weights(module)
     if saved.keys() != own.keys():
         odd = sorted(saved.keys() ^ own.keys())
-        raise UserError(f"{path} belongs to another architecture (it differs in {', '.join(odd[:3])}); use another folder.")
+        raise UserError(
+            f"{path} belongs to another architecture (it differs in {', '.join(odd[:3])}); use another folder."
+        )
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(saved[name])
@@ -111,7 +112,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
 def _optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Flatten an optimiser's state: `<place of the weight>.<moment>`."""
     state = optimiser.state_dict()["state"]
-    return {f"{place}.{key}": tensor.contiguous() for place, moments in state.items() for key, tensor in moments.items()}
+    return {
+        f"{place}.{key}": tensor.contiguous() for place, moments in state.items() for key, tensor in moments.items()
+    }
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -136,4 +136,6 @@ class Course(pl.Callback):
 
 def _log(trainer: pl.Trainer, row: dict[str, float], prefix: str) -> None:
     for logger in trainer.loggers:
-        logger.log_metrics({f"{prefix}/{key}": value for key, value in row.items() if key != "step"}, step=int(row["step"]))
+        logger.log_metrics(
+            {f"{prefix}/{key}": value for key, value in row.items() if key != "step"}, step=int(row["step"])
+        )

@@ -56,7 +56,10 @@ def wandb_logger(
     except Exception as error:  # W&B has no common class for what a missing account or network raises
         if mode == "offline":
             raise
-        print(f"W&B cannot be reached ({error}); this run is recorded offline: upload it with `wandb sync`.", file=sys.stderr)
+        print(
+            f"W&B cannot be reached ({error}); this run is recorded offline: upload it with `wandb sync`.",
+            file=sys.stderr,
+        )
         logger = WandbLogger(offline=True, **settings)
         _ = logger.experiment
     return logger
@@ -82,7 +85,9 @@ def log_results(logger: Logger | None, metrics: dict[str, Any], folder: Path) ->
     """
     if logger is None:
         return
-    figures = {f"{system}/{name}": value for system, means in metrics["systems"].items() for name, value in means.items()}
+    figures = {
+        f"{system}/{name}": value for system, means in metrics["systems"].items() for name, value in means.items()
+    }
     if not isinstance(logger, WandbLogger):
         logger.log_metrics(figures, step=metrics["training"]["steps"])
         logger.save()

@@ -79,7 +79,9 @@ class ContrastiveModule(pl.LightningModule):
         ]
         return torch.optim.AdamW([group for group in groups if group["params"]], lr=self.schedule.peak)
 
-    def transfer_batch_to_device(self, batch: ContrastiveBatch, device: torch.device, dataloader_idx: int) -> ContrastiveBatch:
+    def transfer_batch_to_device(
+        self, batch: ContrastiveBatch, device: torch.device, dataloader_idx: int
+    ) -> ContrastiveBatch:
         """Leave the batch as it is: it holds texts, which become tensors where they are encoded."""
         return batch
 

@@ -4,13 +4,14 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import UserError
-from pipeline.files import atomic_write, digest_of, locked
+from pipeline.files import atomic_write, digest_of, disk_errors, locked
 
 ELSEWHERE = ("folder", "tables", "logger")
 """Settings that say where things go, not what comes out; runs that differ only in them are the same."""
@@ -50,6 +51,12 @@ class RunFolder:
             self._claim()
             yield
 
+    def say(self, sentence: str) -> None:
+        """Tell the user where the run stands, and note it in `log.txt` with the time."""
+        print(sentence, file=sys.stderr, flush=True)
+        with disk_errors(self.path), open(self.path / "log.txt", "a", encoding="utf-8") as log:
+            log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {sentence}\n")
+
     def _claim(self) -> None:
         place = self.path / "config.yaml"
         if place.exists():
@@ -64,11 +71,6 @@ class RunFolder:
                 )
         with atomic_write(place) as file:
             file.write(OmegaConf.to_yaml(self.config, resolve=True))
-
-
-def say(sentence: str) -> None:
-    """Tell the user where a run stands."""
-    print(sentence, file=sys.stderr, flush=True)
 
 
 def _settings(config: DictConfig) -> dict[str, Any]:

@@ -185,7 +185,12 @@ class ContrastiveFineTuning(Stage):
         steps = workplace.max_steps
         schedule = Schedule(self.learning_rate, self.warmup_steps, self.decay, steps)
         module = ContrastiveModule(
-            workplace.dual_encoder, batches.split.documents, self.temperature, schedule, self.weight_decay, workplace.seed
+            workplace.dual_encoder,
+            batches.split.documents,
+            self.temperature,
+            schedule,
+            self.weight_decay,
+            workplace.seed,
         )
         validation = narrowed(
             workplace.dataset.split("validation"), self.validation_queries, self.validation_documents, workplace.seed

@@ -29,4 +29,6 @@ def narrowed(split: Split, queries: int, documents: int, seed: int) -> Split:
     judged = split.documents.positions({i for grades in judgements.values() for i in grades})
     others = np.setdiff1d(generator.permutation(len(split.documents))[: documents + len(judged)], judged)
     kept = np.union1d(judged, generator.permutation(others)[:documents])
-    return replace(split, documents=split.documents.select(kept), queries=kept_queries, judgements=judgements, hard_negatives={})
+    return replace(
+        split, documents=split.documents.select(kept), queries=kept_queries, judgements=judgements, hard_negatives={}
+    )

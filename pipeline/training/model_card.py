@@ -1,0 +1,77 @@
+"""The model card: what an encoder was trained on, what it measures, how to load it."""
+
+from pathlib import Path
+from typing import Any
+
+HEADER = """---
+library_name: sentence-transformers
+pipeline_tag: sentence-similarity
+tags:
+- sentence-transformers
+- feature-extraction
+- dense-retrieval
+---
+"""
+
+
+def model_card(config: dict[str, Any], metrics: dict[str, Any], folder: Path, symmetric: bool) -> str:
+    """Write the card of a run's encoders.
+
+    Args:
+        config: The composed configuration of the run.
+        metrics: The contents of its `metrics.json`; measures may still be missing.
+        folder: Where the encoders are saved.
+        symmetric: Whether one tower serves queries and documents.
+    """
+    training = metrics.get("training", {})
+    sections = [
+        HEADER,
+        f"# {config['backbone']['name']}, {training.get('stage')} on {metrics['dataset']}\n",
+        _training(config, training),
+        _measures(metrics),
+        _usage(folder, symmetric),
+    ]
+    return "\n".join(sections)
+
+
+def _training(config: dict[str, Any], training: dict[str, Any]) -> str:
+    encoder, stage = config["encoder"], config["stage"]
+    rows = {
+        "backbone": f"{config['backbone']['name']}, init {config['backbone'].get('init', 'pretrained')}",
+        "pooling": config["pooling"]["name"],
+        "similarity": encoder["similarity"],
+        "prompts": f"query `{encoder['query_prompt']}`, document `{encoder['document_prompt']}`",
+        "dataset": f"{config['dataset']['name']}, fingerprint `{training.get('dataset_fingerprint', '')[:16]}`",
+    }
+    if training.get("steps"):
+        rows |= {
+            "loss": f"InfoNCE, temperature {stage['temperature']}, negatives {config['negatives']['_target_'].split('.')[-1]}",
+            "training": f"{training['steps']} steps of {stage['batch_size']} queries out of {training['queries']}, "
+            f"learning rate {stage['learning_rate']}, weights of step {training['best_step']} (best {stage['monitor']} on validation)",
+            "seed": str(config["seed"]),
+        }
+    return "## Training\n\n| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+
+
+def _measures(metrics: dict[str, Any]) -> str:
+    systems = metrics.get("systems")
+    if not systems:
+        return ""
+    names = list(next(iter(systems.values())))
+    lines = [f"| system | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    lines += [
+        f"| {system} | {' | '.join(f'{means[name]:.4f}' for name in names)} |" for system, means in systems.items()
+    ]
+    title = f"## Measures\n\n{metrics['dataset']}, {metrics['split']} split: {metrics['queries']:,} queries, {metrics['documents']:,} documents.\n"
+    return "\n".join([title, *lines, ""])
+
+
+def _usage(folder: Path, symmetric: bool) -> str:
+    if symmetric:
+        load = f'encoder = SentenceTransformer("{folder}")\nqueries = encoder.encode_query(["…"])\ndocuments = encoder.encode_document(["…"])'
+    else:
+        load = (
+            f'queries = SentenceTransformer("{folder}/query").encode_query(["…"])\n'
+            f'documents = SentenceTransformer("{folder}/document").encode_document(["…"])'
+        )
+    return f"## Use\n\n```python\nfrom sentence_transformers import SentenceTransformer\n\n{load}\n```\n"
