@@ -1,0 +1,75 @@
+"""BEIR's layout: a folder of `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.lines import existing, field, identifier, read_json_lines, read_table
+from pipeline.data.shares import Shares
+from pipeline.data.source import Source
+from pipeline.data.writer import DatasetWriter
+from pipeline.errors import UserError
+
+QRELS = {"train": ["train"], "validation": ["dev", "validation"], "test": ["test"]}
+"""The names that a split's judgements go by; the first that exists is read."""
+
+
+class Beir(Source):
+    """A folder in BEIR's layout (Thakur et al., 2021, https://arxiv.org/abs/2104.08663).
+
+    Args:
+        path: The folder.
+        validation_share: The share of training queries held out for validation where `qrels/` has `train` and no `dev`.
+        **settings: Those of every source.
+    """
+
+    def __init__(
+        self, *, path: str | None = None, validation_share: float = 0.1, name: str | None = None, **settings: Any
+    ) -> None:
+        super().__init__(name=name or (Path(path).resolve().name if path else None), **settings)
+        self.path = path
+        self.validation_share = validation_share
+
+    def inputs(self) -> list[Path]:
+        """Give the corpus, the queries and the judgements of every split."""
+        return [self._file("corpus.jsonl"), self._file("queries.jsonl"), *self._qrels().values()]
+
+    def _file(self, name: str) -> Path:
+        """Find a file of the folder, compressed or not."""
+        folder = existing(self.path, "dataset.path")
+        for candidate in (folder / name, folder / f"{name}.gz"):
+            if candidate.is_file():
+                return candidate
+        raise UserError(f"{folder} has no {name}; dataset.path must be a folder in BEIR's layout.")
+
+    def _qrels(self) -> dict[str, Path]:
+        """Find the judgements of each split."""
+        folder = existing(self.path, "dataset.path") / "qrels"
+        found = {
+            split: path
+            for split, names in QRELS.items()
+            for path in [next((folder / f"{name}.tsv" for name in names if (folder / f"{name}.tsv").is_file()), None)]
+            if path is not None
+        }
+        if not found:
+            raise UserError(f"{folder} has no train.tsv, dev.tsv or test.tsv; dataset.path must be in BEIR's layout.")
+        return found
+
+    def write(self, writer: DatasetWriter) -> None:
+        """Stream judgements, then the queries that they name, then the corpus."""
+        splits_of: dict[str, set[str]] = {}
+        for split, path in self._qrels().items():
+            shares = Shares.all_in(split)
+            if split == "train" and "validation" not in self._qrels():
+                shares = Shares.held_out(self.validation_share)
+            shares.announce(writer)
+            for where, (query, document, grade) in read_table(path, "query-id corpus-id score", header=True):
+                name = shares(query)
+                splits_of.setdefault(query, set()).add(name)
+                writer.judge(name, query, document, grade, where=where)
+        for where, record in read_json_lines(self._file("queries.jsonl")):
+            query = identifier(field(record, "_id", where))
+            for name in sorted(splits_of.get(query, ())):
+                writer.query(name, query, field(record, "text", where), where=where)
+        for where, record in read_json_lines(self._file("corpus.jsonl")):
+            text, title = field(record, "text", where), record.get("title") or ""
+            writer.document(identifier(field(record, "_id", where)), text, title, where=where)

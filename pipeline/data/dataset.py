@@ -1,0 +1,210 @@
+"""What a dataset is once it is on disk: splits of documents, queries, judgements and hard negatives."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.pair_file import Pairs
+from pipeline.data.texts import Texts
+from pipeline.errors import UserError, nearest
+from pipeline.files import digest_of, read_json
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a dataset.
+
+    Attributes:
+        name: `train`, `validation` or `test`.
+        documents: The corpus searched for this split; splits may share one object.
+        queries: The judged queries, in the source's order.
+        judgements: From query id to document id to grade; grades may be zero or less.
+        hard_negatives: From query id to ids in `documents`, as the source gives them; empty when it gives none.
+    """
+
+    name: str
+    documents: Texts
+    queries: Texts
+    judgements: dict[str, dict[str, int]]
+    hard_negatives: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Documents, queries and graded judgements by split.
+
+    Attributes:
+        name: What results call it.
+        splits: From split name to split.
+        relevant_from: The smallest grade that counts as relevant in binary measures and as a training positive.
+        remove_self_hits: Whether a document whose id is the query's is dropped from results.
+        fingerprint: SHA-256 over every text, judgement and hard negative.
+        notes: Counts and facts to report.
+    """
+
+    name: str
+    splits: dict[str, Split]
+    relevant_from: int
+    remove_self_hits: bool
+    fingerprint: str
+    notes: dict[str, Any]
+
+    def split(self, name: str) -> Split:
+        """Give a split.
+
+        Raises:
+            UserError: When the dataset has no such split; the sentence names those it has.
+        """
+        if name not in self.splits:
+            raise UserError(f"The dataset {self.name} has no split {name!r}; {nearest(name, self.splits)}")
+        return self.splits[name]
+
+    def positives(self, split: Split | str) -> dict[str, list[str]]:
+        """Give the relevant documents of a split's queries.
+
+        Args:
+            split: A split or its name.
+
+        Returns:
+            From query id to document ids with a grade of at least `relevant_from`; queries without any are left out.
+        """
+        if isinstance(split, str):
+            split = self.split(split)
+        relevant = {
+            query: [document for document, grade in grades.items() if grade >= self.relevant_from]
+            for query, grades in split.judgements.items()
+        }
+        return {query: documents for query, documents in relevant.items() if documents}
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """A split as it lies on disk, before ids are read."""
+
+    name: str
+    collection: str
+    queries: Texts
+    judgements: Pairs
+    hard_negatives: Pairs
+
+
+def read_dataset(folder: Path, name: str, limit: int | None, relevant_from: int, remove_self_hits: bool) -> Dataset:
+    """Open a folder that a `DatasetWriter` finished.
+
+    Args:
+        folder: The folder.
+        name: What results call the dataset.
+        limit: At most so many queries a split, all documents judged or given for them, and so many others.
+        relevant_from: The smallest grade that counts as relevant.
+        remove_self_hits: Whether documents with the query's id are dropped from results.
+    """
+    entry = read_json(folder / "dataset.json")
+    stored = [_stored(folder, split, part["collection"]) for split, part in entry["splits"].items()]
+    documents = {split.collection: Texts.open(folder / "documents" / split.collection) for split in stored}
+    chosen = documents
+    if limit is not None:
+        kept = {split.name: np.sort(split.queries.hash_order()[:limit]) for split in stored}
+        stored = [_with_queries(split, kept[split.name]) for split in stored]
+        chosen = {collection: _limited(texts, collection, stored, limit) for collection, texts in documents.items()}
+    splits = {
+        split.name: Split(
+            split.name,
+            chosen[split.collection],
+            split.queries,
+            _judgements(split, documents[split.collection]),
+            _hard_negatives(split, documents[split.collection]),
+        )
+        for split in stored
+    }
+    notes = _counts(stored, chosen) | entry["notes"] | ({} if limit is None else {"limit": limit})
+    return Dataset(name, splits, relevant_from, remove_self_hits, _fingerprint(splits.values(), stored), notes)
+
+
+def _counts(splits: list[StoredSplit], documents: dict[str, Texts]) -> dict[str, Any]:
+    """Count what the opened dataset holds, split by split."""
+    return {
+        "documents": {split.name: len(documents[split.collection]) for split in splits},
+        "queries": {split.name: len(split.queries) for split in splits},
+        "judgements": {split.name: len(split.judgements) for split in splits},
+        "hard_negatives": {split.name: len(split.hard_negatives) for split in splits},
+    }
+
+
+def _stored(folder: Path, name: str, collection: str) -> StoredSplit:
+    return StoredSplit(
+        name,
+        collection,
+        Texts.open(folder / "queries" / name),
+        Pairs.read(folder / f"judgements.{name}"),
+        Pairs.read(folder / f"hard_negatives.{name}"),
+    )
+
+
+def _with_queries(split: StoredSplit, kept: np.ndarray) -> StoredSplit:
+    """Leave only some queries, and the pairs that name them."""
+
+    def only(pairs: Pairs) -> Pairs:
+        pairs = pairs.only(np.isin(pairs.queries, kept))
+        return Pairs(np.searchsorted(kept, pairs.queries), pairs.documents, pairs.grades)
+
+    return StoredSplit(
+        split.name, split.collection, split.queries.select(kept), only(split.judgements), only(split.hard_negatives)
+    )
+
+
+def _limited(texts: Texts, collection: str, splits: list[StoredSplit], limit: int) -> Texts:
+    """Choose the documents that the kept queries name, and a few others by the hashes of their ids."""
+    named = [
+        pairs.documents
+        for split in splits
+        if split.collection == collection
+        for pairs in (split.judgements, split.hard_negatives)
+    ]
+    needed = np.unique(np.concatenate(named))
+    first = texts.hash_order()[: limit + len(needed)]
+    others = first[~np.isin(first, needed)][:limit]
+    return texts.select(np.sort(np.concatenate([needed, others])))
+
+
+def _judgements(split: StoredSplit, documents: Texts) -> dict[str, dict[str, int]]:
+    """Turn positions into ids: every query of the split, in order."""
+    found: dict[str, dict[str, int]] = {query: {} for query in split.queries.ids()}
+    pairs = split.judgements
+    for query, document, grade in zip(
+        split.queries.ids(pairs.queries), documents.ids(pairs.documents), pairs.grades.tolist(), strict=True
+    ):
+        found[query][document] = grade
+    return found
+
+
+def _hard_negatives(split: StoredSplit, documents: Texts) -> dict[str, list[str]]:
+    """Turn positions into ids: only queries that have any, the negatives in the source's order."""
+    found: dict[str, list[str]] = {}
+    pairs = split.hard_negatives
+    for query, document in zip(split.queries.ids(pairs.queries), documents.ids(pairs.documents), strict=True):
+        found.setdefault(query, []).append(document)
+    return found
+
+
+def _fingerprint(splits: Iterable[Split], stored: list[StoredSplit]) -> str:
+    """Fingerprint everything that a dataset says."""
+    parts = [
+        {
+            "split": split.name,
+            "documents": split.documents.fingerprint,
+            "queries": split.queries.fingerprint,
+            "judgements": _digest(on_disk.judgements),
+            "hard_negatives": _digest(on_disk.hard_negatives),
+        }
+        for split, on_disk in zip(splits, stored, strict=True)
+    ]
+    return digest_of(parts)
+
+
+def _digest(pairs: Pairs) -> str:
+    columns = (pairs.queries, pairs.documents, pairs.grades)
+    return hashlib.sha256(b"".join(column.astype("<i8").tobytes() for column in columns)).hexdigest()

@@ -1,0 +1,159 @@
+"""Lines, JSON lines and tables of any size, plain or compressed; every complaint names file and line."""
+
+import bz2
+import gzip
+import json
+import lzma
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline.errors import UserError, nearest
+from pipeline.progress import progress
+
+OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+BYTES_WORTH_PROGRESS = 1 << 26
+LINES_BETWEEN_STEPS = 5000
+
+
+def existing(path: Path | str | None, setting: str) -> Path:
+    """Check that an input is there.
+
+    Args:
+        path: A file or folder, absolute or relative to the working folder.
+        setting: The setting that names it, for the error.
+
+    Raises:
+        UserError: When no path is set, or nothing lies there.
+    """
+    if path is None:
+        raise UserError(f"{setting} is not set; give it on the command line as {setting}=PATH.")
+    path = Path(path).expanduser()
+    if not path.exists():
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = nearest(path.name, siblings) if 0 < len(siblings) < 30 else f"check {setting}."
+        raise UserError(f"{path} ({setting}) does not exist; {hint}")
+    return path
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file for reading bytes, through its decompressor where its name ends in .gz, .xz or .bz2.
+
+    Raises:
+        UserError: When the file is missing, a folder, or may not be read.
+    """
+    try:
+        return OPENERS[path.suffix](path, "rb") if path.suffix in OPENERS else open(path, "rb")  # type: ignore[operator]
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; check the path.") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder where a file is expected.") from error
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read; change its permissions.") from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Read the lines of a UTF-8 file that are not blank, with progress where the file is large.
+
+    Yields:
+        The number of the line, from 1, and the line without its end.
+
+    Raises:
+        UserError: When the file cannot be read or is not UTF-8; the sentence names file, line and byte.
+    """
+    path = Path(path)
+    with open_bytes(path) as file:
+        total = path.stat().st_size
+        if total < BYTES_WORTH_PROGRESS:
+            yield from _decoded(file, path)
+            return
+        raw = getattr(file, "fileobj", None) or getattr(file, "_fp", None) or file
+        said = 0
+        with progress(f"Reading {path.name}", total, "bytes") as advance:
+            for number, line in _decoded(file, path):
+                if number % LINES_BETWEEN_STEPS == 0:
+                    now = raw.tell()
+                    advance(now - said)
+                    said = now
+                yield number, line
+
+
+def _decoded(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    number = 0
+    try:
+        for number, line in enumerate(file, start=1):
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            if text.strip():
+                yield number, text
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}, line {number}: byte {error.start + 1} of the line is not UTF-8; convert the file to UTF-8."
+        ) from error
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
+        raise UserError(
+            f"{path}, after line {number}: the compressed file is damaged ({error}); get it again."
+        ) from error
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read a file of one JSON object a line.
+
+    Yields:
+        The place of the object, for errors (`corpus.jsonl, line 3`), and the object.
+
+    Raises:
+        UserError: When a line is no JSON object.
+    """
+    for number, line in read_lines(path):
+        where = f"{path}, line {number}"
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: malformed JSON ({error.msg}, column {error.colno}); mend the line.") from error
+        if not isinstance(record, dict):
+            raise UserError(f"{where}: a JSON object was expected and {line[:40]!r} found; mend the line.")
+        yield where, record
+
+
+def read_table(path: Path, columns: str, *, header: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """Read a file of tab-separated columns.
+
+    Args:
+        path: The file.
+        columns: What the columns are, separated by spaces; the names tell how many there must be.
+        header: Whether the first line names the columns; it is skipped when its last column is no number.
+
+    Yields:
+        The place of the row, for errors, and its columns.
+
+    Raises:
+        UserError: When a line has another number of columns.
+    """
+    expected = columns.split()
+    for number, line in read_lines(path):
+        row = line.split("\t")
+        if len(row) != len(expected):
+            raise UserError(
+                f"{path}, line {number}: {len(expected)} tab-separated columns ({', '.join(expected)}) were expected "
+                f"and {len(row)} found; mend the line."
+            )
+        if header and number == 1 and not row[-1].strip().lstrip("-").isdigit():
+            continue
+        yield f"{path}, line {number}", row
+
+
+def field(record: dict[str, Any], name: str, where: str) -> Any:
+    """Read a field of a JSON object or a row.
+
+    Raises:
+        UserError: When there is no such field; the sentence names those found.
+    """
+    try:
+        return record[name]
+    except KeyError as error:
+        raise UserError(f"{where}: there is no field {name!r}; found are {', '.join(map(str, record))}.") from error
+
+
+def identifier(value: Any) -> Any:
+    """Read an id that JSON may give as a number; whatever else it is, the writer judges."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,0 +1,236 @@
+"""The one door into the store: whatever a source streams is checked here and written in one layout."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.pair_file import PairWriter, merged
+from pipeline.data.text_file import TextFile, TextFileWriter
+from pipeline.errors import UserError
+from pipeline.files import write_json
+
+SPLITS = ("train", "validation", "test")
+ROWS_AT_ONCE = 8192
+
+
+class DatasetWriter:
+    """Takes documents, queries, judgements and hard negatives in any order, as a stream.
+
+    Judgements may come before the texts that they name. Queries without a judgement are left out at the end and counted.
+
+    Args:
+        folder: A new folder to fill.
+        name: The dataset, as errors call it.
+        merge_repeats: Whether a text may come again under its id (the first stands), or ids must be unique.
+        keep_empty_documents: Whether a document without text is kept, or refused.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, *, merge_repeats: bool = False, keep_empty_documents: bool = False
+    ) -> None:
+        self._folder = folder
+        self._name = name
+        self._merge_repeats = merge_repeats
+        self._keep_empty_documents = keep_empty_documents
+        self._documents: dict[str, TextFileWriter] = {}
+        self._queries: dict[str, TextFileWriter] = {}
+        self._judgements: dict[str, PairWriter] = {}
+        self._hard_negatives: dict[str, PairWriter] = {}
+        self._collections: dict[str, str] = {}
+        self.notes: dict[str, Any] = {}
+
+    def document(self, id_: str, text: str, title: str = "", *, collection: str = "documents", where: str) -> None:
+        """Add a document.
+
+        Args:
+            id_: Unique in its collection.
+            text: What is encoded, after the title.
+            title: May be empty.
+            collection: Which corpus it belongs to, for datasets whose splits search different ones.
+            where: The place in the source, for errors: `corpus.jsonl, line 3`.
+
+        Raises:
+            UserError: When the id or the text cannot be used.
+        """
+        _check(id_, where)
+        _check_text(title, "title", where)
+        _check_text(text, "text", where)
+        if not text.strip() and not title.strip():
+            if not self._keep_empty_documents:
+                raise UserError(f"{where}: the document {id_!r} has no text; remove it or give it one.")
+            self.count("empty_documents")
+        if collection not in self._documents:
+            self._documents[collection] = TextFileWriter(self._folder / "documents" / f"{collection}.incoming")
+        self._documents[collection].add(id_, title.strip(), text.strip())
+
+    def query(self, split: str, id_: str, text: str, *, where: str) -> None:
+        """Add a query to a split.
+
+        Raises:
+            UserError: When the id or the text cannot be used.
+        """
+        _check(id_, where)
+        _check_text(text, "text", where)
+        if not text.strip():
+            raise UserError(f"{where}: the query {id_!r} has no text; remove it or give it one.")
+        self.split(split)
+        self._queries[split].add(id_, "", text.strip())
+
+    def judge(self, split: str, query_id: str, document_id: str, grade: object, *, where: str) -> None:
+        """Say how relevant a document is to a query.
+
+        Raises:
+            UserError: When the grade is not a whole number.
+        """
+        self.split(split)
+        self._judgements[split].add(query_id, document_id, _grade(grade, where), where)
+
+    def hard_negative(self, split: str, query_id: str, document_id: str, *, where: str) -> None:
+        """Name a document that looks relevant to a query and is not."""
+        self.split(split)
+        self._hard_negatives[split].add(query_id, document_id, 0, where)
+
+    def split(self, name: str, collection: str | None = None) -> None:
+        """Announce a split, so that it may not stay empty.
+
+        Args:
+            name: `train`, `validation` or `test`.
+            collection: The documents that it searches; those named `documents` unless said.
+        """
+        if name not in self._queries:
+            if name not in SPLITS:
+                raise UserError(f"{self._name} has no split {name!r}; known are {', '.join(SPLITS)}.")
+            self._collections[name] = "documents"
+            self._queries[name] = TextFileWriter(self._folder / "queries" / f"{name}.incoming")
+            self._judgements[name] = PairWriter(self._folder / f"judgements.{name}.incoming")
+            self._hard_negatives[name] = PairWriter(self._folder / f"hard_negatives.{name}.incoming")
+        if collection is not None:
+            self._collections[name] = collection
+
+    def count(self, what: str, how_many: int = 1) -> None:
+        """Add to a count that is reported with the dataset."""
+        if how_many:
+            self.notes[what] = self.notes.get(what, 0) + how_many
+
+    def note(self, what: str, value: Any) -> None:
+        """Report a JSON-like value with the dataset."""
+        self.notes[what] = value
+
+    def finish(self) -> None:
+        """Check what can only be checked at the end, and write the dataset's own file last.
+
+        Raises:
+            UserError: On duplicate ids, an empty corpus or split, and judgements that name unknown texts.
+        """
+        if not self._documents:
+            raise UserError(f"{self._name} has no documents; check that its path leads to the right files.")
+        if not self._queries:
+            raise UserError(f"{self._name} has no judged queries; check that its path leads to the right files.")
+        documents = {
+            name: self._close(writer, "document", f"documents/{name}") for name, writer in self._documents.items()
+        }
+        splits = {name: self._finish_split(name, documents) for name in SPLITS if name in self._queries}
+        write_json(self._folder / "dataset.json", {"splits": splits, "notes": self.notes, "sizes": sizes(self._folder)})
+
+    def _finish_split(self, name: str, documents: dict[str, TextFile]) -> dict[str, Any]:
+        """Close one split's queries and turn the ids of its judgements into positions."""
+        collection = self._collections[name]
+        if collection not in documents:
+            raise UserError(f"{self._name}: the split {name} has no documents to search; check its files.")
+        if not len(self._queries[name]):
+            raise UserError(
+                f"The split {name} of {self._name} has no queries; give it a larger share (dataset.split) or more data."
+            )
+        queries = self._close(self._queries[name], "query", f"queries/{name}.all")
+        texts = (queries, documents[collection], f"{self._name}, split {name}")
+        judgements = merged(self._judgements[name].resolve(*texts), texts[2])
+        negatives = self._hard_negatives[name].resolve(*texts)
+        judged = np.zeros(len(queries), dtype=bool)
+        judged[judgements.queries] = True
+        if not judged.any():
+            raise UserError(f"The split {name} of {self._name} has no judgements; check its files.")
+        self.count("unjudged_queries", int((~judged).sum()))
+        filtered(queries, judged, self._folder / "queries" / name)
+        judgements.write(self._folder / f"judgements.{name}", judged)
+        negatives = negatives.only(judged[negatives.queries])
+        negatives.write(self._folder / f"hard_negatives.{name}", judged)
+        return {"collection": collection}
+
+    def _close(self, writer: TextFileWriter, what: str, place: str) -> TextFile:
+        """Close a list of texts; refuse or merge ids that occur more than once."""
+        incoming = writer.close()
+        repeated = incoming.lookup.repeated(incoming.ids)
+        if len(repeated) and not self._merge_repeats:
+            later, first = repeated[np.argmin(repeated[:, 0])].tolist()
+            raise UserError(
+                f"{self._name}: the {what} id {incoming.ids(np.array([first]))[0]!r} occurs twice "
+                f"({what} number {first + 1} and number {later + 1} of {place}); ids must be unique, so rename or remove one."
+            )
+        keep = np.ones(len(incoming), dtype=bool)
+        keep[repeated[:, 0]] = False
+        self.count(f"repeated_{'queries' if what == 'query' else 'documents'}", len(repeated))
+        return filtered(incoming, keep, self._folder / place)
+
+
+def filtered(file: TextFile, keep: np.ndarray, folder: Path) -> TextFile:
+    """Move a list of texts to its final folder, with only the rows to keep.
+
+    Args:
+        file: Lies in a folder of its own, which is gone afterwards.
+        keep: bool [rows].
+        folder: The final place.
+    """
+    if keep.all():
+        return file.moved(folder)
+    kept = np.flatnonzero(keep)
+    with TextFileWriter(folder) as writer:
+        for start in range(0, len(kept), ROWS_AT_ONCE):
+            rows = file.columns(kept[start : start + ROWS_AT_ONCE], ["id", "title", "text"])
+            for row in zip(*rows, strict=True):
+                writer.add(*row)
+        result = writer.close()
+    file.remove()
+    return result
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Give the bytes of every file in a folder but the dataset's own, to see later whether any is damaged."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "dataset.json"
+    }
+
+
+def _check(id_: object, where: str) -> None:
+    """Refuse ids that a run file could not hold."""
+    if not isinstance(id_, str) or not id_:
+        raise UserError(f"{where}: the id is {id_!r}; it must be a text that is not empty.")
+    if id_.split() != [id_]:
+        raise UserError(f"{where}: the id {id_!r} holds white space, which separates columns in run files; rename it.")
+    _check_text(id_, "id", where)
+
+
+def _check_text(text: object, what: str, where: str) -> None:
+    """Refuse what is no text, or no text that UTF-8 can hold."""
+    if not isinstance(text, str):
+        raise UserError(f"{where}: the {what} is {text!r}, which is no text; mend the file.")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{where}: the {what} holds half of a surrogate pair (character {error.start}); mend the file."
+            ) from error
+
+
+def _grade(grade: object, where: str) -> int:
+    """Read a grade: a whole number, possibly written as `1.0`."""
+    try:
+        number = float(grade)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not number.is_integer() or abs(number) >= 1 << 31:
+        raise UserError(f"{where}: the grade {grade!r} is not a whole number; mend the file.")
+    return int(number)
