@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint bench install install-dev clean
+.PHONY: demo test lint bench install install-dev
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
