@@ -1,0 +1,1 @@
+"""Measures, significance, and what a run folder says about them."""
