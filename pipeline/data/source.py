@@ -70,7 +70,7 @@ class Source(ABC):
 
     def key(self) -> str:
         """Fingerprint the source's settings and the state of its files."""
-        states = [(str(path.resolve()), path.stat()) for path in self.inputs()]
+        states = [(str(path.absolute()), path.stat()) for path in self.inputs()]
         settings = {name: value for name, value in vars(self).items() if name not in VIEW_ONLY}
         return digest_of(
             {
