@@ -1,0 +1,228 @@
+"""Search by faiss: flat, IVF, HNSW, PQ and whatever else a factory string describes."""
+
+import errno
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from pipeline.checks import one_of
+from pipeline.errors import UserError
+from pipeline.files import digest_of, digest_of_file, disk_errors, locked, read_json, write_json
+from pipeline.progress import progress
+from pipeline.retrieval.hits import Hits
+from pipeline.retrieval.index import Index
+from pipeline.retrieval.table import Table
+from pipeline.retrieval.torch_index import TorchIndex
+
+ROWS_AT_ONCE = 16_384
+POINTS_PER_CENTROID = 256
+"""faiss's own limit: k-means looks at no more points than this for each centroid."""
+GPU_LARGEST_K = 2048
+
+
+class FaissIndex(Index):
+    """Inner-product search by a faiss index.
+
+    HNSW links documents on several threads in whatever order they finish, so two builds may answer differently in
+    rare cases; every other kind gives the same answers each time.
+
+    Args:
+        factory: faiss's description, such as `Flat`, `IVF1024,Flat`, `HNSW32`, `OPQ32,IVF1024,PQ32`.
+        device: `auto` (GPUs where faiss has them), `cpu` or `gpu`.
+        fp16: On GPUs, keep vectors as 16-bit numbers.
+        shard: On several GPUs, spread the documents over them instead of copying all to each.
+        build_parameters: faiss parameters set before documents are added, such as `{efConstruction: 200}`.
+        search_parameters: faiss parameters of a search, such as `{nprobe: 32}` or `{efSearch: 128}`.
+        seed: Fixes the sample of documents that the index is trained on.
+
+    Raises:
+        UserError: When a GPU is asked for where faiss has none, or the device is unknown.
+    """
+
+    def __init__(
+        self,
+        factory: str = "Flat",
+        device: str = "auto",
+        fp16: bool = False,
+        shard: bool = False,
+        build_parameters: Mapping[str, int] | None = None,
+        search_parameters: Mapping[str, int] | None = None,
+        seed: int = 0,
+    ) -> None:
+        one_of("index.device", device, ("auto", "cpu", "gpu"))
+        if device == "gpu" and not faiss.get_num_gpus():
+            raise UserError("index.device=gpu asks for a GPU, but faiss has none here; install faiss-gpu or use cpu.")
+        self.factory = factory
+        self.device = device
+        self.fp16 = fp16
+        self.shard = shard
+        self.build_parameters = dict(build_parameters or {})
+        self.search_parameters = dict(search_parameters or {})
+        self.seed = seed
+        self.on_gpu = False
+        self.name = f"faiss {factory}"
+        self._index: Any = None
+
+    def build(self, table: Table) -> None:
+        """Train the index on a sample of the documents, if it wants training, and add them all, block by block.
+
+        Raises:
+            UserError: When the factory string is unknown or does not fit the vectors, or the documents are too few
+                to train on.
+        """
+        index = self._placed(self._empty(table.dimension))
+        self._set(index, "build_parameters", self.build_parameters)
+        if not index.is_trained:
+            self._train(index, table)
+        with progress(f"Adding to {self.name}", len(table), "documents") as advance:
+            for start in range(0, len(table), ROWS_AT_ONCE):
+                rows = table.vectors[start : start + ROWS_AT_ONCE]
+                index.add(np.ascontiguousarray(rows))
+                advance(len(rows))
+        self._take(index, table)
+
+    def prepare(self, table: Table, store: Path) -> None:
+        """Build the index, or open it from the store; a flat one is built each time, as fast as it would be read."""
+        if isinstance(self._empty(table.dimension), faiss.IndexFlat):
+            self.build(table)
+            return
+        folder = Path(store) / "indexes" / self._key(table)
+        with locked(folder, f"the index of {len(table):,} documents"):
+            if (folder / "index.json").exists():
+                self.open(folder, table)
+            else:
+                self.build(table)
+                self.save(folder)
+
+    def save(self, folder: Path) -> None:
+        """Write the index; `index.json` comes last and says that the rest is whole.
+
+        Raises:
+            UserError: When the disk is full.
+        """
+        beside = folder / f".index.faiss.{os.getpid()}.part"
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                faiss.write_index(faiss.index_gpu_to_cpu(self._index) if self.on_gpu else self._index, str(beside))
+                beside.replace(folder / "index.faiss")
+            except RuntimeError as error:
+                full = os.strerror(errno.ENOSPC) in str(error)
+                raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
+            finally:
+                beside.unlink(missing_ok=True)
+        made = {"factory": self.factory, "key": self._key(self.table), "sha256": digest_of_file(folder / "index.faiss")}
+        write_json(folder / "index.json", made)
+
+    def open(self, folder: Path, table: Table) -> None:
+        """Read an index that was saved.
+
+        Raises:
+            UserError: When it is missing or damaged, or was made with other settings or from another table.
+        """
+        made = read_json(folder / "index.json")
+        if made.get("key") != self._key(table):
+            raise UserError(
+                f"The index {folder} was made from other vectors or settings ({made.get('factory')}); build it anew."
+            )
+        path = folder / "index.faiss"
+        if not path.exists() or digest_of_file(path) != made.get("sha256"):
+            raise UserError(f"The index {folder} is damaged; delete the folder to make it anew.")
+        self._take(self._placed(faiss.read_index(str(path))), table)
+
+    def _search(self, queries: np.ndarray, k: int) -> Hits:
+        if self.on_gpu and k > GPU_LARGEST_K:
+            exact = TorchIndex()
+            exact.build(self.table)
+            return exact.search(queries, k)
+        scores, positions = self._index.search(queries, k)
+        return Hits.ordered(positions, scores)
+
+    def _key(self, table: Table) -> str:
+        """Name everything that determines the index: the vectors, the settings of its making, and faiss's version."""
+        made_from = [table.key, self.factory, self.build_parameters, self.seed, faiss.__version__]
+        return digest_of(made_from)[:32]
+
+    def _empty(self, dimension: int) -> Any:
+        """Make an index without documents.
+
+        Raises:
+            UserError: When faiss does not know the factory string or cannot search inner products with it.
+        """
+        try:
+            index = faiss.index_factory(dimension, self.factory, faiss.METRIC_INNER_PRODUCT)
+        except RuntimeError as error:
+            raise UserError(
+                f"index.factory={self.factory} is no faiss index for vectors of {dimension} dimensions"
+                f" ({_reason(error)}); try Flat, IVF1024,Flat, HNSW32 or OPQ32,IVF1024,PQ32."
+            ) from error
+        if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+            # faiss ignores the metric silently for some kinds, such as HNSW over PQ.
+            raise UserError(
+                f"index.factory={self.factory} cannot search inner products; try Flat, IVF1024,PQ32, HNSW32."
+            )
+        return index
+
+    def _placed(self, index: Any) -> Any:
+        """Move an index to the GPUs, where there are any and it can live there."""
+        self.on_gpu = False
+        if self.device == "cpu" or not faiss.get_num_gpus():
+            return index
+        options = faiss.GpuMultipleClonerOptions()
+        options.useFloat16 = self.fp16
+        options.shard = self.shard
+        try:
+            placed = faiss.index_cpu_to_all_gpus(index, co=options)
+        except RuntimeError as error:
+            if self.device == "gpu":
+                raise UserError(
+                    f"index.factory={self.factory} cannot live on a GPU ({_reason(error)}); use index.device=cpu."
+                ) from error
+            return index
+        self.on_gpu = True
+        return placed
+
+    def _take(self, index: Any, table: Table) -> None:
+        """Become the index over a table."""
+        self._set(index, "search_parameters", self.search_parameters)
+        self._index = index
+        self._table = table
+        self.name = f"faiss {self.factory}{' on GPU' if self.on_gpu else ''}"
+
+    def _set(self, index: Any, setting: str, parameters: Mapping[str, int]) -> None:
+        space = faiss.GpuParameterSpace() if self.on_gpu else faiss.ParameterSpace()
+        for name, value in parameters.items():
+            try:
+                space.set_index_parameter(index, name, value)
+            except RuntimeError as error:
+                raise UserError(
+                    f"index.{setting}.{name}={value} does not fit index.factory={self.factory};"
+                    " IVF has nprobe, HNSW has efSearch and efConstruction."
+                ) from error
+
+    def _train(self, index: Any, table: Table) -> None:
+        """Train on documents drawn by the seed."""
+        inverted = None if self.on_gpu else faiss.try_extract_index_ivf(index)
+        centroids = max(256, inverted.nlist if inverted else 0)
+        count = min(len(table), POINTS_PER_CENTROID * centroids)
+        drawn = np.sort(np.random.default_rng(self.seed).choice(len(table), size=count, replace=False))
+        try:
+            index.train(np.ascontiguousarray(table.vectors[drawn]))
+        except RuntimeError as error:
+            needed = re.search(r"number of clusters \((\d+)\)", str(error))
+            if needed:
+                raise UserError(
+                    f"index.factory={self.factory} needs at least {int(needed[1]):,} documents to train on, but there"
+                    f" are {len(table):,}; use fewer centroids, or Flat."
+                ) from error
+            raise UserError(f"index.factory={self.factory} cannot be trained ({_reason(error)}); try Flat.") from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last part of faiss's message, without its source lines."""
+    return str(error).rsplit("failed: ", 1)[-1].rsplit("cpp:", 1)[-1].lstrip("0123456789: ").strip().rstrip(".")

@@ -1,0 +1,84 @@
+"""What a search answers: the best positions of every query, with their scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.data.texts import Texts
+from pipeline.errors import UserError
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The best documents of several queries, best first.
+
+    Args:
+        positions: Places of the documents in the texts that were searched, int64 `[queries, depth]`; -1 where a query
+            has no further result. Results come before missing ones.
+        scores: Their scores, float32 `[queries, depth]`; minus infinity where there is no result.
+    """
+
+    positions: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @classmethod
+    def ordered(cls, positions: np.ndarray, scores: np.ndarray) -> "Hits":
+        """Sort every row: higher score first, equal scores by lower position, missing results last.
+
+        Args:
+            positions: Integer `[queries, depth]`, -1 where there is none.
+            scores: Numbers `[queries, depth]`; what stands where the position is -1 is ignored.
+        """
+        scores = np.where(positions < 0, -np.inf, scores).astype(np.float32)
+        order = np.lexsort((positions, -scores), axis=-1)
+        return cls(
+            np.take_along_axis(positions, order, axis=1).astype(np.int64), np.take_along_axis(scores, order, axis=1)
+        )
+
+    def padded(self, depth: int) -> "Hits":
+        """Widen to `depth` columns with missing results, for a search that was asked for more than there is."""
+        missing = depth - self.positions.shape[1]
+        if missing <= 0:
+            return self
+        return Hits(
+            np.pad(self.positions, ((0, 0), (0, missing)), constant_values=-1),
+            np.pad(self.scores, ((0, 0), (0, missing)), constant_values=-np.inf),
+        )
+
+    def without(self, unwanted: np.ndarray) -> "Hits":
+        """Drop one document of every query; later results move up and the depth stays.
+
+        Args:
+            unwanted: Position of each query's unwanted document, int64 `[queries]`; -1 where none is unwanted.
+        """
+        drop = (self.positions == unwanted[:, None]) | (self.positions < 0)
+        order = np.argsort(drop, axis=1, kind="stable")
+        positions = np.take_along_axis(np.where(drop, -1, self.positions), order, axis=1)
+        scores = np.take_along_axis(np.where(drop, np.float32(-np.inf), self.scores), order, axis=1)
+        return Hits(positions, scores)
+
+
+def remove_self_hits(hits: Hits, query_ids: Sequence[str], documents: Texts) -> Hits:
+    """Drop from every query the document that is the query itself, known by its id.
+
+    Where queries are documents too, search for one result more than is wanted, since one may be dropped here.
+    """
+    return hits.without(documents.positions(query_ids))
+
+
+def require_depth(depth: int, documents: int) -> None:
+    """Refuse a depth that somebody asked for and that a corpus cannot fill.
+
+    Raises:
+        UserError: When the depth is not positive or exceeds the number of documents.
+    """
+    if depth < 1:
+        raise UserError(f"k is {depth}; ask for at least 1 result a query.")
+    if depth > documents:
+        raise UserError(
+            f"k is {depth:,} but the corpus has only {documents:,} documents; choose k up to {documents:,}."
+        )

@@ -1,0 +1,75 @@
+"""The contract of every index over a table of document vectors."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.retrieval.hits import Hits
+from pipeline.retrieval.table import Table, first_not_finite
+
+
+class Index(ABC):
+    """Finds the documents whose vectors have the largest inner products with a query's.
+
+    An index is configured first and gets its vectors later, through `prepare`, so that one configuration serves any
+    table.
+    """
+
+    name: str
+    """What the index is, in a few words, for reports."""
+
+    @abstractmethod
+    def build(self, table: Table) -> None:
+        """Make the index over a table's vectors.
+
+        Raises:
+            UserError: When the table cannot be indexed this way; the sentence says what would do.
+        """
+
+    def prepare(self, table: Table, store: Path) -> None:
+        """Build the index, or open what an earlier run has built over the same table where that saves time.
+
+        Args:
+            table: The documents' vectors.
+            store: The folder shared between runs.
+        """
+        self.build(table)
+
+    def search(self, queries: np.ndarray, k: int) -> Hits:
+        """Find the best documents of every query.
+
+        Args:
+            queries: Finite float32 `[queries, dimension]`.
+            k: Results wanted; where there are fewer documents, the rest is padded with -1 and minus infinity.
+
+        Returns:
+            Hits of depth `k`: higher score first, equal scores by lower position.
+
+        Raises:
+            UserError: When a query's vector is not finite, or has another dimension than the documents'.
+        """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.table.dimension:
+            raise UserError(
+                f"The queries have shape {queries.shape} but the documents' vectors have {self.table.dimension}"
+                " dimensions; encode both with towers that fit together."
+            )
+        unfit = first_not_finite(queries)
+        if unfit is not None:
+            raise UserError(f"The vector of query {unfit} is not finite; look for NaN in the query tower's weights.")
+        return self._search(queries, min(k, len(self.table))).padded(k)
+
+    @property
+    def table(self) -> Table:
+        """The table that the index was built over."""
+        if self._table is None:
+            raise RuntimeError(f"{type(self).__name__} was asked before build().")
+        return self._table
+
+    _table: Table | None = None
+
+    @abstractmethod
+    def _search(self, queries: np.ndarray, k: int) -> Hits:
+        """Search with checked vectors and a `k` that the table can fill."""

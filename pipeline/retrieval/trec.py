@@ -1,0 +1,143 @@
+"""Runs and judgements as files: TREC's run and qrels formats, and BEIR's tab-separated judgements."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.files import atomic_write
+from pipeline.retrieval.run import Ranking, Run
+
+RUN_COLUMNS = ("query", "Q0", "document", "rank", "score", "tag")
+QRELS_COLUMNS = ("query", "0", "document", "grade")
+BEIR_COLUMNS = ("query-id", "corpus-id", "score")
+
+
+def write_trec(run: Run, path: Path) -> None:
+    """Write a run as `query Q0 document rank score tag`, whole or not at all.
+
+    Scores have as many digits as make them the same float32 when read again, so no order is lost.
+
+    Raises:
+        UserError: When an id or the name holds white space, which would split its column; or the disk is full.
+    """
+    tag = _one_word("the run", run.name, path)
+    with atomic_write(path) as file:
+        for query_id, ranking in run:
+            query = _one_word("the query", query_id, path)
+            for rank, (document, score) in enumerate(zip(ranking.documents, ranking.scores, strict=True), start=1):
+                file.write(f"{query} Q0 {_one_word('the document', document, path)} {rank} {score!s} {tag}\n")
+
+
+def _one_word(what: str, name: str, path: Path) -> str:
+    if len(name.split()) != 1:
+        raise UserError(f"{path}: the id of {what} {name!r} holds white space, which a TREC run cannot; change the id.")
+    return name
+
+
+def read_trec(path: Path, name: str | None = None) -> Run:
+    """Read a run file. Scores decide the order, as in trec_eval; the column of ranks is not believed.
+
+    Args:
+        path: The file.
+        name: What to call the run; the file's name without its ending when None.
+
+    Raises:
+        UserError: When the file is missing, empty or not UTF-8, or a line lacks a column, holds a score that is not
+            a finite number, or a document for the second time; the sentence names file and line.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for where, line in _lines(path):
+        columns = line.split()
+        if len(columns) != len(RUN_COLUMNS):
+            raise UserError(
+                f"{where}: {len(columns)} columns where a run has {len(RUN_COLUMNS)} ({' '.join(RUN_COLUMNS)})."
+            )
+        query, _, document, _, score, _ = columns
+        results = found.setdefault(query, {})
+        if document in results:
+            raise UserError(f"{where}: document {document} occurs a second time for query {query}; keep one of them.")
+        results[document] = _score(score, where)
+    if not found:
+        raise UserError(f"{path} holds no result; give a run file with lines of {' '.join(RUN_COLUMNS)}.")
+    rankings = {
+        query: Ranking.of(list(results), np.array(list(results.values()), dtype=np.float64))
+        for query, results in found.items()
+    }
+    return Run(name or Path(path).stem, rankings)
+
+
+def _score(written: str, where: str) -> float:
+    try:
+        score = float(written)
+    except ValueError:
+        raise UserError(f"{where}: the score {written!r} is not a number; mend the line.") from None
+    # A run's scores are float32 (see Ranking.of), so what overflows there is infinite too.
+    if not math.isfinite(score) or abs(score) > np.finfo(np.float32).max:
+        raise UserError(f"{where}: the score {written} is not finite; find out why the system gave it.")
+    return score
+
+
+def read_qrels(path: Path) -> dict[str, dict[str, int]]:
+    """Read judgements: TREC's `query 0 document grade`, or BEIR's `query-id corpus-id score` under its header.
+
+    Returns:
+        Grade by document by query.
+
+    Raises:
+        UserError: When the file is missing, empty or not UTF-8, or a line has other columns, a grade that is not an
+            integer, or a pair for the second time; the sentence names file and line.
+    """
+    grades: dict[str, dict[str, int]] = {}
+    expected, pick = QRELS_COLUMNS, (0, 2, 3)
+    for number, (where, line) in enumerate(_lines(path)):
+        columns = line.split("\t") if expected is BEIR_COLUMNS else line.split()
+        if number == 0 and tuple(columns) == BEIR_COLUMNS:
+            expected, pick = BEIR_COLUMNS, (0, 1, 2)
+            continue
+        if len(columns) != len(expected):
+            raise UserError(
+                f"{where}: {len(columns)} columns where judgements have {len(expected)} ({' '.join(expected)})."
+            )
+        query, document, grade = (columns[place] for place in pick)
+        of_query = grades.setdefault(query, {})
+        if document in of_query:
+            raise UserError(f"{where}: document {document} is judged a second time for query {query}; keep one grade.")
+        of_query[document] = _grade(grade, where)
+    if not grades:
+        raise UserError(f"{path} holds no judgement; give a file with lines of {' '.join(QRELS_COLUMNS)}.")
+    return grades
+
+
+def _grade(written: str, where: str) -> int:
+    try:
+        return int(written)
+    except ValueError:
+        raise UserError(f"{where}: the grade {written!r} is not a whole number; mend the line.") from None
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Read the lines of a text file that are not blank, each with the words that name its place.
+
+    Raises:
+        UserError: When the file cannot be read or a line is not UTF-8.
+    """
+    try:
+        with open(path, "rb") as file:
+            for number, raw in enumerate(file, start=1):
+                try:
+                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    raise UserError(
+                        f"{path}, line {number}: byte {error.start} is not UTF-8; convert the file to UTF-8."
+                    ) from error
+                if line.strip():
+                    yield f"{path}, line {number}", line.rstrip("\r\n")
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; check the path.") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder where a file is expected.") from error
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read; change its permissions.") from error
