@@ -1,0 +1,91 @@
+"""Where the parts of a transformer lie: its blocks, its embeddings, its limits; for any architecture."""
+
+import re
+from typing import Any
+
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from pipeline.errors import UserError
+
+
+def blocks(model: PreTrainedModel) -> nn.ModuleList:
+    """Find the list of a transformer's layers, the outermost one that is as long as the config says.
+
+    Raises:
+        UserError: When the architecture keeps no such list (ALBERT shares one layer).
+    """
+    depth = model.config.num_hidden_layers
+    lists = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.ModuleList)]
+    for _, part in sorted(lists, key=lambda item: item[0].count(".")):
+        if len(part) == depth:
+            return part
+    raise UserError(f"A {model.config.model_type} model has no list of {depth} layers that could be told apart.")
+
+
+def embeddings(model: PreTrainedModel) -> nn.Module:
+    """Find everything before the first layer: word, position and type embeddings and their normalisation."""
+    found = getattr(model, "embeddings", None)
+    return found if isinstance(found, nn.Module) else model.get_input_embeddings()
+
+
+def keep_first_layers(config: PretrainedConfig, layers: int | None, where: str) -> None:
+    """Shorten a config to its first layers, per-layer lists (such as attention types) included.
+
+    Args:
+        config: Changed in place.
+        layers: How many to keep; None keeps all.
+        where: Which model this is, for the message.
+
+    Raises:
+        UserError: When `layers` is not between 1 and the depth.
+    """
+    depth = config.num_hidden_layers
+    if layers is None:
+        return
+    if not 1 <= layers <= depth:
+        raise UserError(f"layers={layers} is out of range: {where} has {depth} layers, so choose 1 to {depth}.")
+    for name, value in config.to_dict().items():
+        if "layer" in name and isinstance(value, list) and len(value) == depth:
+            setattr(config, name, value[:layers])
+    config.num_hidden_layers = layers
+
+
+def freeze(model: PreTrainedModel, parts: list[str]) -> None:
+    """Take parts of a model out of training.
+
+    Args:
+        model: Changed in place.
+        parts: `embeddings`, `layer 3` or `layers 0-5` (both ends included), as many as wished.
+
+    Raises:
+        UserError: When a part is not understood or out of range.
+    """
+    for part in parts:
+        for module in _part(model, part):
+            module.requires_grad_(False)
+
+
+def _part(model: PreTrainedModel, part: str) -> list[nn.Module]:
+    """Look up one entry of `freeze`."""
+    if part == "embeddings":
+        return [embeddings(model)]
+    match = re.fullmatch(r"layers? (\d+)(?:\s*-\s*(\d+))?", str(part))
+    if not match:
+        raise UserError(f"freeze: {part!r} is not understood; write embeddings, 'layer 3' or 'layers 0-5'.")
+    first, last = int(match[1]), int(match[2] or match[1])
+    layers = blocks(model)
+    if not first <= last < len(layers):
+        raise UserError(f"freeze: {part!r} is out of range; the model has layers 0-{len(layers) - 1}.")
+    return list(layers[first : last + 1])
+
+
+def position_limit(model: PreTrainedModel) -> int | None:
+    """Say how many tokens a model can take, or None where it has no limit of its own."""
+    limit: Any = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(limit, int) or limit <= 0:
+        return None
+    table = getattr(embeddings(model), "position_embeddings", None)
+    # RoBERTa and its kin number positions from after the padding's id.
+    offset = table.padding_idx + 1 if isinstance(table, nn.Embedding) and table.padding_idx is not None else 0
+    return limit - offset

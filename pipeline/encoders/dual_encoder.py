@@ -1,0 +1,95 @@
+"""A dual encoder: the tower of queries beside the tower of documents."""
+
+from pathlib import Path
+
+from torch import nn
+
+from pipeline.encoders.backbones import Kind
+from pipeline.encoders.layout import MODULES, Similarity
+from pipeline.encoders.saving import save_tower, whole_folder
+from pipeline.encoders.tower import Tower
+from pipeline.errors import UserError
+
+
+class DualEncoder(nn.Module):
+    """Two towers whose vectors are compared; symmetric when both are one object.
+
+    The towers may differ in everything but dimension and similarity: tokenizer, architecture, pooling.
+
+    Args:
+        query: The tower of queries.
+        document: The tower of documents.
+
+    Raises:
+        UserError: When dimensions or similarities differ.
+    """
+
+    def __init__(self, query: Tower, document: Tower) -> None:
+        super().__init__()
+        if query.dimension != document.dimension:
+            raise UserError(
+                f"The query tower gives vectors of {query.dimension} dimensions and the document tower of "
+                f"{document.dimension}; set encoder.projection so that they agree."
+            )
+        if query.similarity != document.similarity:
+            raise UserError(
+                f"The query tower is made for {query.similarity} and the document tower for {document.similarity}; "
+                "set encoder.similarity."
+            )
+        self.query = query
+        self.document = document
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether one tower serves both sides."""
+        return self.query is self.document
+
+    @property
+    def similarity(self) -> Similarity:
+        """How vectors are compared."""
+        return self.document.similarity
+
+    @property
+    def dimension(self) -> int:
+        """Width of the vectors."""
+        return self.document.dimension
+
+    def tower(self, kind: Kind) -> Tower:
+        """Give the tower of one side."""
+        return self.query if kind == "query" else self.document
+
+    def save(self, folder: Path, card: str) -> None:
+        """Save a symmetric pair as one sentence-transformers folder, another as `query/` and `document/` within it.
+
+        Args:
+            folder: The folder to make, whole or absent; one that is there is replaced.
+            card: The text of the `README.md`.
+        """
+        if self.symmetric:
+            self.document.save(folder, card)
+            return
+        with whole_folder(folder) as beside:
+            for kind, tower in (("query", self.query), ("document", self.document)):
+                save_tower(tower, beside / kind, card)
+            (beside / "README.md").write_text(card, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, *, trust_remote_code: bool = False, max_length: int | None = None) -> "DualEncoder":
+        """Open what `save` wrote, or any sentence-transformers folder as a symmetric pair.
+
+        Raises:
+            UserError: When the folder is half written, unsafe or of an unknown kind.
+        """
+        folder = Path(folder)
+        sides = [kind for kind in ("query", "document") if (folder / kind).is_dir()]
+        if len(sides) == 1 and not (folder / MODULES).exists():
+            raise UserError(
+                f"{folder} has {sides[0]}/ but not its counterpart, so it is only half written; save it again."
+            )
+        if len(sides) == 2:
+            towers = [
+                Tower.load(folder / kind, trust_remote_code=trust_remote_code, max_length=max_length) for kind in sides
+            ]
+            return cls(*towers)
+        tower = Tower.load(folder, trust_remote_code=trust_remote_code, max_length=max_length)
+        return cls(tower, tower)

@@ -1,0 +1,140 @@
+"""Encoding many texts fast: sorted by length within a window, batched by a budget of tokens, in any precision."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.checks import one_of, whole_number
+from pipeline.encoders.backbones import Kind
+from pipeline.encoders.tower import Tower, token_states
+from pipeline.errors import UserError
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class EncodingSettings:
+    """How texts are encoded.
+
+    Args:
+        precision: `float32`, `bfloat16`, or `float16` (on GPUs).
+        token_budget: Tokens in one batch, padding included.
+        window: How many texts are sorted by length together.
+        device: `auto` (the first GPU, or else the CPU), `cpu`, `cuda`, `cuda:1`, …
+    """
+
+    precision: str = "float32"
+    token_budget: int = 8192
+    window: int = 4096
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        one_of("encoding.precision", self.precision, PRECISIONS)
+        whole_number("encoding.token_budget", self.token_budget)
+        whole_number("encoding.window", self.window)
+        if self.precision == "float16" and self.torch_device.type == "cpu":
+            raise UserError("encoding.precision=float16 needs a GPU; choose bfloat16 or float32.")
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device meant.
+
+        Raises:
+            UserError: When it is not there.
+        """
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+        except RuntimeError as error:
+            raise UserError(f"encoding.device={self.device} is no device; write auto, cpu, cuda or cuda:0.") from error
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise UserError(
+                f"encoding.device={self.device} is asked for, but this machine has {torch.cuda.device_count()} GPUs that "
+                "can be used; choose auto or cpu."
+            )
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision as torch names it."""
+        return PRECISIONS[self.precision]
+
+
+class Encoder:
+    """A tower made ready to encode: in the wished precision and place, on a copy where that differs from the tower's.
+
+    Make one for many calls; the tower's own weights stay as they are, bit for bit.
+
+    Args:
+        tower: The tower; changes to it after this are not seen when a copy was made.
+        settings: How to encode.
+    """
+
+    def __init__(self, tower: Tower, settings: EncodingSettings) -> None:
+        self.tower = tower
+        self.settings = settings
+        self.device = settings.torch_device
+        backbone: nn.Module = copy.deepcopy(tower.backbone).eval().requires_grad_(False)
+        self.backbone = backbone.to(self.device, settings.dtype)
+        self.projections = copy.deepcopy(tower.projections).to(self.device)
+
+    def encode(self, texts: list[str], kind: Kind, advance: Callable[[int], None] | None = None) -> np.ndarray:
+        """Encode texts.
+
+        Args:
+            texts: The texts.
+            kind: Whose prompt stands before them.
+            advance: Called with the number of tokens of each batch that is done.
+
+        Returns:
+            Vectors in the order of the texts, float32, [texts, dimension].
+        """
+        vectors = np.empty((len(texts), self.tower.dimension), dtype=np.float32)
+        for start in range(0, len(texts), self.settings.window):
+            ids = self.tower.token_ids(texts[start : start + self.settings.window], kind)
+            for batch in batches_by_length([len(text) for text in ids], self.settings.token_budget):
+                vectors[start + batch] = self._vectors([ids[position] for position in batch])
+                if advance:
+                    advance(sum(len(ids[position]) for position in batch))
+        return vectors
+
+    @torch.inference_mode()
+    def _vectors(self, token_ids: list[list[int]]) -> np.ndarray:
+        """Encode one batch of tokenized texts."""
+        batch = {name: value.to(self.device) for name, value in self.tower.pad(token_ids).items()}
+        states = token_states(self.backbone, batch)
+        return self.tower.vectors(states, batch["attention_mask"]).float().cpu().numpy()
+
+
+def encode(
+    tower: Tower,
+    texts: list[str],
+    kind: Kind,
+    settings: EncodingSettings | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Encode texts once; see `Encoder`, which is the thing to keep for many calls."""
+    return Encoder(tower, settings or EncodingSettings()).encode(texts, kind, advance)
+
+
+def batches_by_length(lengths: list[int], token_budget: int) -> Iterator[np.ndarray]:
+    """Divide texts into batches of about equal length.
+
+    Args:
+        lengths: Tokens of each text.
+        token_budget: Most tokens in a batch, padding included; a longer text makes a batch by itself.
+
+    Yields:
+        Positions of the texts of one batch; longest texts come first, so that a lack of memory shows at once.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, token_budget // max(1, lengths[order[start]]))
+        yield order[start : start + count]
+        start += count

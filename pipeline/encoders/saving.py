@@ -1,0 +1,103 @@
+"""Writing a tower as a sentence-transformers folder, in the form that all its versions read."""
+
+import inspect
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import ENOSPC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from pipeline.encoders.folders import quiet_transformers
+from pipeline.encoders.layout import MODULES, OUR_SETTINGS, POOLING_FLAGS, SETTINGS
+from pipeline.files import disk_errors, write_json
+
+if TYPE_CHECKING:
+    from pipeline.encoders.tower import Tower
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Fill a folder beside its place and move it there when it is complete; an older one is replaced.
+
+    Args:
+        folder: The final place.
+
+    Yields:
+        The folder to write into.
+    """
+    folder = Path(folder)
+    beside, old = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
+    with disk_errors(folder):
+        for leftover in (beside, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        beside.mkdir(parents=True)
+        try:
+            yield beside
+            if folder.exists():
+                folder.replace(old)
+            beside.replace(folder)
+        except SafetensorError as error:
+            if "os error 28" in str(error):
+                raise OSError(ENOSPC, str(error)) from error
+            raise
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def save_tower(tower: "Tower", folder: Path, card: str) -> None:
+    """Write a tower's files into a folder; see `Tower.save`, which does so atomically."""
+    modules = ["Transformer", "Pooling", *["Dense"] * len(tower.projections)]
+    if tower.similarity == "cosine":
+        modules.append("Normalize")
+    paths = ["" if index == 0 else f"{index}_{kind}" for index, kind in enumerate(modules)]
+    for path in paths:
+        (folder / path).mkdir(parents=True, exist_ok=True)
+    _save_transformer(tower, folder)
+    write_json(folder / paths[1] / "config.json", _pooling_config(tower))
+    for projection, path in zip(tower.layers_after_pooling(), paths[2:], strict=False):
+        write_json(folder / path / "config.json", projection.config())
+        weights = {name: value.detach().cpu().contiguous() for name, value in projection.state_dict().items()}
+        save_file(weights, folder / path / "model.safetensors", metadata={"format": "pt"})
+    write_json(
+        folder / MODULES,
+        [
+            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for index, (kind, path) in enumerate(zip(modules, paths, strict=True))
+        ],
+    )
+    write_json(folder / SETTINGS, _settings(tower))
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _save_transformer(tower: "Tower", folder: Path) -> None:
+    """Write weights, config and tokenizer."""
+    with quiet_transformers():
+        tower.backbone.save_pretrained(folder)
+    tower.tokenizer.save(folder)
+    settings: dict[str, Any] = {"max_seq_length": tower.max_length, "do_lower_case": False}
+    if "add_pooling_layer" in inspect.signature(type(tower.backbone).__init__).parameters:
+        # Keeps the library from making, and reporting as untrained, a layer that no vector passes through.
+        settings["model_args"] = {"add_pooling_layer": False}
+    write_json(folder / "sentence_bert_config.json", settings)
+
+
+def _pooling_config(tower: "Tower") -> dict[str, Any]:
+    """Say which pooling it is by flags, which old and new versions of the library read."""
+    flags = {flag: name == tower.pooling.name for flag, name in POOLING_FLAGS.items()}
+    return {"word_embedding_dimension": tower.width, **flags, "include_prompt": True}
+
+
+def _settings(tower: "Tower") -> dict[str, Any]:
+    """What holds for the whole model."""
+    return {
+        "model_type": "SentenceTransformer",
+        "prompts": dict(tower.prompts),
+        "default_prompt_name": None,
+        "similarity_fn_name": tower.similarity,
+        OUR_SETTINGS: {"title_separator": tower.title_separator},
+    }

@@ -1,0 +1,205 @@
+"""From texts to token ids, the same in training, in tables and in the saved folder."""
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from tokenizers import Tokenizer
+from tokenizers.normalizers import Lowercase
+from tokenizers.normalizers import Sequence as NormalizerSequence
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from pipeline.encoders.folders import quiet_transformers
+from pipeline.errors import UserError
+
+Side = Literal["left", "right"]
+
+NO_LIMIT = 1_000_000
+"""A tokenizer without a maximum length names some astronomical number; from here on it counts as none."""
+
+FALLBACK_LENGTH = 512
+"""Tokens a text is cut to where neither tokenizer nor model has a limit."""
+
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+class TextTokenizer:
+    """A tokenizer with everything that decides a text's token ids built in, so that its file says it all.
+
+    Args:
+        backend: The tokenizer proper; its own truncation and padding are replaced.
+        special: Special tokens by role (`pad_token`, `eos_token`, …), as transformers names them.
+        max_length: How many tokens a text is cut to, special ones included.
+        padding_side: Where padding goes.
+    """
+
+    def __init__(self, backend: Tokenizer, special: dict[str, str], max_length: int, padding_side: Side) -> None:
+        self.backend = Tokenizer.from_str(backend.to_str())
+        self.special = special
+        self.max_length = max_length
+        self.padding_side = padding_side
+        reserved = self.backend.num_special_tokens_to_add(is_pair=False)
+        if max_length <= reserved:
+            raise UserError(
+                f"max_length={max_length} leaves no room for a text beside {reserved} special tokens; raise it."
+            )
+        self.backend.no_padding()
+        self.backend.enable_truncation(max_length)
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, wanted: int | None, saved: int | None, limit: int | None, **kwargs: Any
+    ) -> "TextTokenizer":
+        """Read the tokenizer of a model folder.
+
+        Args:
+            folder: The folder.
+            wanted: The maximum length that the user asks for, if any.
+            saved: The maximum length that the folder was saved with, if any.
+            limit: How many tokens the model can take, if it has a limit.
+            kwargs: `trust_remote_code`, or `gguf_file` where a folder holds a GGUF model.
+
+        Raises:
+            UserError: When the tokenizer cannot be read or has no fast form, or the model is too short for the wish.
+        """
+        with quiet_transformers():
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(str(folder), **kwargs)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise UserError(f"The tokenizer in {folder} cannot be read ({_first_line(error)}).") from error
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise UserError(f"The tokenizer in {folder} has no fast form (tokenizer.json); convert it first.")
+        if wanted is not None and limit is not None and wanted > limit:
+            raise UserError(f"max_length={wanted} is more than the {limit} tokens that the model in {folder} can take.")
+        own = tokenizer.model_max_length if tokenizer.model_max_length < NO_LIMIT else None
+        known = [length for length in (saved or own, limit) if length is not None]
+        length = wanted or min(known, default=FALLBACK_LENGTH)
+        return cls(backend, _special_tokens(tokenizer), length, "left" if tokenizer.padding_side == "left" else "right")
+
+    @cached_property
+    def pad_id(self) -> int:
+        """The id that fills a batch; what it is makes no difference to any vector."""
+        return self._id(self.special["pad_token"])
+
+    @cached_property
+    def lone_id(self) -> int:
+        """What stands for a text that has no token at all, so that its vector is defined."""
+        return self._id(self.special.get("eos_token", self.special["pad_token"]))
+
+    def _id(self, token: str) -> int:
+        found = self.backend.token_to_id(token)
+        if found is None:
+            raise UserError(f"The tokenizer names {token} as a special token but has no such entry; mend its files.")
+        return found
+
+    def token_ids(self, texts: list[str]) -> tuple[list[list[int]], int]:
+        """Tokenize texts, special tokens included.
+
+        Returns:
+            The ids of each text, and how many texts were cut to the maximum length.
+        """
+        encodings = self.backend.encode_batch_fast(texts)
+        cut = sum(1 for encoding in encodings if encoding.overflowing)
+        return [encoding.ids or [self.lone_id] for encoding in encodings], cut
+
+    def pad(self, token_ids: list[list[int]]) -> dict[str, Tensor]:
+        """Make a batch: `input_ids` and `attention_mask`, both [texts, longest]."""
+        longest = max(map(len, token_ids))
+        ids = torch.full((len(token_ids), longest), self.pad_id, dtype=torch.long)
+        mask = torch.zeros((len(token_ids), longest), dtype=torch.long)
+        for row, text in enumerate(token_ids):
+            place = slice(longest - len(text), None) if self.padding_side == "left" else slice(len(text))
+            ids[row, place] = torch.tensor(text)
+            mask[row, place] = 1
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def with_eos(self, where: str) -> "TextTokenizer":
+        """Give the same tokenizer with the end-of-sequence token after every text.
+
+        Raises:
+            UserError: When the tokenizer has no such token.
+        """
+        token = self.special.get("eos_token")
+        if token is None:
+            raise UserError(f"append_eos: the tokenizer of {where} has no end-of-sequence token; set append_eos=false.")
+        ids = self.backend.encode("a").ids
+        if ids and ids[-1] == self._id(token):
+            return self
+        description = json.loads(self.backend.to_str())
+        description["post_processor"] = _ending_with(description.get("post_processor"), token, self._id(token))
+        backend = Tokenizer.from_str(json.dumps(description))
+        return TextTokenizer(backend, self.special, self.max_length, self.padding_side)
+
+    def lowercased(self) -> "TextTokenizer":
+        """Give the same tokenizer with all text lowercased first, as old sentence-transformers folders ask."""
+        backend = Tokenizer.from_str(self.backend.to_str())
+        backend.normalizer = (
+            NormalizerSequence([Lowercase(), backend.normalizer]) if backend.normalizer is not None else Lowercase()
+        )
+        return TextTokenizer(backend, self.special, self.max_length, self.padding_side)
+
+    def fingerprint(self) -> str:
+        """Fingerprint what decides a text's ids: the tokenizer's own file, its maximum length included."""
+        return hashlib.sha256(self.backend.to_str().encode()).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write `tokenizer.json` and `tokenizer_config.json`, which open in transformers to this very tokenizer."""
+        backend = Tokenizer.from_str(self.backend.to_str())
+        backend.no_truncation()
+        saved = PreTrainedTokenizerFast(
+            tokenizer_object=backend,
+            model_max_length=self.max_length,
+            padding_side=self.padding_side,
+            **self.special,
+        )
+        saved.save_pretrained(folder)
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    """List the special tokens by role, with something to pad with in any case."""
+    found = {role: str(token) for role in SPECIAL_TOKENS if (token := getattr(tokenizer, role, None)) is not None}
+    if "pad_token" not in found:
+        found["pad_token"] = found.get("eos_token") or found.get("unk_token") or str(tokenizer.convert_ids_to_tokens(0))
+    return found
+
+
+def _ending_with(processor: dict[str, Any] | None, token: str, token_id: int) -> dict[str, Any]:
+    """Put a token at the end of what a tokenizer's post-processor makes of a text.
+
+    The description is edited rather than a second processor chained, because a chained one takes the pieces of the
+    first for separate texts.
+    """
+    if processor is None:
+        processor = {
+            "type": "TemplateProcessing",
+            "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {},
+        }
+    if processor["type"] == "Sequence":
+        *before, last = processor["processors"]
+        if last["type"] == "TemplateProcessing":
+            return {**processor, "processors": [*before, _ending_with(last, token, token_id)]}
+        return {**processor, "processors": [*before, last, _ending_with(None, token, token_id)]}
+    if processor["type"] != "TemplateProcessing":
+        return {"type": "Sequence", "processors": [processor, _ending_with(None, token, token_id)]}
+    end = {"SpecialToken": {"id": token, "type_id": 0}}
+    return {
+        **processor,
+        "single": [*processor["single"], end],
+        "pair": [*processor["pair"], end],
+        "special_tokens": {
+            **processor["special_tokens"],
+            token: {"id": token, "ids": [token_id], "tokens": [token]},
+        },
+    }
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error says first, without its full stop."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
