@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from pipeline.data.texts import Texts
+from pipeline.encoders.backbones import Kind
 from pipeline.encoders.dual_encoder import DualEncoder
-from pipeline.encoders.tower import Kind, Tower
+from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 from pipeline.training.batches import DROPOUT, ContrastiveBatch
 from pipeline.training.losses import contrastive_loss, gather_with_gradient

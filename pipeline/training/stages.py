@@ -224,6 +224,7 @@ class ContrastiveFineTuning(Stage):
             "stage": self.name,
             "steps": int(last_loss["step"]),
             "best_step": best,
+            "monitor": self.monitor,
             "stopped_early": history.stopped,
             "queries": len(batches.trainable),
             "loss": last_loss["loss"],

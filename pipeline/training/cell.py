@@ -1,0 +1,182 @@
+"""One cell of the grid: dataset x encoders x stage -> a run folder."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.checks import whole_number
+from pipeline.data.dataset import Dataset
+from pipeline.data.source import open_dataset
+from pipeline.encoders.building import EncoderSettings, build_dual_encoder
+from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import EncodingSettings
+from pipeline.entry import instantiate
+from pipeline.evaluation.plots import plot_curves
+from pipeline.evaluation.report import print_folder
+from pipeline.evaluation.results import Results, SystemResult, write_results
+from pipeline.evaluation.scoring import Retriever, measure_retrieval
+from pipeline.evaluation.significance import compare
+from pipeline.files import atomic_write
+from pipeline.training.devices import process_rank, quiet_libraries, require_devices
+from pipeline.training.loggers import log_results
+from pipeline.training.model_card import model_card
+from pipeline.training.run_folder import RunFolder
+from pipeline.training.stages import Stage, Workplace
+
+
+def run_cell(config: DictConfig) -> float:
+    """Do what is missing of a cell and print its table.
+
+    Args:
+        config: The composed configuration of `conf/train.yaml`.
+
+    Returns:
+        The first measure of the dense system on the scored split.
+
+    Raises:
+        UserError: When anything about the configuration or the data cannot be meant; nothing has been trained then.
+    """
+    quiet_libraries()
+    folder = RunFolder(config, list(HydraConfig.get().overrides.task))
+    if process_rank():
+        Cell(config, folder).train()
+        return 0.0
+    with folder.held():
+        if folder.finished:
+            folder.say(f"{folder.path} is finished; this is its table.")
+        else:
+            Cell(config, folder).run()
+    metrics = print_folder(folder.path)
+    return metrics["systems"]["dense"][metrics["measures"][0]]
+
+
+class Cell:
+    """The parts that a configuration names, put together.
+
+    Args:
+        config: The composed configuration.
+        folder: The run folder.
+
+    Raises:
+        UserError: When a part refuses its settings.
+    """
+
+    def __init__(self, config: DictConfig, folder: RunFolder) -> None:
+        self.config, self.folder = config, folder
+        self.store = Path(config.tables)
+        self.max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
+        self.stage: Stage = instantiate(config.stage)
+        self.negatives = instantiate(config.negatives)
+        self.lexical = instantiate(config.lexical)
+        self.encoding = EncodingSettings(**config.encoding)
+        self.index = instantiate(config.index)
+        self.ranks = require_devices(config.trainer)
+        backbone, pooling, query = (instantiate(config[group]) for group in ("backbone", "pooling", "query"))
+        self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
+        self._require_splits()
+        settings = EncoderSettings(**config.encoder)
+        self.dual_encoder: DualEncoder = build_dual_encoder(backbone, pooling, query, settings, config.seed)
+        self.retriever = Retriever(
+            self.dataset,
+            config.evaluation.split,
+            lexical=self.lexical,
+            index=self.index,
+            encoding=self.encoding,
+            store=self.store,
+            measures=list(config.evaluation.measures),
+            k=config.evaluation.k,
+            hybrid_weights=list(config.evaluation.hybrid_weights),
+            hybrid_normalisation=config.evaluation.hybrid_normalisation,
+        )
+
+    def run(self) -> None:
+        """Score what is there, train, save, index and score what came out."""
+        self._announce()
+        logger = instantiate(
+            self.config.logger,
+            folder=self.folder.path,
+            name=self.folder.path.name,
+            config=OmegaConf.to_container(self.config, resolve=True),
+        )
+        systems = self.retriever.bm25()
+        if self.stage.trains:
+            systems |= self.retriever.encoder(self.dual_encoder, dense="zero_shot", hybrid=None)
+        training = self.train(logger)
+        self._save({"dataset": self.dataset.name, "training": training})
+        self.folder.say("Indexing and scoring.")
+        systems |= self.retriever.encoder(self.dual_encoder)
+        self.index.save(self.folder.path / "index")
+        self._report(systems, training, logger)
+
+    def train(self, logger: Any = None) -> dict[str, Any]:
+        """Run the stage, from where it was stopped.
+
+        Returns:
+            What `metrics.json` says about the training.
+        """
+        training = self.stage.run(
+            Workplace(
+                dataset=self.dataset,
+                dual_encoder=self.dual_encoder,
+                negatives=self.negatives,
+                lexical=self.lexical,
+                trainer=instantiate(self.config.trainer, _partial_=True),
+                max_steps=self.max_steps,
+                logger=logger,
+                measure=partial(measure_retrieval, dataset=self.dataset, encoding=self.encoding),
+                folder=self.folder.path,
+                store=self.store,
+                seed=self.config.seed,
+                rank=process_rank(),
+                ranks=self.ranks,
+            )
+        )
+        return training | {"dataset_fingerprint": self.dataset.fingerprint, "dataset_notes": self.dataset.notes}
+
+    def _require_splits(self) -> None:
+        """Refuse a dataset that lacks a split before anything is computed."""
+        for name in (self.config.evaluation.split, *self.stage.splits):
+            self.dataset.split(name)
+
+    def _announce(self) -> None:
+        splits = ", ".join(
+            f"{name} {len(split.queries):,} queries over {len(split.documents):,} documents"
+            for name, split in self.dataset.splits.items()
+        )
+        self.folder.say(f"{self.folder.path}: {self.dataset.name} ({splits}).")
+
+    def _save(self, metrics: dict[str, Any]) -> None:
+        """Save the encoders with a card that tells what is known by now."""
+        place = self.folder.path / "model"
+        self.dual_encoder.save(place, self._card(metrics))
+
+    def _card(self, metrics: dict[str, Any]) -> str:
+        config = OmegaConf.to_container(self.config, resolve=True)
+        return model_card(config, metrics, self.folder.path / "model", self.dual_encoder.symmetric)  # type: ignore[arg-type]
+
+    def _report(self, systems: dict[str, SystemResult], training: dict[str, Any], logger: Any) -> None:
+        """Write figures, rankings and plots; `metrics.json` comes last and marks the folder as finished."""
+        split = self.retriever.split
+        results = Results(
+            dataset=self.dataset.name,
+            split=split.name,
+            queries=dict(zip(split.queries.ids(), split.queries.take(slice(None)), strict=True)),
+            documents=len(split.documents),
+            relevant_from=self.dataset.relevant_from,
+            remove_self_hits=self.dataset.remove_self_hits,
+            fingerprint=self.dataset.fingerprint,
+            systems=systems,
+            significance=compare({name: system.scores for name, system in systems.items()}),
+        )
+        curves = training.pop("curves", None)
+        if curves:
+            rows = sorted(curves["loss"] + curves["validation"], key=lambda row: row["step"])
+            plot_curves(rows, training["monitor"], self.folder.path / "plots" / "curves")
+        with atomic_write(self.folder.path / "model" / "README.md") as card:
+            card.write(self._card(results.metrics(training)))
+        plotted = ("zero_shot", "dense") if self.stage.trains else ("bm25", "dense")
+        metrics = write_results(results, self.folder.path, training | {"curves": curves}, plotted)
+        log_results(logger, metrics, self.folder.path)

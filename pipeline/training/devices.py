@@ -1,0 +1,64 @@
+"""The processes and devices of a training, checked before anything is computed."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+
+import torch
+from omegaconf import DictConfig, ListConfig
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from transformers.utils import logging as transformers_logging
+
+from pipeline.errors import UserError
+
+
+def process_rank() -> int:
+    """Tell this process's place among those that train together; 0 when it is alone."""
+    return int(rank_zero_only.rank or 0)
+
+
+def require_devices(trainer: DictConfig) -> int:
+    """Count the processes that a trainer's configuration asks for.
+
+    Returns:
+        How many processes train together.
+
+    Raises:
+        UserError: When it asks for GPUs that are not there.
+    """
+    wants_gpu = trainer.accelerator in ("gpu", "cuda")
+    available = torch.cuda.device_count()
+    if wants_gpu and not available:
+        raise UserError(
+            f"trainer.accelerator={trainer.accelerator} asks for a GPU and this machine has none; use trainer.accelerator=cpu."
+        )
+    devices = _count(trainer.devices, available if trainer.accelerator != "cpu" else 1)
+    if wants_gpu and devices > available:
+        raise UserError(
+            f"trainer.devices={trainer.devices} asks for {devices} GPUs and this machine has {available}; ask for fewer."
+        )
+    return devices * int(trainer.get("num_nodes", 1))
+
+
+def _count(devices: object, available: int) -> int:
+    if isinstance(devices, ListConfig | Sequence) and not isinstance(devices, str):
+        return len(devices)
+    if devices in ("auto", -1):
+        return max(1, available)
+    try:
+        count = int(devices)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        count = 0
+    if count < 1:
+        raise UserError(f"trainer.devices={devices} must be a whole number of at least 1, a list of GPUs, or auto.")
+    return count
+
+
+def quiet_libraries() -> None:
+    """Keep what libraries say about themselves off the terminal; warnings about the work stay."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    # Batches are made in the training process on purpose: they are texts, and tokenising them takes a few milliseconds.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
