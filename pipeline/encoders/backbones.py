@@ -20,7 +20,7 @@ from pipeline.checks import one_of
 from pipeline.encoders.architecture import freeze, position_limit
 from pipeline.encoders.checkpoints import Init, load_transformer, read_config
 from pipeline.encoders.folders import checked_config, find_folder, package_folder
-from pipeline.encoders.layout import Layout, read_layout
+from pipeline.encoders.layout import Layout, Similarity, read_layout
 from pipeline.encoders.projection import Projection
 from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.errors import UserError
@@ -48,13 +48,16 @@ class Backbone:
         freeze: Parts taken out of training: `embeddings`, `layer 3`, `layers 0-5`.
         trust_remote_code: Whether a model's own Python code may run.
         revision: The version of a hub model.
+        name: What to call it in messages and reports; None takes the family's name.
     """
 
-    name: ClassVar[str] = "local"
+    family: ClassVar[str] = "local"
     twin_only: ClassVar[bool] = False
     """Whether query and document have checkpoints of their own."""
     title_separator: ClassVar[str] = " "
     """What stood between title and text when it was trained."""
+    similarity: ClassVar[Similarity] = "cosine"
+    """What its vectors were trained for."""
 
     def __init__(
         self,
@@ -65,8 +68,10 @@ class Backbone:
         freeze: Sequence[str] = (),
         trust_remote_code: bool = False,
         revision: str | None = None,
+        name: str | None = None,
     ) -> None:
         self.path = path
+        self.name = name or self.family
         self.layers = layers
         self.init: Init = one_of("backbone.init", init, ("pretrained", "random"))  # type: ignore[assignment]
         self.freeze = list(freeze)
@@ -148,7 +153,7 @@ class MiniLM(Backbone):
     Wang et al., MiniLM: Deep Self-Attention Distillation (2020); tuned by the authors of sentence-transformers.
     """
 
-    name = "minilm"
+    family = "minilm"
 
     def folder(self, kind: Kind) -> Path:
         """Find the weights inside the installed package, without importing it."""
@@ -160,7 +165,7 @@ class MiniLM(Backbone):
 class Bert(Backbone):
     """BERT and what was made of it. Devlin et al., BERT (2019)."""
 
-    name = "bert"
+    family = "bert"
 
     def check_architecture(self, config: PretrainedConfig, folder: Path, kind: Kind) -> None:
         """Refuse anything but BERT."""
@@ -170,13 +175,14 @@ class Bert(Backbone):
 class Contriever(Bert):
     """Contriever: BERT trained for retrieval without labels; mean pooling. Izacard et al. (2022)."""
 
-    name = "contriever"
+    family = "contriever"
+    similarity = "dot"
 
 
 class Llama(Backbone):
     """Any causal decoder; safe under padding on the right, as no token ever sees what comes after it."""
 
-    name = "llama"
+    family = "llama"
 
     def check_architecture(self, config: PretrainedConfig, folder: Path, kind: Kind) -> None:
         """Refuse encoders that look both ways."""
@@ -193,7 +199,7 @@ class SmolLM2(Llama):
     Allal et al., SmolLM2 (2025). Its weights are 4-bit and are unpacked to float32.
     """
 
-    name = "smollm2"
+    family = "smollm2"
     file = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
     def load(self, kind: Kind, seed: int, max_length: int | None = None) -> Loaded:
@@ -226,9 +232,10 @@ class DPR(Backbone):
         settings: As in `Backbone`.
     """
 
-    name = "dpr"
+    family = "dpr"
     twin_only = True
     title_separator = " [SEP] "
+    similarity = "dot"
 
     def __init__(self, question_path: str, context_path: str, **settings: Any) -> None:
         super().__init__(None, **settings)

@@ -1,10 +1,8 @@
 """Putting towers together out of choices: a backbone, a pooling, settings, and what serves the queries."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-from torch import nn
 
 from pipeline.checks import whole_number
 from pipeline.encoders.backbones import Backbone, Kind, Loaded
@@ -22,12 +20,12 @@ class EncoderSettings:
 
     Args:
         projection: Dimension of a linear layer after the pooling; None for no such layer.
-        similarity: `cosine` (vectors are normalised) or `dot`; None: the folder's, else cosine.
+        similarity: `cosine` (vectors are normalised) or `dot`; None: the folder's or the backbone's own.
         max_length: Tokens a text is cut to; None: the checkpoint's own.
         query_prompt: Put before every query.
         document_prompt: Put before every document.
         append_eos: End every text with the end-of-sequence token.
-        title_separator: Stands between a document's title and text; None: the backbone's, else a space.
+        title_separator: Stands between a document's title and text; None: the folder's or the backbone's own.
     """
 
     projection: int | None = None
@@ -47,39 +45,47 @@ class EncoderSettings:
 MakeTower = Callable[[Kind], Tower]
 
 
-class Shared:
-    """One tower for queries and documents."""
+class QueryTower(ABC):
+    """What serves the queries beside a document tower."""
 
-    name = "shared"
+    @abstractmethod
+    def towers(self, make: MakeTower, backbone: Backbone) -> tuple[Tower, Tower]:
+        """Make the query tower and the document tower.
 
-    def tower(self, document: Tower, make: MakeTower, backbone: Backbone) -> Tower:
-        """Give the document tower itself.
+        Args:
+            make: Builds a tower of the backbone for one side.
+            backbone: The backbone, for checks before anything is loaded.
 
         Raises:
-            UserError: When the backbone has a checkpoint of its own for queries.
+            UserError: When the two do not go together.
         """
+
+
+class Shared(QueryTower):
+    """One tower for queries and documents."""
+
+    def towers(self, make: MakeTower, backbone: Backbone) -> tuple[Tower, Tower]:
+        """Make one tower, twice the same object."""
         if backbone.twin_only:
             raise UserError(f"backbone={backbone.name} has two checkpoints, one for each side; choose query=twin.")
-        return document
+        tower = make("document")
+        return tower, tower
 
 
-class Twin:
+class Twin(QueryTower):
     """A query tower with weights of its own, made as the document tower is."""
 
-    name = "twin"
-
-    def tower(self, document: Tower, make: MakeTower, backbone: Backbone) -> Tower:
-        """Make a second tower."""
-        return make("query")
+    def towers(self, make: MakeTower, backbone: Backbone) -> tuple[Tower, Tower]:
+        """Make two towers."""
+        return make("query"), make("document")
 
 
 def build_dual_encoder(
     backbone: Backbone,
     pooling: Pooling | AsSaved,
-    query: Shared | Twin,
+    query: QueryTower,
     settings: EncoderSettings | None = None,
     seed: int = 0,
-    **values: Any,
 ) -> DualEncoder:
     """Build both towers.
 
@@ -89,16 +95,12 @@ def build_dual_encoder(
         query: What serves the queries.
         settings: What holds for both towers.
         seed: What random weights (of a fresh backbone, of a projection) are drawn from.
-        values: The settings one by one, where none are given as a whole.
 
     Raises:
         UserError: When the choices do not go together.
     """
-    chosen = settings or EncoderSettings(**values)
-    document = build_tower(backbone, pooling, chosen, "document", seed)
-    return DualEncoder(
-        query.tower(document, lambda kind: build_tower(backbone, pooling, chosen, kind, seed), backbone), document
-    )
+    chosen = settings or EncoderSettings()
+    return DualEncoder(*query.towers(lambda kind: build_tower(backbone, pooling, chosen, kind, seed), backbone))
 
 
 def build_tower(
@@ -110,21 +112,20 @@ def build_tower(
         UserError: When the backbone cannot be loaded, or its folder has not saved what is asked of it.
     """
     loaded = backbone.load(kind, seed, settings.max_length)
-    tokenizer = (
-        loaded.tokenizer.with_eos(str(backbone.path or backbone.name)) if settings.append_eos else loaded.tokenizer
-    )
-    saved = loaded.layout
+    tokenizer, saved = loaded.tokenizer, loaded.layout
+    if settings.append_eos:
+        tokenizer = tokenizer.with_eos(str(backbone.path or backbone.name))
     return Tower(
         loaded.model,
         tokenizer,
         _pooling(pooling, loaded, backbone),
         _projections(pooling, loaded, backbone, settings, seed),
-        settings.similarity or (saved.similarity if saved and isinstance(pooling, AsSaved) else "cosine"),
+        settings.similarity or (saved.similarity if saved and isinstance(pooling, AsSaved) else backbone.similarity),
         {
             "query": _first(settings.query_prompt, saved.query_prompt if saved else None, ""),
             "document": _first(settings.document_prompt, saved.document_prompt if saved else None, ""),
         },
-        _first(settings.title_separator, saved.title_separator if saved else None, backbone.title_separator, " "),
+        _first(settings.title_separator, saved.title_separator if saved else None, backbone.title_separator),
     )
 
 
@@ -151,17 +152,11 @@ def _projections(
     """Collect the folder's own layers, where the saved pooling is taken with all that follows it, and a new one."""
     projections = list(loaded.projections) if isinstance(pooling, AsSaved) or not loaded.layout else []
     if backbone.init == "random":
-        projections = [_refreshed(projection, seed) for projection in projections]
+        projections = [
+            Projection.fresh(old.inputs, old.outputs, seed, old.linear.bias is not None, old.activation_name)
+            for old in projections
+        ]
     if settings.projection is not None:
         width = projections[-1].outputs if projections else loaded.model.config.hidden_size
         projections.append(Projection.fresh(width, settings.projection, seed))
     return projections
-
-
-def _refreshed(projection: Projection, seed: int) -> Projection:
-    """The same layer with weights drawn from the seed."""
-    fresh = Projection.fresh(projection.inputs, projection.outputs, seed)
-    if projection.linear.bias is None:
-        fresh.linear = nn.Linear(projection.inputs, projection.outputs, bias=False)
-    fresh.activation, fresh.activation_name = projection.activation, projection.activation_name
-    return fresh

@@ -61,8 +61,8 @@ class Projection(nn.Module):
         }
 
     @classmethod
-    def fresh(cls, inputs: int, outputs: int, seed: int) -> "Projection":
+    def fresh(cls, inputs: int, outputs: int, seed: int, bias: bool = True, activation: str = IDENTITY) -> "Projection":
         """Make a new projection from a seed, whatever the state of the global generator."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(inputs, outputs)
+            return cls(inputs, outputs, bias, activation)
