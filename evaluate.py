@@ -1,0 +1,21 @@
+"""Score models on a dataset, or run files against judgements, and compare them.
+
+`python evaluate.py models=[outputs/demo] dataset=python_docs` or
+`python evaluate.py run_files=[a.trec,b.trec] qrels=qrels.txt`; `python evaluate.py --help` lists every setting.
+"""
+
+from omegaconf import DictConfig
+
+from pipeline.entry import entry_point
+
+
+@entry_point("evaluate")
+def main(config: DictConfig) -> None:
+    """Score, compare, write the results and print their table."""
+    from pipeline.evaluation.command import evaluate  # late: help and composition must not wait for torch
+
+    evaluate(config)
+
+
+if __name__ == "__main__":
+    main()

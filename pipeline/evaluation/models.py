@@ -1,0 +1,102 @@
+"""Models as a user names them on the command line: folders of several kinds, or backbones."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import hydra
+
+from pipeline.encoders.building import EncoderSettings, build_dual_encoder
+from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.entry import CONFIGS, instantiate
+from pipeline.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model to evaluate.
+
+    Attributes:
+        name: What tables call it.
+        folder: Where it was saved; None for a backbone as it is downloaded.
+        backbone: The backbone's configuration; None for a folder.
+    """
+
+    name: str
+    folder: Path | None
+    backbone: str | None
+
+    def load(self, trust_remote_code: bool = False) -> DualEncoder:
+        """Open the model.
+
+        Raises:
+            UserError: When it is half-written, unsafe or of an unknown kind.
+        """
+        if self.folder is not None:
+            return DualEncoder.load(self.folder, trust_remote_code=trust_remote_code)
+        config = hydra.compose("train", overrides=[f"backbone={self.backbone}"])
+        return build_dual_encoder(
+            instantiate(config.backbone),
+            instantiate(config.pooling),
+            instantiate(config.query),
+            EncoderSettings(**config.encoder),
+            config.seed,
+        )
+
+
+def find_models(entries: Sequence[str]) -> list[NamedModel]:
+    """Find what the user means by each entry.
+
+    Args:
+        entries: Run folders, their `model` folders, sentence-transformers folders, or names of `conf/backbone`.
+
+    Raises:
+        UserError: When an entry is none of these.
+    """
+    found = [_find(str(entry)) for entry in entries]
+    names = distinct_names([_path_for_name(entry, folder) for entry, (folder, _) in zip(entries, found, strict=True)])
+    return [NamedModel(name, folder, backbone) for name, (folder, backbone) in zip(names, found, strict=True)]
+
+
+def _find(entry: str) -> tuple[Path | None, str | None]:
+    path = Path(entry).expanduser()
+    if (path / "model").is_dir():
+        return path / "model", None
+    if (path / "metrics.json").exists() or (path / "checkpoint").is_dir():
+        raise UserError(f"{path} is a run folder without a model; run its training to the end, or keep its model.")
+    if path.is_dir():
+        return path, None
+    backbones = [config.stem for config in (CONFIGS / "backbone").glob("*.yaml")]
+    if entry in backbones:
+        return None, entry
+    if len(path.parts) > 1:
+        raise UserError(f"models: {entry} does not exist; give a run folder, a model folder or a backbone's name.")
+    raise UserError(f"models: {entry} is neither a folder nor a backbone; {nearest(entry, backbones)}")
+
+
+def _path_for_name(entry: str, folder: Path | None) -> Path:
+    """Name the model of a run folder by the run, not by the word `model` that all of them have."""
+    if folder is None:
+        return Path(entry)
+    folder = folder.absolute()
+    return folder.parent if folder.name == "model" else folder
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Name paths by their last part, or by as many as it takes to tell them apart.
+
+    Returns:
+        Names without white space or slashes, fit for file names and a run's tag.
+
+    Raises:
+        UserError: When a path is there twice.
+    """
+    twice = [path for path in paths if list(paths).count(path) > 1]
+    if twice:
+        raise UserError(f"{twice[0]} is given twice; name it once.")
+    taken = 1
+    longest = max((len(path.parts) for path in paths), default=1)
+    while taken < longest and len({path.parts[-taken:] for path in paths}) < len(paths):
+        taken += 1
+    return [re.sub(r"[\s/\\]+", "_", "/".join(path.parts[-taken:])) for path in paths]

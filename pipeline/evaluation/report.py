@@ -1,0 +1,106 @@
+"""The table of a finished run folder, on the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.errors import UserError
+from pipeline.evaluation.results import METRICS
+from pipeline.evaluation.significance import Comparison, Significance
+from pipeline.files import read_json
+
+LETTERS = "abcdefghijklmnoprstuvwxyz"
+SUPERSCRIPTS = dict(zip(LETTERS, "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
+"""Unicode has no raised q, so no system is called q."""
+
+
+def print_folder(folder: Path, console: Console | None = None) -> dict[str, Any]:
+    """Print the table of a finished run folder from its files.
+
+    Returns:
+        What its `metrics.json` holds.
+
+    Raises:
+        UserError: When the folder has no readable `metrics.json`.
+    """
+    metrics = read_json(Path(folder) / METRICS)
+    if not isinstance(metrics, dict) or "systems" not in metrics or "measures" not in metrics:
+        raise UserError(f"{Path(folder) / METRICS} is not the result of an evaluation; delete it and run again.")
+    print_metrics(metrics, console)
+    return metrics
+
+
+def print_metrics(metrics: dict[str, Any], console: Console | None = None) -> None:
+    """Print systems against measures, the best in bold, with the marks of significance and what they mean."""
+    console = console or Console()
+    console.print(results_table(metrics))
+    for line in caption(metrics):
+        console.print(Text(line, style="dim"), soft_wrap=True)
+
+
+def results_table(metrics: dict[str, Any]) -> Table:
+    """Lay out a table of systems against measures.
+
+    Args:
+        metrics: What `metrics.json` holds.
+
+    Raises:
+        UserError: When there are more systems than letters to mark them with.
+    """
+    systems, measures = metrics["systems"], metrics["measures"]
+    if len(systems) > len(LETTERS):
+        raise UserError(
+            f"{len(systems)} systems are more than the {len(LETTERS)} that a table can mark; compare fewer."
+        )
+    letters = dict(zip(systems, LETTERS, strict=False))
+    significance = read_significance(metrics)
+    title = ", ".join(part for part in (metrics["dataset"], metrics["split"]) if part)
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("")
+    table.add_column("system")
+    for measure in measures:
+        table.add_column(measure, justify="left", no_wrap=True)
+    for name, means in systems.items():
+        cells = []
+        for measure in measures:
+            best = means[measure] == max(other[measure] for other in systems.values()) and len(systems) > 1
+            beaten = significance.beaten_by(name, measure) if significance else []
+            marks = "".join(SUPERSCRIPTS[letters[other]] for other in beaten)
+            cells.append(Text(f"{means[measure]:.4f}{marks}", style="bold" if best else ""))
+        table.add_row(Text(letters[name], style="dim"), name, *cells)
+    return table
+
+
+def caption(metrics: dict[str, Any]) -> list[str]:
+    """Say what the table rests on: counts, what counts as relevant, the test behind the marks, the hybrid's weight."""
+    documents = f", {metrics['documents']:,} documents" if metrics.get("documents") is not None else ""
+    relevant = f"; relevant from grade {metrics['relevant_from']}" if metrics["relevant_from"] != 1 else ""
+    removed = "; a document with the query's own id is removed" if metrics["remove_self_hits"] else ""
+    lines = [f"{metrics['queries']:,} queries{documents}{relevant}{removed}."]
+    significance = read_significance(metrics)
+    if significance:
+        lines.append(f"Letters: better than that system ({significance.caption()}).")
+    for name, details in metrics["details"].items():
+        if "lexical_weight" in details:
+            tuned = (
+                f"tuned on {details['tuned_on']}" if details["tuned_on"] else "untuned: there is no validation split"
+            )
+            lines.append(
+                f"{name}: lexical weight {details['lexical_weight']:g}, {details['normalisation']} scores, {tuned}."
+            )
+        if details.get("queries_without_results"):
+            lines.append(f"{name}: {details['queries_without_results']:,} queries without results count 0.")
+        if details.get("unjudged_queries"):
+            lines.append(f"{name}: {details['unjudged_queries']:,} queries that nobody judged are left out.")
+    return lines
+
+
+def read_significance(metrics: dict[str, Any]) -> Significance | None:
+    """Read the comparisons back from `metrics.json`."""
+    found = metrics.get("significance")
+    if not found:
+        return None
+    return Significance(**{**found, "comparisons": [Comparison(**comparison) for comparison in found["comparisons"]]})

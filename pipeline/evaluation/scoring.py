@@ -1,0 +1,256 @@
+"""Retrieval over a split of a dataset: BM25, dense encoders and their hybrid, with what each earned."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import EncodingSettings, encode
+from pipeline.errors import UserError
+from pipeline.evaluation.measures import Measure, measure, parse_measures
+from pipeline.evaluation.results import Results, SystemResult
+from pipeline.evaluation.significance import Significance
+from pipeline.retrieval.bm25 import Bm25
+from pipeline.retrieval.hits import Hits, remove_self_hits, require_depth
+from pipeline.retrieval.hybrid import dense_scores, interpolate, tune_weight
+from pipeline.retrieval.index import Index
+from pipeline.retrieval.run import Run
+from pipeline.retrieval.table import Table
+from pipeline.retrieval.tabulate import tabulate
+from pipeline.retrieval.torch_index import TorchIndex
+
+DEPTH = 1000
+"""Results kept for each query unless asked otherwise: what TREC keeps."""
+
+UNTUNED_WEIGHT = 0.5
+TUNING_SPLIT = "validation"
+
+
+class Retriever:
+    """Searches one split's documents with several systems and scores what they find; BM25 is asked only once.
+
+    Args:
+        dataset: Where the split comes from.
+        split: The split that is scored, such as `test`.
+        lexical: BM25; None leaves it and the hybrid out.
+        index: Finds documents by their vectors.
+        encoding: How frozen towers make tables.
+        store: Tables and lexical indexes, shared between runs.
+        measures: Names such as `ndcg@10`; the first one tunes the hybrid.
+        k: Results kept for each query; None: 1,000 or the whole corpus.
+        hybrid_weights: Lexical weights tried on the validation split; a single one is taken as it is.
+        hybrid_normalisation: `minmax` or `raw`.
+
+    Raises:
+        UserError: For an unknown split or measure, or a `k` that the corpus cannot fill or that a measure exceeds.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        *,
+        lexical: Bm25 | None,
+        index: Index,
+        encoding: EncodingSettings,
+        store: Path,
+        measures: Sequence[str],
+        k: int | None,
+        hybrid_weights: Sequence[float],
+        hybrid_normalisation: str,
+    ) -> None:
+        self.dataset = dataset
+        self.split = dataset.split(split)
+        self.lexical = lexical
+        self.index = index
+        self.encoding = encoding
+        self.store = Path(store)
+        self.measures = parse_measures(measures)
+        self.depth = chosen_depth(k, len(self.split.documents), self.measures)
+        self.hybrid_weights = [float(weight) for weight in hybrid_weights]
+        self.hybrid_normalisation = hybrid_normalisation
+        self._lexical_hits: dict[str, Hits] = {}
+
+    def bm25(self, name: str = "bm25") -> dict[str, SystemResult]:
+        """Score BM25.
+
+        Returns:
+            The system by its name; nothing where there is no lexical retriever.
+        """
+        if self.lexical is None:
+            return {}
+        seconds: dict[str, float] = {}
+        with timed(seconds, "search"):
+            hits = self._lexical(self.split)
+        return {name: self._scored(name, self.split, hits, {}, seconds)}
+
+    def encoder(
+        self, dual_encoder: DualEncoder, dense: str = "dense", hybrid: str | None = "hybrid"
+    ) -> dict[str, SystemResult]:
+        """Score a dual encoder, alone and with BM25.
+
+        Args:
+            dual_encoder: Frozen; its vectors are read from the store where an earlier run has made them.
+            dense: What to call the encoder alone.
+            hybrid: What to call it with BM25; None leaves that out, and so does a retriever without BM25.
+
+        Returns:
+            The systems by their names.
+        """
+        seconds: dict[str, float] = {}
+        documents, queries = self._tables(dual_encoder, self.split, seconds)
+        with timed(seconds, "index"):
+            self.index.prepare(documents, self.store)
+        with timed(seconds, "search"):
+            hits = self._without_self(self.split, self.index.search(queries.vectors, self._reach(self.split)))
+        systems = {dense: self._scored(dense, self.split, hits, {"index": self.index.name}, seconds)}
+        if hybrid is not None and self.lexical is not None:
+            systems[hybrid] = self._hybrid(hybrid, dual_encoder, documents, queries)
+        return systems
+
+    def results(self, systems: dict[str, SystemResult], significance: Significance | None) -> Results:
+        """Put the systems scored on this split together with what the split is."""
+        texts = self.split.queries.take(slice(None))
+        return Results(
+            dataset=self.dataset.name,
+            split=self.split.name,
+            queries=dict(zip(self.split.queries.ids(), texts, strict=True)),
+            documents=len(self.split.documents),
+            relevant_from=self.dataset.relevant_from,
+            remove_self_hits=self.dataset.remove_self_hits,
+            fingerprint=self.dataset.fingerprint,
+            systems=systems,
+            significance=significance,
+        )
+
+    def _hybrid(self, name: str, dual_encoder: DualEncoder, documents: Table, queries: Table) -> SystemResult:
+        """Re-rank what BM25 found, with a weight that the scored split had no part in."""
+        seconds: dict[str, float] = {}
+        with timed(seconds, "tune"):
+            details = self._weight(dual_encoder)
+        with timed(seconds, "search"):
+            lexical = self._lexical(self.split)
+            dense = dense_scores(documents.vectors, queries.vectors, lexical.positions)
+            hits = interpolate(lexical, dense, details["lexical_weight"], self.hybrid_normalisation)
+        return self._scored(name, self.split, hits, details, seconds)
+
+    def _weight(self, dual_encoder: DualEncoder) -> dict:
+        """Tune the lexical weight on the validation split, if there is one that is not the scored one."""
+        details = {"lexical_weight": UNTUNED_WEIGHT, "normalisation": self.hybrid_normalisation, "tuned_on": None}
+        if len(self.hybrid_weights) == 1:
+            return details | {"lexical_weight": self.hybrid_weights[0]}
+        if TUNING_SPLIT not in self.dataset.splits or self.split.name == TUNING_SPLIT:
+            return details
+        split = self.dataset.split(TUNING_SPLIT)
+        documents, queries = self._tables(dual_encoder, split, {})
+        lexical = self._lexical(split)
+        dense = dense_scores(documents.vectors, queries.vectors, lexical.positions)
+        objective = self.measures[0]
+        depth = objective.cutoff or lexical.positions.shape[1]
+
+        def earned(hits: Hits) -> float:
+            kept = Hits(hits.positions[:, :depth], hits.scores[:, :depth])
+            scores = measure(self._run("hybrid", split, kept), split.judgements, [objective.name], self._relevant_from)
+            return scores.means()[objective.name]
+
+        weight, tried = tune_weight(lexical, dense, self.hybrid_weights, earned, self.hybrid_normalisation)
+        return details | {
+            "lexical_weight": weight,
+            "tuned_on": split.name,
+            "tried": {f"{candidate:g}": value for candidate, value in tried.items()},
+        }
+
+    @property
+    def _relevant_from(self) -> int:
+        return self.dataset.relevant_from
+
+    def _lexical(self, split: Split) -> Hits:
+        """Ask BM25 for a split's queries, once."""
+        assert self.lexical is not None
+        if split.name not in self._lexical_hits:
+            self.lexical.build(split.documents, self.store)
+            found = self.lexical.search(split.queries.take(slice(None)), self._reach(split))
+            self._lexical_hits[split.name] = self._without_self(split, found)
+        return self._lexical_hits[split.name]
+
+    def _reach(self, split: Split) -> int:
+        """How many results to search for: one more where the query itself may be among them."""
+        return min(self.depth + int(self.dataset.remove_self_hits), len(split.documents))
+
+    def _without_self(self, split: Split, hits: Hits) -> Hits:
+        if self.dataset.remove_self_hits:
+            hits = remove_self_hits(hits, split.queries.ids(), split.documents)
+        return Hits(hits.positions[:, : self.depth], hits.scores[:, : self.depth])
+
+    def _tables(self, dual_encoder: DualEncoder, split: Split, seconds: dict[str, float]) -> tuple[Table, Table]:
+        with timed(seconds, "encode_documents"):
+            documents = tabulate(
+                dual_encoder.tower("document"), split.documents, "document", self.encoding, self.store, "documents"
+            )
+        with timed(seconds, "encode_queries"):
+            queries = tabulate(
+                dual_encoder.tower("query"), split.queries, "query", self.encoding, self.store, f"{split.name} queries"
+            )
+        return documents, queries
+
+    def _run(self, name: str, split: Split, hits: Hits) -> Run:
+        return Run.from_hits(name, split.queries.ids(), split.documents, hits)
+
+    def _scored(self, name: str, split: Split, hits: Hits, details: dict, seconds: dict[str, float]) -> SystemResult:
+        run = self._run(name, split, hits)
+        names = [item.name for item in self.measures]
+        return SystemResult(run, measure(run, split.judgements, names, self._relevant_from), details, seconds)
+
+
+def chosen_depth(k: int | None, documents: int, measures: Sequence[Measure]) -> int:
+    """Decide how many results to keep for each query.
+
+    Raises:
+        UserError: When `k` cannot be filled from the corpus, or a measure looks deeper than `k` while there is more.
+    """
+    if k is not None:
+        require_depth(k, documents)
+    depth = min(DEPTH, documents) if k is None else k
+    for item in measures:
+        if depth < min(item.cutoff, documents):
+            raise UserError(f"{item.name} looks deeper than the {depth:,} results that are kept; set k={item.cutoff}.")
+    return depth
+
+
+def measure_retrieval(
+    dual_encoder: DualEncoder, split: Split, measures: Sequence[str], dataset: Dataset, encoding: EncodingSettings
+) -> dict[str, float]:
+    """Measure a dual encoder's exact retrieval on a split, with vectors that are never written: for use in training.
+
+    Args:
+        dual_encoder: As it is now.
+        split: Small enough that its vectors fit in memory.
+        measures: Names such as `ndcg@10`.
+        dataset: What the split belongs to: says what is relevant and whether self-hits are removed.
+        encoding: How texts are encoded.
+
+    Returns:
+        The mean of each measure.
+    """
+    depth = max(item.cutoff or DEPTH for item in parse_measures(measures))
+    removed = dataset.remove_self_hits
+    query_tower, document_tower = dual_encoder.tower("query"), dual_encoder.tower("document")
+    documents = encode(
+        document_tower, split.documents.take(slice(None), document_tower.title_separator), "document", encoding
+    )
+    queries = encode(query_tower, split.queries.take(slice(None), query_tower.title_separator), "query", encoding)
+    index = TorchIndex(device=encoding.device)
+    index.build(Table.from_array(documents))
+    hits = index.search(queries, min(depth + int(removed), len(split.documents)))
+    run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, remove_self=removed, depth=depth)
+    return measure(run, split.judgements, measures, dataset.relevant_from).means()
+
+
+@contextmanager
+def timed(seconds: dict[str, float], what: str) -> Iterator[None]:
+    """Note how many seconds a piece of work took."""
+    start = time.perf_counter()
+    yield
+    seconds[what] = round(time.perf_counter() - start, 3)
