@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.lines import existing, field, identifier, read_json_lines, read_table
-from pipeline.data.shares import Shares
+from pipeline.data.shares import given_splits
 from pipeline.data.source import Source
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
@@ -57,12 +57,10 @@ class Beir(Source):
     def write(self, writer: DatasetWriter) -> None:
         """Stream judgements, then the queries that they name, then the corpus."""
         splits_of: dict[str, set[str]] = {}
-        for split, path in self._qrels().items():
-            shares = Shares.all_in(split)
-            if split == "train" and "validation" not in self._qrels():
-                shares = Shares.held_out(self.validation_share)
+        for split, shares in given_splits(self._qrels(), self.validation_share).items():
             shares.announce(writer)
-            for where, (query, document, grade) in read_table(path, "query-id corpus-id score", header=True):
+            table = read_table(self._qrels()[split], "query-id corpus-id score", header=True)
+            for where, (query, document, grade) in table:
                 name = shares(query)
                 splits_of.setdefault(query, set()).add(name)
                 writer.judge(name, query, document, grade, where=where)

@@ -115,8 +115,8 @@ def read_dataset(folder: Path, name: str, limit: int | None, relevant_from: int,
             split.name,
             chosen[split.collection],
             split.queries,
-            _judgements(split, documents[split.collection]),
-            _hard_negatives(split, documents[split.collection]),
+            judged := _judgements(split, documents[split.collection]),
+            _hard_negatives(split, documents[split.collection], judged, relevant_from),
         )
         for split in stored
     }
@@ -181,12 +181,15 @@ def _judgements(split: StoredSplit, documents: Texts) -> dict[str, dict[str, int
     return found
 
 
-def _hard_negatives(split: StoredSplit, documents: Texts) -> dict[str, list[str]]:
-    """Turn positions into ids: only queries that have any, the negatives in the source's order."""
+def _hard_negatives(
+    split: StoredSplit, documents: Texts, judgements: dict[str, dict[str, int]], relevant_from: int
+) -> dict[str, list[str]]:
+    """Turn positions into ids: only queries that have any, in the source's order, without documents judged relevant."""
     found: dict[str, list[str]] = {}
     pairs = split.hard_negatives
     for query, document in zip(split.queries.ids(pairs.queries), documents.ids(pairs.documents), strict=True):
-        found.setdefault(query, []).append(document)
+        if judgements[query].get(document, relevant_from - 1) < relevant_from:
+            found.setdefault(query, []).append(document)
     return found
 
 

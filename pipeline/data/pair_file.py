@@ -137,6 +137,12 @@ def _unknown(unknown: list[tuple[str, str, str]], what: str) -> str:
     return f"{what}: {len(unknown)} judgements name {names} that are not there, such as {first}; {hint}."
 
 
+def distinct(pairs: Pairs) -> Pairs:
+    """Leave out pairs that came before, and keep the order of the others."""
+    keys = np.stack([pairs.queries, pairs.documents], axis=1)
+    return pairs.only(np.sort(np.unique(keys, axis=0, return_index=True)[1]))
+
+
 def merged(pairs: Pairs, what: str) -> Pairs:
     """Sort judgements by query and document, and join those given twice.
 

@@ -1,6 +1,6 @@
 """Which split a query falls into, where the source does not say: by the hash of its group's name."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,22 @@ class Shares:
         """Tell the writer which splits must not stay empty."""
         for name, _ in self.shares:
             writer.split(name)
+
+
+def given_splits(names: Iterable[str], validation_share: float) -> dict[str, Shares]:
+    """Decide what becomes of the splits that a source gives.
+
+    Args:
+        names: Those of `train`, `validation` and `test` that there are.
+        validation_share: What is held out of `train` where there is no `validation`.
+
+    Raises:
+        UserError: When the share is not at least 0 and below 1.
+    """
+    shares = {name: Shares.all_in(name) for name in names}
+    if "train" in shares and "validation" not in shares:
+        shares["train"] = Shares.held_out(validation_share)
+    return shares
 
 
 class SplitFiles:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.pair_file import PairWriter, merged
+from pipeline.data.pair_file import PairWriter, distinct, merged
 from pipeline.data.text_file import TextFile, TextFileWriter
 from pipeline.errors import UserError
 from pipeline.files import write_json
@@ -145,7 +145,7 @@ class DatasetWriter:
         queries = self._close(self._queries[name], "query", f"queries/{name}.all")
         texts = (queries, documents[collection], f"{self._name}, split {name}")
         judgements = merged(self._judgements[name].resolve(*texts), texts[2])
-        negatives = self._hard_negatives[name].resolve(*texts)
+        negatives = distinct(self._hard_negatives[name].resolve(*texts))
         judged = np.zeros(len(queries), dtype=bool)
         judged[judgements.queries] = True
         if not judged.any():

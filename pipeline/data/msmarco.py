@@ -1,0 +1,94 @@
+"""MS MARCO's passages: `collection.tsv`, `queries.*.tsv`, `qrels.*.tsv` and, optionally, `qidpidtriples`."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.lines import existing, read_table
+from pipeline.data.shares import Shares
+from pipeline.data.source import Source
+from pipeline.data.trec_qrels import read_qrels
+from pipeline.data.writer import DatasetWriter
+
+
+class MsMarco(Source):
+    """The passage ranking task (Bajaj et al., 2016, https://arxiv.org/abs/1611.09268).
+
+    The official test has no public judgements, so its small development set tests; TREC-DL's files can take its place.
+
+    Args:
+        path: The folder; the files below are names in it, or paths of their own. Compressed files are read as they are.
+        collection: The passages.
+        train_queries: The training queries; None leaves training out.
+        train_qrels: Their judgements.
+        test_queries: The test queries.
+        test_qrels: Their judgements.
+        triples: Query, positive, negative, by ids; None: no hard negatives.
+        hard_negatives: How many hard negatives of a query are taken from the triples.
+        validation_share: The share of training queries held out for validation.
+        **settings: Those of every source.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str | None = None,
+        collection: str = "collection.tsv",
+        train_queries: str | None = "queries.train.tsv",
+        train_qrels: str = "qrels.train.tsv",
+        test_queries: str = "queries.dev.small.tsv",
+        test_qrels: str = "qrels.dev.small.tsv",
+        triples: str | None = None,
+        hard_negatives: int = 10,
+        validation_share: float = 0.01,
+        name: str | None = "msmarco",
+        **settings: Any,
+    ) -> None:
+        super().__init__(name=name, **settings)
+        self.path = path
+        self.collection = collection
+        self.queries = {"train": train_queries, "test": test_queries}
+        self.qrels = {"train": train_qrels, "test": test_qrels}
+        self.triples = triples
+        self.hard_negatives = hard_negatives
+        self.shares = {"train": Shares.held_out(validation_share), "test": Shares.all_in("test")}
+
+    def inputs(self) -> list[Path]:
+        """Give the files that are set."""
+        names = [self.collection]
+        for part, queries in self.queries.items():
+            names += [queries, self.qrels[part]] if queries else []
+        names += [self.triples] if self.triples else []
+        return [self._file(name) for name in names]
+
+    def _file(self, name: str) -> Path:
+        return existing(existing(self.path, "dataset.path") / name, "dataset.path")
+
+    def write(self, writer: DatasetWriter) -> None:
+        """Stream judgements, then the queries that they name, then triples and passages."""
+        for part, queries in self.queries.items():
+            if queries:
+                self._write_queries(part, queries, writer)
+        if self.triples is not None:
+            self._write_negatives(self._file(self.triples), writer)
+        for where, (id_, text) in read_table(self._file(self.collection), "pid passage"):
+            writer.document(id_, text, where=where)
+
+    def _write_queries(self, part: str, queries: str, writer: DatasetWriter) -> None:
+        """Write the judgements, and only queries that have any."""
+        shares = self.shares[part]
+        shares.announce(writer)
+        judged = set()
+        for where, query, document, grade in read_qrels(self._file(self.qrels[part])):
+            judged.add(query)
+            writer.judge(shares(query), query, document, grade, where=where)
+        for where, (query, text) in read_table(self._file(queries), "qid query"):
+            if query in judged:
+                writer.query(shares(query), query, text, where=where)
+
+    def _write_negatives(self, path: Path, writer: DatasetWriter) -> None:
+        """Write the first negatives of each query; the file has hundreds of millions of lines."""
+        taken: dict[str, int] = {}
+        for where, (query, _, negative) in read_table(path, "qid positive negative"):
+            if taken.setdefault(query, 0) < self.hard_negatives:
+                taken[query] += 1
+                writer.hard_negative(self.shares["train"](query), query, negative, where=where)
