@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.texts import Texts
-from pipeline.encoders.encode import EncodingSettings, encode
-from pipeline.encoders.tower import Kind, Tower
+from pipeline.encoders.encoding import EncodingSettings, encode
+from pipeline.encoders.backbones import Kind
+from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 from pipeline.files import locked
 from pipeline.progress import progress

@@ -95,11 +95,11 @@ class Cell:
     def run(self) -> None:
         """Score what is there, train, save, index and score what came out."""
         self._announce()
-        logger = instantiate(
-            self.config.logger,
+        # Called apart from its making: Hydra would build everything that the composed configuration names.
+        logger = instantiate(self.config.logger, _partial_=True)(
             folder=self.folder.path,
             name=self.folder.path.name,
-            config=OmegaConf.to_container(self.config, resolve=True),
+            composed=OmegaConf.to_container(self.config, resolve=True),
         )
         systems = self.retriever.bm25()
         if self.stage.trains:
@@ -155,7 +155,8 @@ class Cell:
 
     def _card(self, metrics: dict[str, Any]) -> str:
         config = OmegaConf.to_container(self.config, resolve=True)
-        return model_card(config, metrics, self.folder.path / "model", self.dual_encoder.symmetric)  # type: ignore[arg-type]
+        choices = dict(HydraConfig.get().runtime.choices)
+        return model_card(config, choices, metrics, self.folder.path / "model", self.dual_encoder.symmetric)  # type: ignore[arg-type]
 
     def _report(self, systems: dict[str, SystemResult], training: dict[str, Any], logger: Any) -> None:
         """Write figures, rankings and plots; `metrics.json` comes last and marks the folder as finished."""

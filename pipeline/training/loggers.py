@@ -15,7 +15,7 @@ from pipeline.files import digest_of
 def wandb_logger(
     folder: Path,
     name: str,
-    config: dict[str, Any],
+    composed: dict[str, Any],
     mode: str,
     project: str,
     entity: str | None,
@@ -29,7 +29,7 @@ def wandb_logger(
     Args:
         folder: The run folder; W&B's files go below it.
         name: The run's name.
-        config: The composed configuration.
+        composed: The composed configuration.
         mode: `offline` or `online`.
         project: The W&B project.
         entity: The team or user; None: the account's default.
@@ -48,7 +48,7 @@ def wandb_logger(
         # The folder names the run, so that a resumed cell continues its curves.
         "id": digest_of(str(Path(folder).resolve()))[:16],
         "resume": "allow",
-        "config": config,
+        "config": composed,
     }
     logger = WandbLogger(offline=mode == "offline", **settings)
     try:
@@ -65,12 +65,12 @@ def wandb_logger(
     return logger
 
 
-def csv_logger(folder: Path, name: str, config: dict[str, Any]) -> CSVLogger:
+def csv_logger(folder: Path, name: str, composed: dict[str, Any]) -> CSVLogger:
     """Write curves to `curves/metrics.csv` below the run folder."""
     return CSVLogger(folder, name="curves", version="")
 
 
-def no_logger(folder: Path, name: str, config: dict[str, Any]) -> None:
+def no_logger(folder: Path, name: str, composed: dict[str, Any]) -> None:
     """Log nowhere but in the run folder's own files."""
     return
 

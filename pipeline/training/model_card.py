@@ -14,11 +14,14 @@ tags:
 """
 
 
-def model_card(config: dict[str, Any], metrics: dict[str, Any], folder: Path, symmetric: bool) -> str:
+def model_card(
+    config: dict[str, Any], choices: dict[str, str], metrics: dict[str, Any], folder: Path, symmetric: bool
+) -> str:
     """Write the card of a run's encoders.
 
     Args:
         config: The composed configuration of the run.
+        choices: What was chosen in each group of the configuration.
         metrics: The contents of its `metrics.json`; measures may still be missing.
         folder: Where the encoders are saved.
         symmetric: Whether one tower serves queries and documents.
@@ -26,26 +29,26 @@ def model_card(config: dict[str, Any], metrics: dict[str, Any], folder: Path, sy
     training = metrics.get("training", {})
     sections = [
         HEADER,
-        f"# {config['backbone']['name']}, {training.get('stage')} on {metrics['dataset']}\n",
-        _training(config, training),
+        f"# {choices['backbone']}, {training.get('stage')} on {metrics['dataset']}\n",
+        _training(config, choices, training),
         _measures(metrics),
         _usage(folder, symmetric),
     ]
     return "\n".join(sections)
 
 
-def _training(config: dict[str, Any], training: dict[str, Any]) -> str:
+def _training(config: dict[str, Any], choices: dict[str, str], training: dict[str, Any]) -> str:
     encoder, stage = config["encoder"], config["stage"]
     rows = {
-        "backbone": f"{config['backbone']['name']}, init {config['backbone'].get('init', 'pretrained')}",
-        "pooling": config["pooling"]["name"],
-        "similarity": encoder["similarity"],
-        "prompts": f"query `{encoder['query_prompt']}`, document `{encoder['document_prompt']}`",
-        "dataset": f"{config['dataset']['name']}, fingerprint `{training.get('dataset_fingerprint', '')[:16]}`",
+        "backbone": f"{choices['backbone']}, init {config['backbone'].get('init', 'pretrained')}",
+        "pooling": choices["pooling"],
+        "similarity": encoder["similarity"] or "cosine",
+        "prompts": f"query `{encoder['query_prompt'] or ''}`, document `{encoder['document_prompt'] or ''}`",
+        "dataset": f"{choices['dataset']}, fingerprint `{training.get('dataset_fingerprint', '')[:16]}`",
     }
     if training.get("steps"):
         rows |= {
-            "loss": f"InfoNCE, temperature {stage['temperature']}, negatives {config['negatives']['_target_'].split('.')[-1]}",
+            "loss": f"InfoNCE, temperature {stage['temperature']}, negatives {choices['negatives']}",
             "training": f"{training['steps']} steps of {stage['batch_size']} queries out of {training['queries']}, "
             f"learning rate {stage['learning_rate']}, weights of step {training['best_step']} (best {stage['monitor']} on validation)",
             "seed": str(config["seed"]),
