@@ -130,11 +130,14 @@ def _unknown(unknown: list[tuple[str, str, str]], what: str) -> str:
     """Word the refusal of judgements that name unknown texts."""
     kinds = {kind for kind, _, _ in unknown}
     names = " or ".join({"query": "queries", "document": "documents"}[kind] for kind in sorted(kinds, reverse=True))
-    first = ", ".join(f"{kind} {id_!r} ({where})" for kind, id_, where in unknown[:3])
-    hint = "remove those lines or give the files that belong together"
-    if kinds == {"query"}:
-        hint += " (where judgements count the topics of a TREC file from 1, set dataset.topics_numbered=position)"
-    return f"{what}: {len(unknown)} judgements name {names} that are not there, such as {first}; {hint}."
+    places: dict[tuple[str, str], str] = {}
+    for kind, id_, where in unknown:
+        places.setdefault((kind, id_), where)
+    first = ", ".join(f"{kind} {id_!r} ({where})" for (kind, id_), where in list(places.items())[:3])
+    return (
+        f"{what}: {len(unknown)} pairs name {names} that are not there, such as {first}; "
+        "remove those lines or give the files that belong together."
+    )
 
 
 def distinct(pairs: Pairs) -> Pairs:

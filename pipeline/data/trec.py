@@ -94,18 +94,32 @@ class Trec(Source):
         return found
 
     def write(self, writer: DatasetWriter) -> None:
-        """Stream judgements, topics and documents."""
+        """Stream topics, judgements and documents."""
         self.shares.announce(writer)
+        topics = self._write_topics(writer)
         for where, query, document, grade in read_qrels(self._only("qrels", self.qrels)):
+            if query not in topics:
+                other = {"id": "position", "position": "id"}[self.topics_numbered]
+                raise UserError(
+                    f"{where}: there is no topic {query!r}; give the topics that belong to these judgements, or set "
+                    f"dataset.topics_numbered={other} (do judgements name a topic's <num> or count the topics?)."
+                )
             writer.judge(self.shares(query), query, document, grade, where=where)
-        for position, (where, block) in enumerate(read_blocks(self._only("topics", self.topics), "top|topic"), start=1):
-            number, text = topic_of(block, self.topic_fields, where)
-            query = number if self.topics_numbered == "id" else str(position)
-            writer.query(self.shares(query), query, text, where=where)
         for path in self._documents():
             for where, block in read_blocks(path, "doc"):
                 id_, title, text = document_of(block, where)
                 writer.document(id_, text, title, where=where)
+
+    def _write_topics(self, writer: DatasetWriter) -> set[str]:
+        """Write the topics; give their ids as judgements name them."""
+        known = set()
+        blocks = read_blocks(self._only("topics", self.topics), "top|topic")
+        for position, (where, block) in enumerate(blocks, start=1):
+            number, text = topic_of(block, self.topic_fields, where)
+            query = number if self.topics_numbered == "id" else str(position)
+            known.add(query)
+            writer.query(self.shares(query), query, text, where=where)
+        return known
 
 
 def _kind(path: Path) -> str | None:

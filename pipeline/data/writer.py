@@ -53,7 +53,7 @@ class DatasetWriter:
         Raises:
             UserError: When the id or the text cannot be used.
         """
-        _check(id_, where)
+        _check(id_, where, "document id")
         _check_text(title, "title", where)
         _check_text(text, "text", where)
         if not text.strip() and not title.strip():
@@ -70,7 +70,7 @@ class DatasetWriter:
         Raises:
             UserError: When the id or the text cannot be used.
         """
-        _check(id_, where)
+        _check(id_, where, "query id")
         _check_text(text, "text", where)
         if not text.strip():
             raise UserError(f"{where}: the query {id_!r} has no text; remove it or give it one.")
@@ -83,11 +83,15 @@ class DatasetWriter:
         Raises:
             UserError: When the grade is not a whole number.
         """
+        _check(query_id, where, "query id")
+        _check(document_id, where, "document id")
         self.split(split)
         self._judgements[split].add(query_id, document_id, _grade(grade, where), where)
 
     def hard_negative(self, split: str, query_id: str, document_id: str, *, where: str) -> None:
         """Name a document that looks relevant to a query and is not."""
+        _check(query_id, where, "query id")
+        _check(document_id, where, "document id")
         self.split(split)
         self._hard_negatives[split].add(query_id, document_id, 0, where)
 
@@ -203,13 +207,13 @@ def sizes(folder: Path) -> dict[str, int]:
     }
 
 
-def _check(id_: object, where: str) -> None:
+def _check(id_: object, where: str, what: str) -> None:
     """Refuse ids that a run file could not hold."""
     if not isinstance(id_, str) or not id_:
-        raise UserError(f"{where}: the id is {id_!r}; it must be a text that is not empty.")
+        raise UserError(f"{where}: the {what} is {id_!r}; it must be a text that is not empty.")
     if id_.split() != [id_]:
-        raise UserError(f"{where}: the id {id_!r} holds white space, which separates columns in run files; rename it.")
-    _check_text(id_, "id", where)
+        raise UserError(f"{where}: the {what} {id_!r} holds white space, which separates columns in run files; rename it.")
+    _check_text(id_, what, where)
 
 
 def _check_text(text: object, what: str, where: str) -> None:

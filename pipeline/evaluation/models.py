@@ -1,6 +1,5 @@
 """Models as a user names them on the command line: folders of several kinds, or backbones."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pipeline.encoders.building import EncoderSettings, build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import CONFIGS, instantiate
 from pipeline.errors import UserError, nearest
+from pipeline.evaluation.names import distinct_names
 
 
 @dataclass(frozen=True)
@@ -81,22 +81,3 @@ def _path_for_name(entry: str, folder: Path | None) -> Path:
         return Path(entry)
     folder = folder.absolute()
     return folder.parent if folder.name == "model" else folder
-
-
-def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Name paths by their last part, or by as many as it takes to tell them apart.
-
-    Returns:
-        Names without white space or slashes, fit for file names and a run's tag.
-
-    Raises:
-        UserError: When a path is there twice.
-    """
-    twice = [path for path in paths if list(paths).count(path) > 1]
-    if twice:
-        raise UserError(f"{twice[0]} is given twice; name it once.")
-    taken = 1
-    longest = max((len(path.parts) for path in paths), default=1)
-    while taken < longest and len({path.parts[-taken:] for path in paths}) < len(paths):
-        taken += 1
-    return [re.sub(r"[\s/\\]+", "_", "/".join(path.parts[-taken:])) for path in paths]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -58,7 +59,7 @@ def results_table(metrics: dict[str, Any]) -> Table:
     letters = dict(zip(systems, LETTERS, strict=False))
     significance = read_significance(metrics)
     title = ", ".join(part for part in (metrics["dataset"], metrics["split"]) if part)
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("")
     table.add_column("system")
     for measure in measures:
@@ -72,6 +73,16 @@ def results_table(metrics: dict[str, Any]) -> Table:
             cells.append(Text(f"{means[measure]:.4f}{marks}", style="bold" if best else ""))
         table.add_row(Text(letters[name], style="dim"), name, *cells)
     return table
+
+
+def require_letters(systems: int) -> None:
+    """Refuse more systems than there are letters to mark them with.
+
+    Raises:
+        UserError: When there are more.
+    """
+    if systems > len(LETTERS):
+        raise UserError(f"{systems} systems are more than the {len(LETTERS)} that a table can mark; compare fewer.")
 
 
 def caption(metrics: dict[str, Any]) -> list[str]:

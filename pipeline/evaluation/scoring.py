@@ -11,7 +11,6 @@ from pipeline.encoders.encoding import EncodingSettings, encode
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import Measure, measure, parse_measures
 from pipeline.evaluation.results import Results, SystemResult
-from pipeline.evaluation.significance import Significance
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.hits import Hits, remove_self_hits, require_depth
 from pipeline.retrieval.hybrid import dense_scores, interpolate, tune_weight
@@ -110,7 +109,7 @@ class Retriever:
             systems[hybrid] = self._hybrid(hybrid, dual_encoder, documents, queries)
         return systems
 
-    def results(self, systems: dict[str, SystemResult], significance: Significance | None) -> Results:
+    def results(self, systems: dict[str, SystemResult]) -> Results:
         """Put the systems scored on this split together with what the split is."""
         texts = self.split.queries.take(slice(None))
         return Results(
@@ -122,7 +121,6 @@ class Retriever:
             remove_self_hits=self.dataset.remove_self_hits,
             fingerprint=self.dataset.fingerprint,
             systems=systems,
-            significance=significance,
         )
 
     def _hybrid(self, name: str, dual_encoder: DualEncoder, documents: Table, queries: Table) -> SystemResult:

@@ -1,12 +1,13 @@
 """Whether two systems differ by more than chance: paired tests over queries, corrected for how many were made."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
+from pipeline.checks import one_of
 from pipeline.errors import UserError, nearest
 from pipeline.evaluation.measures import Scores
 
@@ -91,10 +92,8 @@ def compare(
     Raises:
         UserError: For an unknown test or baseline, or systems that were scored on other queries.
     """
-    if test not in TEST_NAMES:
-        raise UserError(f"{test} is not a significance test; {nearest(test, TEST_NAMES)}")
-    if baseline is not None and baseline not in scores:
-        raise UserError(f"The baseline {baseline} is not among the systems compared; {nearest(baseline, scores)}")
+    one_of("test", test, TEST_NAMES)
+    require_baseline(baseline, scores)
     systems = list(scores)
     _check_same_queries(scores)
     measures = [
@@ -103,6 +102,17 @@ def compare(
     pairs = [(baseline, other) for other in systems if other != baseline] if baseline else [*combinations(systems, 2)]
     comparisons = [found for name in measures for found in _compare_on(name, pairs, scores, test)]
     return Significance(systems, test, level, baseline, comparisons)
+
+
+def require_baseline(baseline: str | None, systems: Iterable[str]) -> None:
+    """Refuse a baseline that is not there.
+
+    Raises:
+        UserError: When it is not among the systems; the nearest ones are named.
+    """
+    systems = list(systems)
+    if baseline is not None and baseline not in systems:
+        raise UserError(f"baseline={baseline} is not among the systems compared; {nearest(baseline, systems)}")
 
 
 def _check_same_queries(scores: Mapping[str, Scores]) -> None:

@@ -120,7 +120,6 @@ class Course(pl.Callback):
         row: dict[str, float] = {}
         if trainer.is_global_zero:
             row = {"step": step, **self.validate(module.dual_encoder)}
-            module.train()
         row = trainer.strategy.broadcast(row)
         self.history.validations.append(row)
         self.history.stopped = self.rhythm.exhausted(self.history)

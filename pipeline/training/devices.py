@@ -62,3 +62,4 @@ def quiet_libraries() -> None:
     transformers_logging.disable_progress_bar()
     # Batches are made in the training process on purpose: they are texts, and tokenising them takes a few milliseconds.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")

@@ -40,7 +40,8 @@ class ContrastiveModule(pl.LightningModule):
         seed: int,
     ) -> None:
         super().__init__()
-        self.dual_encoder, self.documents = dual_encoder, documents
+        # Encoders come from their folders in evaluation mode; encoding works on copies, so this holds to the last step.
+        self.dual_encoder, self.documents = dual_encoder.train(), documents
         self.temperature, self.schedule, self.weight_decay, self.seed = temperature, schedule, weight_decay, seed
 
     def on_train_batch_start(self, batch: ContrastiveBatch, batch_idx: int) -> None:

@@ -124,9 +124,9 @@ def test_a_worse_system_is_marked_as_beaten_whatever_the_order():
 
 
 def test_bad_comparisons_are_refused():
-    with pytest.raises(UserError, match="fischer is not a significance test; did you mean fisher"):
+    with pytest.raises(UserError, match="test=fischer is unknown; did you mean fisher"):
         compare(three_systems(), "fischer")
-    with pytest.raises(UserError, match="baseline bm26 is not among the systems"):
+    with pytest.raises(UserError, match="baseline=bm26 is not among the systems"):
         compare(three_systems(), baseline="bm26")
     with pytest.raises(UserError, match="scored on different queries"):
         compare({"a": scores(0.5, 0.6), "b": scores(0.5, 0.6, query_ids=["q0", "q7"])})
