@@ -1,0 +1,83 @@
+import bz2
+import gzip
+import lzma
+from pathlib import Path
+
+import pytest
+
+from pipeline.data import lines
+from pipeline.data.lines import existing, field, read_json_lines, read_lines, read_table
+from pipeline.errors import UserError
+from tests.data.conftest import write_text
+
+TEXT = "first ü\r\n\nthird\n   \nfifth"
+
+
+@pytest.mark.parametrize(("suffix", "opener"), [("", open), (".gz", gzip.open), (".xz", lzma.open), (".bz2", bz2.open)])
+def test_lines_are_numbered_and_blank_ones_skipped(tmp_path, suffix, opener, monkeypatch):
+    path = tmp_path / f"file{suffix}"
+    with opener(path, "wb") as file:
+        file.write(b"\xef\xbb\xbf" + TEXT.encode())
+    expected = [(1, "first ü"), (3, "third"), (5, "fifth")]
+    assert list(read_lines(path)) == expected
+    monkeypatch.setattr(lines, "BYTES_WORTH_PROGRESS", 1)
+    monkeypatch.setattr(lines, "LINES_BETWEEN_STEPS", 1)
+    assert list(read_lines(path)) == expected
+
+
+def test_bytes_that_are_not_utf8_are_placed(tmp_path):
+    path = tmp_path / "latin.txt"
+    path.write_bytes("good\nnot so gö\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"latin\.txt, line 2: byte 9 .* not UTF-8"):
+        list(read_lines(path))
+
+
+def test_a_damaged_compressed_file_is_refused(tmp_path):
+    path = tmp_path / "cut.gz"
+    path.write_bytes(gzip.compress(b"line\n" * 10000)[:-20])
+    with pytest.raises(UserError, match="damaged"):
+        list(read_lines(path))
+    path.write_bytes(b"plain text")
+    with pytest.raises(UserError, match="damaged"):
+        list(read_lines(path))
+
+
+def test_malformed_json_is_placed(tmp_path):
+    path = write_text(tmp_path / "a.jsonl", '{"a": 1}\n\n{"a": 2,}\n')
+    with pytest.raises(UserError, match=r"a\.jsonl, line 3: malformed JSON"):
+        list(read_json_lines(path))
+    path = write_text(tmp_path / "b.jsonl", "[1, 2]\n")
+    with pytest.raises(UserError, match=r"b\.jsonl, line 1: a JSON object was expected"):
+        list(read_json_lines(path))
+
+
+def test_tables_count_their_columns(tmp_path):
+    path = write_text(tmp_path / "t.tsv", "query-id\tcorpus-id\tscore\nq\td\t1\n")
+    assert [row for _, row in read_table(path, "query document grade", header=True)] == [["q", "d", "1"]]
+    headless = write_text(tmp_path / "h.tsv", "q\td\t1\n")
+    assert [row for _, row in read_table(headless, "query document grade", header=True)] == [["q", "d", "1"]]
+    short = write_text(tmp_path / "s.tsv", "q\td\t1\nq\td\n")
+    with pytest.raises(UserError, match=r"s\.tsv, line 2: 3 tab-separated columns .* and 2 found"):
+        list(read_table(short, "query document grade"))
+
+
+def test_a_wrong_field_names_those_found():
+    with pytest.raises(UserError, match=r"here: there is no field 'txt'; found are text, title"):
+        field({"text": 1, "title": 2}, "txt", "here")
+
+
+def test_missing_paths_name_the_setting_and_what_is_near(tmp_path):
+    with pytest.raises(UserError, match=r"dataset\.path is not set"):
+        existing(None, "dataset.path")
+    (tmp_path / "scifact").mkdir()
+    with pytest.raises(UserError, match=r"scifct \(dataset\.path\) does not exist; did you mean scifact"):
+        existing(tmp_path / "scifct", "dataset.path")
+    with pytest.raises(UserError, match="does not exist"):
+        existing("/nowhere/at/all", "dataset.path")
+
+
+def test_folders_and_unreadable_files_are_refused(tmp_path):
+    with pytest.raises(UserError, match="is a folder"):
+        list(read_lines(tmp_path))
+    with pytest.raises(UserError, match="does not exist"):
+        list(read_lines(Path(tmp_path / "none")))
