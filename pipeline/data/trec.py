@@ -131,10 +131,5 @@ def _kind(path: Path) -> str | None:
             return "documents"
         if b"<top>" in beginning or b"<topic " in beginning:
             return "topics"
-    lines = beginning.splitlines()[:5]
-    return "qrels" if lines and all(_judges(line) for line in lines) else None
-
-
-def _judges(line: bytes) -> bool:
-    columns = line.split()
-    return len(columns) == 4 and columns[3].lstrip(b"-").isdigit()
+    first = beginning.partition(b"\n")[0].split()
+    return "qrels" if len(first) == 4 and first[3].lstrip(b"-").isdigit() else None

@@ -96,6 +96,7 @@ def topic_of(block: str, names: list[str], where: str) -> tuple[str, str]:
     found = {
         name.lower(): " ".join(TOPIC_LABEL.sub("", html.unescape(content)).split())
         for name, content in zip(pieces[1::2], pieces[2::2], strict=True)
+        if name.lower() not in ("top", "topic")
     }
     attribute = NUMBER_ATTRIBUTE.search(block)
     number = found.get("num") or (attribute[1] if attribute else "")

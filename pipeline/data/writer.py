@@ -142,14 +142,14 @@ class DatasetWriter:
         collection = self._collections[name]
         if collection not in documents:
             raise UserError(f"{self._name}: the split {name} has no documents to search; check its files.")
-        if not len(self._queries[name]):
-            raise UserError(
-                f"The split {name} of {self._name} has no queries; give it a larger share (dataset.split) or more data."
-            )
         queries = self._close(self._queries[name], "query", f"queries/{name}.all")
         texts = (queries, documents[collection], f"{self._name}, split {name}")
         judgements = merged(self._judgements[name].resolve(*texts), texts[2])
         negatives = distinct(self._hard_negatives[name].resolve(*texts))
+        if not len(queries):
+            raise UserError(
+                f"The split {name} of {self._name} has no queries; give it a larger share (dataset.split) or more data."
+            )
         judged = np.zeros(len(queries), dtype=bool)
         judged[judgements.queries] = True
         if not judged.any():
@@ -212,7 +212,9 @@ def _check(id_: object, where: str, what: str) -> None:
     if not isinstance(id_, str) or not id_:
         raise UserError(f"{where}: the {what} is {id_!r}; it must be a text that is not empty.")
     if id_.split() != [id_]:
-        raise UserError(f"{where}: the {what} {id_!r} holds white space, which separates columns in run files; rename it.")
+        raise UserError(
+            f"{where}: the {what} {id_!r} holds white space, which separates columns in run files; rename it."
+        )
     _check_text(id_, what, where)
 
 

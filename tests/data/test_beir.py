@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+from pipeline.data.beir import Beir
+from pipeline.errors import UserError
+from tests.data.conftest import write_text
+
+
+def test_a_folder_becomes_three_splits(opened, beir_folder):
+    dataset = opened(Beir(path=str(beir_folder), validation_share=0.3))
+    assert dataset.name == "small"
+    assert list(dataset.splits) == ["train", "validation", "test"]
+    train, validation, test = dataset.splits.values()
+    assert sorted(train.queries.ids() + validation.queries.ids()) == sorted(f"q{n}" for n in range(20))
+    assert 0 < len(validation.queries) < 12
+    assert test.judgements == {f"q{n}": {f"d{n}": n % 3} for n in range(0, 20, 3)}
+    assert train.documents is test.documents
+    assert test.documents.take([0, 1], separator=" | ") == ["text of document 0", "Title 1 | text of document 1"]
+
+
+def test_given_validation_is_taken_as_it_is(opened, beir_folder):
+    (beir_folder / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\nq20\td0\t1\n")
+    dataset = opened(Beir(path=str(beir_folder)))
+    assert dataset.split("validation").queries.ids() == ["q20"]
+    assert len(dataset.split("train").queries) == 20
+
+
+def test_numeric_ids_are_texts(opened, tmp_path, beir_folder):
+    with (beir_folder / "corpus.jsonl").open("a") as file:
+        file.write(json.dumps({"_id": 77, "text": "numbered", "title": None}) + "\n")
+    assert opened(Beir(path=str(beir_folder))).split("test").documents.positions(["77"]) == [20]
+
+
+@pytest.mark.parametrize(
+    ("damage", "part"),
+    [
+        (lambda f: (f / "corpus.jsonl").unlink(), r"has no corpus\.jsonl"),
+        (lambda f: [path.unlink() for path in (f / "qrels").iterdir()], r"has no train\.tsv, dev\.tsv or test\.tsv"),
+        (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td99\t1\n"), "'d99'.*line 2"),
+        (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq99\td1\t1\n"), "'q99'.*line 2"),
+        (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\tyes\n"), "line 2.*'yes'"),
+        (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1 d1 1\n"), "line 2: 3 tab"),
+        (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\n"), "test.*no queries"),
+        (
+            lambda f: write_text(f / "corpus.jsonl", '{"_id": "d0", "body": "x"}\n'),
+            "line 1.*'text'; found are _id, body",
+        ),
+        (lambda f: write_text(f / "corpus.jsonl", ""), "no documents"),
+    ],
+)
+def test_bad_folders_are_one_sentence(opened, beir_folder, damage, part):
+    damage(beir_folder)
+    with pytest.raises(UserError, match=part) as caught:
+        opened(Beir(path=str(beir_folder)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_path_is_refused(opened):
+    with pytest.raises(UserError, match=r"dataset\.path is not set"):
+        opened(Beir())

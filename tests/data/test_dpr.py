@@ -1,0 +1,84 @@
+import gzip
+import json
+
+import pytest
+
+from pipeline.data.dpr import Dpr
+from pipeline.errors import UserError
+from tests.data.conftest import write_text
+
+
+def context(number, key="passage_id", **more):
+    return {"title": f"Title {number}", "text": f"text {number}", key: str(number)} | more
+
+
+QUESTIONS = [
+    {
+        "question": f"question {n}",
+        "answers": ["x"],
+        "positive_ctxs": [context(n)],
+        "hard_negative_ctxs": [context(100 + n, "psg_id"), context(101 + n, "psg_id"), context(102 + n, "psg_id")],
+        "negative_ctxs": [context(200 + n)],
+    }
+    for n in range(10)
+]
+
+
+def test_contexts_are_the_corpus(opened, tmp_path):
+    path = tmp_path / "nq-dev.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(QUESTIONS).encode()))
+    dataset = opened(Dpr(path=str(path), hard_negatives=2))
+    split = dataset.split("test")
+    assert dataset.name == "nq-dev"
+    assert set(split.documents.ids()) == {str(n) for n in [*range(10), *range(100, 111), *range(200, 210)]}
+    assert split.queries.take([3]) == ["question 3"]
+    [query] = split.queries.ids([3])
+    assert split.judgements[query] == {"3": 1}
+    assert split.hard_negatives[query] == ["103", "104"]
+    assert split.documents.take(split.documents.positions(["104"]), " [SEP] ") == ["Title 104 [SEP] text 104"]
+    assert dataset.notes["repeated_documents"] == 9
+
+
+def test_passages_are_the_corpus_where_given(opened, tmp_path):
+    passages = "id\ttext\ttitle\n" + "".join(f'{n}\t"say ""{n}"""\tTitle {n}\n' for n in range(150))
+    path = write_text(tmp_path / "dev.json", json.dumps(QUESTIONS))
+    tsv = write_text(tmp_path / "psgs_w100.tsv", passages)
+    dataset = opened(Dpr(validation_path=str(path), passages=str(tsv)))
+    split = dataset.split("validation")
+    assert len(split.documents) == 150
+    assert split.documents.take([7]) == ['Title 7 say "7"']
+    tsv = write_text(tmp_path / "few.tsv", "id\ttext\ttitle\n1\ttext\ttitle\n")
+    with pytest.raises(UserError, match=r"documents that are not there, such as document '0' \(.*entry 1\)"):
+        opened(Dpr(test_path=str(path), passages=str(tsv)))
+
+
+def test_questions_without_a_positive_are_counted(opened, tmp_path):
+    records = [*QUESTIONS, {"question": "nothing", "answers": [], "positive_ctxs": []}]
+    dataset = opened(Dpr(path=str(write_text(tmp_path / "a.json", json.dumps(records)))))
+    assert dataset.notes["questions_without_positive"] == 1
+    assert dataset.notes["queries"] == {"test": 10}
+
+
+def test_contexts_without_ids_are_known_by_their_text(opened, tmp_path):
+    records = [
+        {"question": f"q {n}", "positive_ctxs": [{"title": "t", "text": f"text {n % 2}"}], "hard_negative_ctxs": []}
+        for n in range(4)
+    ]
+    path = str(write_text(tmp_path / "a.json", json.dumps(records)))
+    assert len(opened(Dpr(path=path)).split("test").documents) == 2
+    with pytest.raises(UserError, match="entry 1: a context has no id"):
+        opened(Dpr(path=path, passages=str(write_text(tmp_path / "p.tsv", "id\ttext\ttitle\n"))))
+
+
+@pytest.mark.parametrize(
+    ("record", "part"),
+    [
+        ({"query": "x"}, "entry 1: there is no field 'question'; found are query"),
+        ({"question": "x"}, "entry 1: there is no field 'positive_ctxs'"),
+        ({"question": "x", "positive_ctxs": [{"title": "t"}]}, "entry 1: there is no field 'text'; found are title"),
+        ({"question": "x", "positive_ctxs": [{"text": " "}]}, "entry 1: the document .* has no text"),
+    ],
+)
+def test_bad_records_are_placed(opened, tmp_path, record, part):
+    with pytest.raises(UserError, match=part):
+        opened(Dpr(path=str(write_text(tmp_path / "a.json", json.dumps([record])))))

@@ -1,0 +1,87 @@
+import pytest
+
+pa = pytest.importorskip("pyarrow")
+datasets = pytest.importorskip("datasets")
+
+import pyarrow.parquet as parquet  # noqa: E402
+
+from pipeline.data.huggingface import HuggingFace  # noqa: E402
+from pipeline.data.huggingface_beir import HuggingFaceBeir  # noqa: E402
+from pipeline.errors import UserError  # noqa: E402
+from tests.data.conftest import write_json_lines, write_text  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Keep the library's copies out of the user's cache."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def tevatron(number):
+    return {
+        "query_id": f"q{number}",
+        "query": f"query {number}",
+        "positive_passages": [{"docid": f"p{number}", "title": "Title", "text": f"positive {number}"}],
+        "negative_passages": [{"docid": f"n{number}", "title": "", "text": f"negative {number}"}],
+    }
+
+
+def test_nested_passages_of_a_parquet_folder(opened, tmp_path):
+    folder = tmp_path / "tevatron"
+    folder.mkdir()
+    for part, numbers in (("train", range(20)), ("test", range(20, 25))):
+        parquet.write_table(pa.Table.from_pylist([tevatron(n) for n in numbers]), folder / f"{part}.parquet")
+    source = HuggingFace(
+        path=str(folder),
+        document="positive_passages",
+        negative="negative_passages",
+        query_id="query_id",
+        validation_share=0.3,
+    )
+    dataset = opened(source)
+    assert list(dataset.splits) == ["train", "validation", "test"]
+    test = dataset.split("test")
+    assert test.queries.ids() == [f"q{n}" for n in range(20, 25)]
+    assert test.judgements["q22"] == {"p22": 1}
+    assert test.hard_negatives["q22"] == ["n22"]
+    assert test.documents.take(test.documents.positions(["p22", "n22"])) == ["Title positive 22", "negative 22"]
+    with pytest.raises(UserError, match=r"split train: there is no column 'text'; found are .*positive_passages"):
+        opened(HuggingFace(path=str(folder), document="text"))
+
+
+def test_a_loader_with_files(opened, tmp_path):
+    path = write_json_lines(tmp_path / "pairs.jsonl", [{"q": f"query {n}", "a": f"answer {n}"} for n in range(10)])
+    source = HuggingFace(path="json", data_files=str(path), query="q", document="a", name="pairs")
+    assert opened(source).notes["queries"] == {"test": 10}
+    assert source.inputs() == [path]
+
+
+def test_what_cannot_be_loaded_is_one_sentence(opened, tmp_path):
+    with pytest.raises(UserError, match=r"dataset\.path is not set"):
+        HuggingFace()
+    for source in (
+        HuggingFace(path=str(tmp_path / "nowhere")),
+        HuggingFace(path="json", data_files=str(write_text(tmp_path / "bad.json", "{nothing"))),
+    ):
+        with pytest.raises(UserError) as caught:
+            opened(source)
+        assert "\n" not in str(caught.value)
+
+
+def test_beirs_three_tables(opened, tmp_path):
+    corpus = [{"_id": f"d{n}", "title": "T", "text": f"text {n}"} for n in range(10)]
+    folder, qrels = tmp_path / "scifact", tmp_path / "scifact-qrels"
+    write_json_lines(folder / "corpus" / "corpus.jsonl", corpus)
+    write_json_lines(folder / "queries" / "queries.jsonl", [{"_id": f"q{n}", "text": f"query {n}"} for n in range(12)])
+    configs = "".join(
+        f"- config_name: {name}\n  data_files:\n  - split: {name}\n    path: {name}/{name}.jsonl\n"
+        for name in ("corpus", "queries")
+    )
+    write_text(folder / "README.md", f"---\nconfigs:\n{configs}---\n")
+    for part, numbers in (("train", range(10)), ("test", range(5))):
+        rows = "".join(f"q{n}\td{n}\t1\n" for n in numbers)
+        write_text(qrels / f"{part}.tsv", "query-id\tcorpus-id\tscore\n" + rows)
+    dataset = opened(HuggingFaceBeir(path=str(folder), validation_share=0.3))
+    assert dataset.split("test").judgements == {f"q{n}": {f"d{n}": 1} for n in range(5)}
+    assert dataset.notes["queries"]["train"] + dataset.notes["queries"]["validation"] == 10
+    assert dataset.split("test").documents.take([2]) == ["T text 2"]

@@ -1,0 +1,110 @@
+import pytest
+
+from pipeline.data.trec import Trec
+from pipeline.data.trec_markup import topic_of
+from pipeline.errors import UserError
+from tests.data.conftest import write_text
+
+DOCUMENTS = """<DOC>
+<DOCNO> FT-1 </DOCNO>
+<HEADLINE> Trade &amp; tariffs </HEADLINE>
+<TEXT> First <i>half</i>. </TEXT>
+<TEXT>Second half.</TEXT>
+</DOC>
+<DOC><DOCNO>FT-2</DOCNO> No text element, <b>only</b> this. </DOC> <DOC>
+<DOCNO>FT-3</DOCNO><TITLE></TITLE><TEXT></TEXT></DOC>
+"""
+TOPICS = """<top>
+<num> Number: 301
+<title> International
+Organized Crime
+<desc> Description:
+Identify organizations.
+<narr> Narrative: Long.
+</top>
+<top><num>350</num><title>Health</title><desc>Find &lt;this&gt;.</desc></top>
+"""
+QRELS = "301 0 FT-1 1\n350 0 FT-2 2\n350 0 FT-3 0\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "robust"
+    write_text(folder / "docs" / "part1.sgml", DOCUMENTS)
+    write_text(folder / "topics.txt", TOPICS)
+    write_text(folder / "qrels.txt", QRELS)
+    write_text(folder / "README.md", f"# Example\n{DOCUMENTS}{TOPICS}")
+    return folder
+
+
+def test_files_are_told_apart_by_what_they_hold(opened, folder):
+    dataset = opened(Trec(path=str(folder)))
+    split = dataset.split("test")
+    assert dataset.name == "robust"
+    assert split.documents.ids() == ["FT-1", "FT-2", "FT-3"]
+    assert split.documents.take([0, 1, 2], ": ") == [
+        "Trade & tariffs: First  half .\nSecond half.",
+        "No text element,  only  this.",
+        "",
+    ]
+    assert split.queries.take([0, 1]) == ["International Organized Crime", "Health"]
+    assert split.judgements == {"301": {"FT-1": 1}, "350": {"FT-2": 2, "FT-3": 0}}
+    assert dataset.notes["empty_documents"] == 1
+
+
+def test_paths_and_fields_may_be_named(opened, folder):
+    source = Trec(
+        documents=str(folder / "docs"),
+        topics=str(folder / "topics.txt"),
+        qrels=str(folder / "qrels.txt"),
+        topic_fields=["title", "desc"],
+        name="named",
+    )
+    assert opened(source).split("test").queries.take([0, 1]) == [
+        "International Organized Crime Identify organizations.",
+        "Health Find <this>.",
+    ]
+
+
+def test_topics_counted_by_position(opened, folder):
+    write_text(folder / "qrels.txt", "1 0 FT-1 1\n2 0 FT-2 2\n")
+    with pytest.raises(UserError, match=r"line 1: there is no topic '1'; .*topics_numbered=position"):
+        opened(Trec(path=str(folder)))
+    split = opened(Trec(path=str(folder), topics_numbered="position")).split("test")
+    assert split.queries.ids() == ["1", "2"]
+    assert split.queries.take([1]) == ["Health"]
+
+
+def test_topics_of_xml_with_attributes():
+    block = '<topic number="1">\n<query>coronavirus origin</query>\n<question>where?</question></topic>'
+    assert topic_of(block, ["query", "question"], "x") == ("1", "coronavirus origin where?")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "part"),
+    [
+        (
+            "docs/part1.sgml",
+            "<doc><docno>1</docno>\n<text>never closed",
+            r"part1\.sgml, line 1: this block is not closed",
+        ),
+        ("docs/part1.sgml", DOCUMENTS + "<doc><text>x</text></doc>", r"part1\.sgml, line 9: .* no <docno>"),
+        ("topics.txt", "<top><title>x</title></top>", r"topics\.txt, line 1: .* no <num>"),
+        ("topics.txt", "<top><num>1</num><desc>x</desc></top>", r"no <title> .*found are num, desc"),
+        ("qrels.txt", QRELS + "350 FT-1 1\n", r"qrels\.txt, line 4: four columns .* 3 found"),
+        ("qrels.txt", QRELS + "350 0 FT-1 high\n", r"qrels\.txt, line 4: the grade 'high'"),
+        ("qrels.txt", QRELS + "350 0 FT-9 1\n", "'FT-9'"),
+        ("qrels.txt", "", "holds no qrels"),
+        ("more-topics.txt", TOPICS, r"several files of topics \(more-topics\.txt, topics\.txt\)"),
+    ],
+)
+def test_bad_files_are_one_sentence(opened, folder, name, text, part):
+    write_text(folder / name, text)
+    with pytest.raises(UserError, match=part) as caught:
+        opened(Trec(path=str(folder)))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_numbering_is_refused():
+    with pytest.raises(UserError, match="id or position"):
+        Trec(path="x", topics_numbered="order")
