@@ -1,12 +1,14 @@
 """The blocks of a table on disk: where they lie, their checksums, and which of them are done.
 
 A table's folder holds `table.json` (what it is made from), `vectors.f32` (raw little-endian float32, row by row) and
-`blocks.txt` (one checksum a line, in the order of the blocks). A block counts as done when its line is there, and its
-line is written after the block's bytes have reached the disk; so a kill at any moment costs the block under way.
+`blocks.txt` (one line a block, in their order: its checksum, and how many of its texts were cut to the tower's maximum
+length). A block counts as done when its line is there, and its line is written after the block's bytes have reached the
+disk; so a kill at any moment costs the block under way.
 """
 
 import hashlib
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,9 @@ from pipeline.files import digest_of, read_json
 
 FORMAT = 1
 CHECKSUM_BYTES = 16
-LINE_BYTES = 2 * CHECKSUM_BYTES + 1
-"""A checksum in hexadecimal and its line break."""
+LINE = re.compile(rb"([0-9a-f]{32}) (\d{9})\n")
+LINE_BYTES = 2 * CHECKSUM_BYTES + 11
+"""All lines are equally long, so that one which a kill cut off is known by its length."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,32 @@ class Description:
         return min(self.rows, block * self.block_rows) * self.dimension * 4
 
 
+@dataclass(frozen=True)
+class Block:
+    """A finished block: the checksum of its bytes, and how many of its texts were cut."""
+
+    checksum: str
+    truncated: int
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, truncated: int) -> "Block":
+        """Describe a block of vectors, float32 `[rows, dimension]`."""
+        return cls(checksum(vectors.data), truncated)
+
+    @property
+    def line(self) -> bytes:
+        """Its line in `blocks.txt`."""
+        return f"{self.checksum} {self.truncated:09d}\n".encode()
+
+
+def checksum(content: bytes | memoryview) -> str:
+    """The checksum of a block's bytes, in hexadecimal."""
+    return hashlib.blake2b(content, digest_size=CHECKSUM_BYTES).hexdigest()
+
+
 def is_finished(folder: Path) -> bool:
     """Whether a folder holds a table with all its blocks; they are not checked here."""
-    return (folder / "table.json").exists() and len(read_checksums(folder)) >= read_description(folder).blocks
+    return (folder / "table.json").exists() and len(read_blocks(folder)) >= read_description(folder).blocks
 
 
 def read_description(folder: Path) -> Description:
@@ -78,22 +104,25 @@ def read_description(folder: Path) -> Description:
         ) from error
 
 
-def read_checksums(folder: Path) -> list[str]:
-    """Read the checksums of the finished blocks; a line that a kill left half-written does not count."""
+def read_blocks(folder: Path) -> list[Block]:
+    """Read which blocks are finished; a line that a kill left half-written does not count.
+
+    Raises:
+        UserError: When a line is not one of ours.
+    """
     path = folder / "blocks.txt"
-    if not path.exists():
-        return []
-    lines = path.read_bytes()
-    whole = len(lines) // LINE_BYTES
-    return [lines[i * LINE_BYTES : (i + 1) * LINE_BYTES - 1].decode("ascii", "replace") for i in range(whole)]
+    lines = path.read_bytes() if path.exists() else b""
+    whole = [lines[start : start + LINE_BYTES] for start in range(0, len(lines) - LINE_BYTES + 1, LINE_BYTES)]
+    matches = [LINE.fullmatch(line) for line in whole]
+    if None in matches:
+        raise UserError(
+            f"The table {folder} is damaged (line {matches.index(None) + 1} of its blocks.txt); delete the folder to"
+            " make it anew."
+        )
+    return [Block(match[1].decode(), int(match[2])) for match in matches if match]
 
 
-def checksum(block: np.ndarray | bytes) -> str:
-    """The checksum of a block's bytes, in hexadecimal."""
-    return hashlib.blake2b(block, digest_size=CHECKSUM_BYTES).hexdigest()
-
-
-def check_blocks(folder: Path, description: Description, checksums: list[str]) -> None:
+def check_blocks(folder: Path, description: Description, blocks: list[Block]) -> None:
     """Compare every finished block with its checksum.
 
     Raises:
@@ -102,14 +131,14 @@ def check_blocks(folder: Path, description: Description, checksums: list[str]) -
 
     def is_whole(block: int) -> bool:
         begin, end = description.bytes_before(block), description.bytes_before(block + 1)
-        return checksum(os.pread(vectors.fileno(), end - begin, begin)) == checksums[block]
+        return checksum(os.pread(vectors.fileno(), end - begin, begin)) == blocks[block].checksum
 
     try:
         # Hashing releases the interpreter's lock, so two threads keep a disk busy; blocks are small beside the memory.
         with open(folder / "vectors.f32", "rb") as vectors, ThreadPoolExecutor(2) as threads:
-            whole = list(threads.map(is_whole, range(len(checksums))))
+            whole = list(threads.map(is_whole, range(len(blocks))))
     except FileNotFoundError:
-        whole = [False] * len(checksums)
+        whole = [False] * len(blocks)
     if not all(whole):
         raise UserError(
             f"The table {folder} is damaged (block {whole.index(False)} of {description.blocks} does not match its"

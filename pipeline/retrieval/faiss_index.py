@@ -3,7 +3,10 @@
 import errno
 import os
 import re
-from collections.abc import Mapping
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +215,8 @@ class FaissIndex(Index):
         count = min(len(table), POINTS_PER_CENTROID * centroids)
         drawn = np.sort(np.random.default_rng(self.seed).choice(len(table), size=count, replace=False))
         try:
-            index.train(np.ascontiguousarray(table.vectors[drawn]))
+            with _said_once():
+                index.train(np.ascontiguousarray(table.vectors[drawn]))
         except RuntimeError as error:
             needed = re.search(r"number of clusters \((\d+)\)", str(error))
             if needed:
@@ -221,6 +225,23 @@ class FaissIndex(Index):
                     f" are {len(table):,}; use fewer centroids, or Flat."
                 ) from error
             raise UserError(f"index.factory={self.factory} cannot be trained ({_reason(error)}); try Flat.") from error
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Say each line once that faiss's C++ writes to standard error; k-means warns hundreds of times of one thing."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            written.seek(0)
+            for line in dict.fromkeys(written.read().decode("utf-8", "replace").splitlines()):
+                print(line, file=sys.stderr)
 
 
 def _reason(error: RuntimeError) -> str:

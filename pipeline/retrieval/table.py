@@ -1,12 +1,11 @@
 """Tables: the vectors of one tower over one list of texts, memory-mapped, whole or not trusted."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.retrieval.blocks import check_blocks, read_checksums, read_description
+from pipeline.retrieval.blocks import check_blocks, checksum, read_blocks, read_description
 
 
 class Table:
@@ -17,13 +16,17 @@ class Table:
         key: Names everything that determines a vector.
         texts_fingerprint: The fingerprint of the texts, in whose order the rows are.
         folder: Where the table lies, or None for one that lives in memory alone.
+        truncated: How many of the texts were cut to the tower's maximum length.
     """
 
-    def __init__(self, vectors: np.ndarray, key: str, texts_fingerprint: str, folder: Path | None = None) -> None:
+    def __init__(
+        self, vectors: np.ndarray, key: str, texts_fingerprint: str, folder: Path | None = None, truncated: int = 0
+    ) -> None:
         self.vectors = vectors
         self.key = key
         self.texts_fingerprint = texts_fingerprint
         self.folder = folder
+        self.truncated = truncated
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -52,7 +55,7 @@ class Table:
         unfit = first_not_finite(vectors)
         if unfit is not None:
             raise UserError(f"Vector {unfit} holds a number that is not finite; find out why before searching it.")
-        return cls(vectors, hashlib.blake2b(vectors, digest_size=16).hexdigest(), texts_fingerprint)
+        return cls(vectors, checksum(vectors.data), texts_fingerprint)
 
     @classmethod
     def open(cls, folder: Path) -> "Table":
@@ -62,17 +65,18 @@ class Table:
             UserError: When the table is missing, unfinished or damaged; the sentence names the folder and the block.
         """
         description = read_description(folder)
-        checksums = read_checksums(folder)
-        if len(checksums) < description.blocks:
+        blocks = read_blocks(folder)
+        if len(blocks) < description.blocks:
             raise UserError(
-                f"The table {folder} is unfinished ({len(checksums)} of {description.blocks} blocks);"
+                f"The table {folder} is unfinished ({len(blocks)} of {description.blocks} blocks);"
                 " run again what was making it."
             )
-        check_blocks(folder, description, checksums)
+        check_blocks(folder, description, blocks)
         vectors = np.memmap(
             folder / "vectors.f32", dtype="<f4", mode="r", shape=(description.rows, description.dimension)
         )
-        return cls(vectors, description.key, description.made_from.get("texts", ""), folder)
+        truncated = sum(block.truncated for block in blocks)
+        return cls(vectors, description.key, description.made_from.get("texts", ""), folder, truncated)
 
 
 def first_not_finite(vectors: np.ndarray) -> int | None:

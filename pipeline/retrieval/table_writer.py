@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.files import disk_errors, write_json
-from pipeline.retrieval.blocks import LINE_BYTES, Description, check_blocks, checksum, read_checksums, read_description
+from pipeline.retrieval.blocks import LINE_BYTES, Block, Description, check_blocks, read_blocks, read_description
 
 
 class TableWriter:
@@ -33,30 +33,31 @@ class TableWriter:
             else:
                 write_json(folder / "table.json", asdict(description))
         self.description = description
-        checksums = read_checksums(folder)
-        check_blocks(folder, description, checksums)
-        self.finished = len(checksums)
+        blocks = read_blocks(folder)
+        check_blocks(folder, description, blocks)
+        self.finished = len(blocks)
         with disk_errors(folder):
             self._cut("vectors.f32", description.bytes_before(self.finished))
             self._cut("blocks.txt", self.finished * LINE_BYTES)
 
-    def append(self, block: np.ndarray) -> None:
+    def append(self, vectors: np.ndarray, truncated: int = 0) -> None:
         """Write the next block: its bytes to the disk first, then its checksum.
 
         Args:
-            block: Finite float32 `[rows of the block, dimension]`.
+            vectors: Finite float32 `[rows of the block, dimension]`.
+            truncated: How many of its texts were cut to the maximum length.
 
         Raises:
             UserError: When the disk is full; the finished blocks stay.
         """
         rows = self.description.rows_of(self.finished)
         expected = (rows.stop - rows.start, self.description.dimension)
-        if block.shape != expected:
-            raise ValueError(f"Block {self.finished} has shape {block.shape}, expected {expected}.")
-        block = np.ascontiguousarray(block, dtype="<f4")
+        if vectors.shape != expected:
+            raise ValueError(f"Block {self.finished} has shape {vectors.shape}, expected {expected}.")
+        vectors = np.ascontiguousarray(vectors, dtype="<f4")
         with disk_errors(self.folder):
-            self._write("vectors.f32", self.description.bytes_before(self.finished), memoryview(block).cast("B"))
-            self._write("blocks.txt", self.finished * LINE_BYTES, f"{checksum(block)}\n".encode())
+            self._write("vectors.f32", self.description.bytes_before(self.finished), vectors.data.cast("B"))
+            self._write("blocks.txt", self.finished * LINE_BYTES, Block.of(vectors, truncated).line)
         self.finished += 1
 
     def _cut(self, name: str, length: int) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.texts import Texts
-from pipeline.encoders.encoding import EncodingSettings, encode
 from pipeline.encoders.backbones import Kind
+from pipeline.encoders.encoding import Encoder, EncodingSettings
 from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 from pipeline.files import locked
@@ -56,17 +56,18 @@ def _write_missing(
     description = writer.description
     if writer.finished == description.blocks:
         return
+    encoder = Encoder(tower, settings)
     tokens = estimated_tokens(tower, texts, kind)
     left = int(tokens[description.rows_of(writer.finished).start :].sum())
     with progress(f"Encoding {label}", left, "tokens") as advance:
         for block in range(writer.finished, description.blocks):
             rows = description.rows_of(block)
-            advance_block, finish_block = _steps(int(tokens[rows].sum()), advance)
-            chosen = texts.take(rows, tower.title_separator)
-            vectors = encode(tower, chosen, kind, settings, advance_block)
+            steps = _Steps(int(tokens[rows].sum()), advance)
+            truncated = tower.truncated
+            vectors = encoder.encode(texts.take(rows, tower.title_separator), kind, steps.advance)
             _require_finite(vectors, texts, rows, label)
-            writer.append(vectors)
-            finish_block()
+            writer.append(vectors, tower.truncated - truncated)
+            steps.finish()
 
 
 def estimated_tokens(tower: Tower, texts: Texts, kind: Kind) -> np.ndarray:
@@ -87,17 +88,20 @@ def estimated_tokens(tower: Tower, texts: Texts, kind: Kind) -> np.ndarray:
     return np.clip(np.ceil(characters * ratio), 1, tower.max_length).astype(np.int64)
 
 
-def _steps(estimate: int, advance: Callable[[int], None]) -> tuple[Callable[[int], None], Callable[[], None]]:
-    """Advance through one block by its true tokens, never beyond its estimate, and to exactly that at its end."""
-    left = estimate
+class _Steps:
+    """Counts one block's tokens: never beyond its estimate while it runs, and exactly that at its end."""
 
-    def step(tokens: int) -> None:
-        nonlocal left
-        counted = min(tokens, left)
-        left -= counted
-        advance(counted)
+    def __init__(self, estimate: int, advance: Callable[[int], None]) -> None:
+        self._left = estimate
+        self._advance = advance
 
-    return step, lambda: step(left)
+    def advance(self, tokens: int) -> None:
+        counted = min(tokens, self._left)
+        self._left -= counted
+        self._advance(counted)
+
+    def finish(self) -> None:
+        self.advance(self._left)
 
 
 def _require_finite(vectors: np.ndarray, texts: Texts, rows: slice, label: str) -> None:

@@ -177,7 +177,8 @@ def inner_products(queries: Tensor, documents: Tensor) -> Tensor:
 def places_of(mask: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and columns where a mask `[rows, columns]` is true, row by row."""
     if mask.device.type != "cpu":
-        return mask.nonzero(as_tuple=True)
+        rows, columns = mask.nonzero(as_tuple=True)
+        return rows, columns
     # With one place in hundreds true, numpy's scan takes a quarter of the time of torch's.
     flat = torch.from_numpy(np.flatnonzero(mask.numpy()))
     rows = flat // mask.shape[1]

@@ -91,7 +91,8 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
             integer, or a pair for the second time; the sentence names file and line.
     """
     grades: dict[str, dict[str, int]] = {}
-    expected, pick = QRELS_COLUMNS, (0, 2, 3)
+    expected: tuple[str, ...] = QRELS_COLUMNS
+    pick = (0, 2, 3)
     for number, (where, line) in enumerate(_lines(path)):
         columns = line.split("\t") if expected is BEIR_COLUMNS else line.split()
         if number == 0 and tuple(columns) == BEIR_COLUMNS:
