@@ -1,5 +1,6 @@
 """Where the parts of a transformer lie: its blocks, its embeddings, its limits; for any architecture."""
 
+import inspect
 import re
 from typing import Any
 
@@ -85,7 +86,18 @@ def position_limit(model: PreTrainedModel) -> int | None:
     limit: Any = getattr(model.config, "max_position_embeddings", None)
     if not isinstance(limit, int) or limit <= 0:
         return None
-    table = getattr(embeddings(model), "position_embeddings", None)
-    # RoBERTa and its kin number positions from after the padding's id.
-    offset = table.padding_idx + 1 if isinstance(table, nn.Embedding) and table.padding_idx is not None else 0
-    return limit - offset
+    return limit - _first_position(model)
+
+
+def takes_positions(model: nn.Module) -> bool:
+    """Whether a model wants to be told positions where padding stands before a text.
+
+    RoBERTa and its kin find them themselves, and models with relative positions need none.
+    """
+    return "position_ids" in inspect.signature(model.forward).parameters and not _first_position(model)
+
+
+def _first_position(model: nn.Module) -> int:
+    """The number of the first position: 0, or for RoBERTa and its kin the one after the padding's id."""
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    return table.padding_idx + 1 if isinstance(table, nn.Embedding) and table.padding_idx is not None else 0

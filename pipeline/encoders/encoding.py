@@ -36,7 +36,8 @@ class EncodingSettings:
         one_of("encoding.precision", self.precision, PRECISIONS)
         whole_number("encoding.token_budget", self.token_budget)
         whole_number("encoding.window", self.window)
-        if self.precision == "float16" and self.torch_device.type == "cpu":
+        device = self.torch_device
+        if self.precision == "float16" and device.type == "cpu":
             raise UserError("encoding.precision=float16 needs a GPU; choose bfloat16 or float32.")
 
     @property

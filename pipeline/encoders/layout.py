@@ -27,7 +27,11 @@ POOLING_FLAGS = {
     "pooling_mode_lasttoken": "last",
 }
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
-"""The names under which sentence-transformers looks for a document's prompt, in its order."""
+"""The names that models give a document's prompt; the first that is not empty counts.
+
+sentence-transformers looks in the same order but stops at an empty `document`, which it adds to every model itself, so
+that a model whose prompt is called `passage` would lose it.
+"""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from pipeline.checks import one_of
+from pipeline.encoders.architecture import takes_positions
 from pipeline.encoders.backbones import Kind, Local
 from pipeline.encoders.layout import MODULES, Similarity
 from pipeline.encoders.pooling import Pooling
@@ -189,7 +190,7 @@ def token_states(backbone: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """
     mask = batch["attention_mask"]
     inputs: dict[str, Any] = {"input_ids": batch["input_ids"], "attention_mask": mask}
-    if not bool(mask[:, 0].all()):
+    if not bool(mask[:, 0].all()) and takes_positions(backbone):
         inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
     return backbone(**inputs, return_dict=True).last_hidden_state
 
