@@ -39,6 +39,8 @@ class PythonDocs(Source):
     Args:
         pairs_per_package: How many pairs one package may give, so that the largest do not drown the others. Its files
             are read in the order of the hashes of their paths until there are enough. The standard library gives all.
+        validation_pairs_per_package: The same for packages that validate: few, for they are searched again and again
+            while a model trains.
         validation_share: The share of distributions that validate.
         library: The folder of the standard library; None: that of the running Python.
         packages: The folder of installed packages; None: that of the running Python.
@@ -49,6 +51,7 @@ class PythonDocs(Source):
         self,
         *,
         pairs_per_package: int = 1500,
+        validation_pairs_per_package: int = 200,
         validation_share: float = 0.1,
         library: str | None = None,
         packages: str | None = None,
@@ -56,9 +59,9 @@ class PythonDocs(Source):
         **settings: Any,
     ) -> None:
         super().__init__(name=name, **settings)
-        if pairs_per_package < 1:
-            raise UserError(f"dataset.pairs_per_package is {pairs_per_package}; it must be at least 1.")
-        self.pairs_per_package = pairs_per_package
+        self.limits = {"train": pairs_per_package, "validation": validation_pairs_per_package}
+        if min(self.limits.values()) < 1:
+            raise UserError(f"dataset.pairs_per_package is {self.limits}; a package must give at least 1 pair.")
         self.library = library or sysconfig.get_path("stdlib")
         self.packages = packages or sysconfig.get_path("purelib")
         self.shares = Shares.held_out(validation_share)
@@ -76,9 +79,8 @@ class PythonDocs(Source):
         total = sum(path.stat().st_size for *_, files in groups for path in files)
         intake = _Intake(writer)
         with progress("Reading docstrings", total, "bytes") as advance, _without_garbage_collection():
-            for package, split, folder, files in groups:
-                limit = None if package == LIBRARY else self.pairs_per_package
-                intake.package(split, folder, files, limit, advance)
+            for _, split, folder, files in groups:
+                intake.package(split, folder, files, self.limits.get(split), advance)
         writer.note("packages", {name: sum(part == name for _, part, *_ in groups) for name in ("train", "validation")})
         writer.note("sources_fingerprint", intake.digest.hexdigest())
 
