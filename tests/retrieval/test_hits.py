@@ -1,0 +1,40 @@
+"""Hits: their order, their padding, and dropping a query's own document."""
+
+import numpy as np
+import pytest
+
+from pipeline.data.texts import Texts
+from pipeline.errors import UserError
+from pipeline.retrieval.hits import Hits, remove_self_hits, require_depth
+
+NONE = -np.inf
+
+
+def test_ordered_puts_better_then_earlier_then_missing():
+    hits = Hits.ordered(np.array([[7, -1, 3, 5]]), np.array([[0.5, 99.0, 0.5, -2.0]]))
+    np.testing.assert_array_equal(hits.positions, [[3, 7, 5, -1]])
+    np.testing.assert_array_equal(hits.scores, np.array([[0.5, 0.5, -2.0, NONE]], np.float32))
+
+
+def test_padded_widens_with_missing_results():
+    hits = Hits(np.array([[4]]), np.array([[1.0]], np.float32)).padded(3)
+    np.testing.assert_array_equal(hits.positions, [[4, -1, -1]])
+    np.testing.assert_array_equal(hits.scores, [[1.0, NONE, NONE]])
+
+
+def test_self_hits_are_dropped_and_others_move_up():
+    documents = Texts.from_pairs([("a", "x"), ("b", "y"), ("c", "z")])
+    hits = Hits(
+        np.array([[1, 0, 2], [2, 1, -1], [0, 1, 2]]), np.array([[3, 2, 1], [3, 2, NONE], [3, 2, 1]], np.float32)
+    )
+    kept = remove_self_hits(hits, ["a", "unknown", "a"], documents)
+    np.testing.assert_array_equal(kept.positions, [[1, 2, -1], [2, 1, -1], [1, 2, -1]])
+    np.testing.assert_array_equal(kept.scores, np.array([[3, 1, NONE], [3, 2, NONE], [2, 1, NONE]], np.float32))
+
+
+def test_a_depth_beyond_the_corpus_is_refused():
+    require_depth(10, 10)
+    with pytest.raises(UserError, match="k is 11 but the corpus has only 10 documents"):
+        require_depth(11, 10)
+    with pytest.raises(UserError, match="at least 1"):
+        require_depth(0, 10)
