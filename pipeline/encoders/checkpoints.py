@@ -25,6 +25,9 @@ HEADS = re.compile(
 POOLER = re.compile(r"(^|\.)pooler\.")
 """Weights that an encoder may lack: nothing here reads the layer that next-sentence prediction used."""
 
+GGUF = ("quantization_config", "_model_name_or_path")
+"""What a config read from GGUF says about the file rather than the model."""
+
 NAMES_SHOWN = 3
 
 
@@ -101,9 +104,7 @@ def load_transformer(
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise UserError(f"The weights in {folder} cannot be read: {' '.join(str(error).split())[:300]}") from error
     _refuse_differences(folder, model, report, full_names)
-    model.config.quantization_config = None
-    del model.config.quantization_config
-    return model.eval()
+    return _unquantized(model).eval() if gguf_file else model.eval()
 
 
 def _class_of(config: PretrainedConfig) -> Any:
@@ -136,6 +137,14 @@ def _fresh(loader: Any, config: PretrainedConfig, seed: int, kwargs: dict[str, A
         torch.manual_seed(seed)
         model = loader.from_config(config) if loader is AutoModel else loader(config, **kwargs)
     return model.float().eval()
+
+
+def _unquantized(model: PreTrainedModel) -> PreTrainedModel:
+    """Rebuild a model read from GGUF as an ordinary one, which can be trained and saved."""
+    config = type(model.config)(**{name: value for name, value in model.config.to_dict().items() if name not in GGUF})
+    plain = type(model)(config)
+    plain.load_state_dict(model.state_dict())
+    return plain
 
 
 def _refuse_differences(folder: Path, model: PreTrainedModel, report: dict[str, Any], full_names: set[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import huggingface_hub
 import safetensors
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import httpx
 from transformers.utils import logging as transformers_logging
 
 from pipeline.errors import UserError
@@ -60,7 +60,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
         cached = Path(huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True))
         if (cached / "config.json").exists() and any(cached.glob("*.safetensors")):
             return cached
-    except (OSError, ValueError, HFValidationError):
+    except (OSError, ValueError):
         pass
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         raise UserError(sentence.format("it is not in the local cache, and HF_HUB_OFFLINE is set"))
@@ -69,7 +69,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
         listing = huggingface_hub.HfApi().model_info(name, revision=revision, timeout=SECONDS_TO_ANSWER)
         refuse_pickle(name, [sibling.rfilename for sibling in listing.siblings or []])
         return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=HUB_FILES))
-    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+    except (OSError, ValueError, httpx.HTTPError) as error:
         raise UserError(sentence.format(_reason(error))) from error
 
 
