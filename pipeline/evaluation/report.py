@@ -103,9 +103,9 @@ def caption(metrics: dict[str, Any]) -> list[str]:
                 f"{name}: lexical weight {details['lexical_weight']:g}, {details['normalisation']} scores, {tuned}."
             )
         if details.get("queries_without_results"):
-            lines.append(f"{name}: {details['queries_without_results']:,} queries without results count 0.")
+            lines.append(f"{name}: queries without results, which count 0: {details['queries_without_results']:,}.")
         if details.get("unjudged_queries"):
-            lines.append(f"{name}: {details['unjudged_queries']:,} queries that nobody judged are left out.")
+            lines.append(f"{name}: queries that nobody judged, left out: {details['unjudged_queries']:,}.")
     return lines
 
 

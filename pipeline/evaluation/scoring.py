@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.data.dataset import Dataset, Split
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings, encode
@@ -103,7 +105,9 @@ class Retriever:
         with timed(seconds, "index"):
             self.index.prepare(documents, self.store)
         with timed(seconds, "search"):
-            hits = self._without_self(self.split, self.index.search(queries.vectors, self._reach(self.split)))
+            # A copy: torch warns about memory maps, which are read-only.
+            found = self.index.search(np.array(queries.vectors), self._reach(self.split))
+            hits = self._without_self(self.split, found)
         systems = {dense: self._scored(dense, self.split, hits, {"index": self.index.name}, seconds)}
         if hybrid is not None and self.lexical is not None:
             systems[hybrid] = self._hybrid(hybrid, dual_encoder, documents, queries)
@@ -212,8 +216,9 @@ def chosen_depth(k: int | None, documents: int, measures: Sequence[Measure]) -> 
         require_depth(k, documents)
     depth = min(DEPTH, documents) if k is None else k
     for item in measures:
-        if depth < min(item.cutoff, documents):
-            raise UserError(f"{item.name} looks deeper than the {depth:,} results that are kept; set k={item.cutoff}.")
+        needed = min(item.cutoff, documents)
+        if depth < needed:
+            raise UserError(f"{item.name} looks deeper than the {depth:,} results that are kept; set k={needed}.")
     return depth
 
 

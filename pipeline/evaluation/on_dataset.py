@@ -1,0 +1,58 @@
+"""Models that retrieve from a split of a dataset, beside one BM25."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from pipeline.data.source import open_dataset
+from pipeline.encoders.encoding import EncodingSettings
+from pipeline.entry import instantiate
+from pipeline.evaluation.models import NamedModel, find_models
+from pipeline.evaluation.results import Results
+from pipeline.evaluation.scoring import Retriever
+from pipeline.evaluation.significance import require_baseline
+
+
+def evaluate_models(config: DictConfig) -> Results:
+    """Retrieve with every model of a configuration, alone and with BM25.
+
+    Raises:
+        UserError: When a model, the dataset or a setting cannot be used.
+    """
+    models = find_models(config.models)
+    names = system_names(models)
+    require_baseline(config.baseline, ["bm25", *(name for pair in names for name in pair)])
+    retriever = _retriever(config)
+    for model in models[1:]:
+        model.load(config.trust_remote_code)  # whatever is wrong with the last one is said before hours of encoding
+    systems = {}
+    for model, (dense, hybrid) in zip(models, names, strict=True):
+        dual_encoder = model.load(config.trust_remote_code)
+        systems = systems or retriever.bm25()
+        systems |= retriever.encoder(dual_encoder, dense, hybrid)
+    return retriever.results(systems)
+
+
+def _retriever(config: DictConfig) -> Retriever:
+    lexical, index = instantiate(config.lexical), instantiate(config.index)
+    encoding = EncodingSettings(**config.encoding)
+    return Retriever(
+        open_dataset(instantiate(config.dataset), Path(config.tables)),
+        config.split,
+        lexical=lexical,
+        index=index,
+        encoding=encoding,
+        store=Path(config.tables),
+        measures=list(config.measures),
+        k=config.k,
+        hybrid_weights=list(config.hybrid_weights),
+        hybrid_normalisation=config.hybrid_normalisation,
+    )
+
+
+def system_names(models: Sequence[NamedModel]) -> list[tuple[str, str]]:
+    """Name each model's dense and hybrid system; a single model needs no name of its own."""
+    if len(models) == 1:
+        return [("dense", "hybrid")]
+    return [(model.name, f"{model.name}+bm25") for model in models]

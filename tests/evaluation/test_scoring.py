@@ -1,0 +1,206 @@
+"""Retrieval over a split: against brute force, with BM25 shared and the hybrid tuned elsewhere."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.data.texts import Texts
+from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import EncodingSettings, encode
+from pipeline.errors import UserError
+from pipeline.evaluation.scoring import Retriever, measure_retrieval
+from pipeline.retrieval.bm25 import Bm25
+from pipeline.retrieval.hits import Hits
+from pipeline.retrieval.torch_index import TorchIndex
+from tests.evaluation.conftest import save_tiny_model
+
+DOCUMENTS = [
+    ("d1", "The cat sleeps on the warm roof."),
+    ("d2", "Copy a file and its permission bits."),
+    ("d3", "Return the square root of a number."),
+    ("d4", "A stock fell on the exchange today."),
+    ("d5", "Boil the pasta in salted water."),
+    ("d6", "The file system is full."),
+]
+QUERIES = [("q1", "kitten dozing on a roof"), ("q2", "duplicate a file"), ("q3", "mathematics: sqrt of a number")]
+JUDGEMENTS = {"q1": {"d1": 1}, "q2": {"d2": 2, "d6": 1}, "q3": {"d3": 1}}
+VALIDATION = [("v1", "cooking noodles in water"), ("v2", "shares lost on the exchange")]
+SETTINGS = EncodingSettings(device="cpu")
+
+
+class CountingBm25(Bm25):
+    """BM25 that counts how often it was asked."""
+
+    asked = 0
+
+    def search(self, queries: list[str], k: int) -> Hits:
+        self.asked += 1
+        return super().search(queries, k)
+
+
+def split(name: str, queries: list[tuple[str, str]], judgements: dict[str, dict[str, int]]) -> Split:
+    return Split(name, Texts.from_pairs(DOCUMENTS), Texts.from_pairs(queries), judgements, {})
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    splits = {
+        "test": split("test", QUERIES, JUDGEMENTS),
+        "validation": split("validation", VALIDATION, {"v1": {"d5": 1}, "v2": {"d4": 1}}),
+    }
+    return Dataset("small", splits, 1, False, "fingerprint", {})
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> DualEncoder:
+    return DualEncoder.load(save_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture
+def retriever_of(tmp_path: Path):
+    def make(dataset: Dataset, **changed) -> Retriever:
+        settings = {
+            "lexical": CountingBm25(1.2, 0.75, "lucene", "english", "english"),
+            "index": TorchIndex(device="cpu"),
+            "encoding": SETTINGS,
+            "store": tmp_path,
+            "measures": ["ndcg@10", "mrr@10"],
+            "k": None,
+            "hybrid_weights": [0.0, 0.5, 1.0],
+            "hybrid_normalisation": "minmax",
+        }
+        return Retriever(dataset, changed.pop("split", "test"), **(settings | changed))
+
+    return make
+
+
+def test_dense_is_brute_force_over_the_encoders_vectors(dataset, encoder, retriever_of):
+    run = retriever_of(dataset).encoder(encoder)["dense"].run
+    documents = encode(encoder.document, [text for _, text in DOCUMENTS], "document", SETTINGS)
+    queries = encode(encoder.query, [text for _, text in QUERIES], "query", SETTINGS)
+    for (query, _), scores in zip(QUERIES, queries @ documents.T, strict=True):
+        assert run.ranking(query) == [DOCUMENTS[place][0] for place in np.argsort(-scores)]
+        np.testing.assert_allclose(run.scores(query), np.sort(scores)[::-1], atol=1e-5)
+
+
+def test_bm25_is_asked_once_for_each_split_whatever_is_scored(dataset, encoder, retriever_of):
+    retriever = retriever_of(dataset)
+    systems = retriever.bm25()
+    systems |= retriever.encoder(encoder, dense="zero_shot", hybrid=None)
+    systems |= retriever.encoder(encoder)
+    systems |= retriever.encoder(encoder, dense="again", hybrid="again+bm25")
+    assert list(systems) == ["bm25", "zero_shot", "dense", "hybrid", "again", "again+bm25"]
+    assert retriever.lexical.asked == 2  # once for the test queries, once for the validation queries
+    assert systems["zero_shot"].scores.means() == systems["dense"].scores.means()
+
+
+def test_the_hybrid_ranks_what_bm25_found_with_the_weight_best_on_validation(dataset, encoder, retriever_of):
+    retriever = retriever_of(dataset)
+    bm25, hybrid = retriever.bm25()["bm25"], retriever.encoder(encoder)["hybrid"]
+    for query, _ in QUERIES:
+        assert sorted(hybrid.run.ranking(query)) == sorted(bm25.run.ranking(query))
+    assert hybrid.details["tuned_on"] == "validation"
+    tried = hybrid.details["tried"]
+    assert list(tried) == ["0", "0.5", "1"]
+    assert tried[f"{hybrid.details['lexical_weight']:g}"] == max(tried.values())
+
+
+def test_the_judgements_of_the_scored_split_have_no_part_in_the_weight(dataset, encoder, retriever_of):
+    other = replace(
+        dataset,
+        splits={**dataset.splits, "test": split("test", QUERIES, {"q1": {"d6": 1}, "q2": {"d5": 1}, "q3": {"d1": 1}})},
+    )
+    details = [retriever_of(each).encoder(encoder)["hybrid"].details for each in (dataset, other)]
+    assert details[0] == details[1]
+
+
+@pytest.mark.parametrize("best", [0.0, 1.0])
+def test_the_validation_split_decides_the_weight(dataset, encoder, retriever_of, best):
+    """Judge relevant what only the dense, or only the lexical, order puts first."""
+    query = ("v", "cat cat number file")
+    alone = replace(dataset, splits={"test": split("test", [query], {"v": {"d1": 1}})})
+    first = {
+        weight: retriever_of(alone, hybrid_weights=[weight]).encoder(encoder)["hybrid"].run.ranking("v")[0]
+        for weight in (0.0, 1.0)
+    }
+    assert first[0.0] != first[1.0]
+    validation = split("validation", [query], {"v": {first[best]: 1}})
+    tuned = replace(dataset, splits={**dataset.splits, "validation": validation})
+    details = retriever_of(tuned, measures=["mrr@10"], hybrid_weights=[0.0, 1.0]).encoder(encoder)["hybrid"].details
+    assert (details["lexical_weight"], details["tuned_on"]) == (best, "validation")
+
+
+def test_without_validation_the_hybrid_is_untuned_and_says_so(dataset, encoder, retriever_of):
+    alone = replace(dataset, splits={"test": dataset.splits["test"]})
+    details = retriever_of(alone).encoder(encoder)["hybrid"].details
+    assert details == {"lexical_weight": 0.5, "normalisation": "minmax", "tuned_on": None}
+    assert retriever_of(dataset, split="validation").encoder(encoder)["hybrid"].details["tuned_on"] is None
+    assert retriever_of(dataset, hybrid_weights=[0.3]).encoder(encoder)["hybrid"].details["lexical_weight"] == 0.3
+
+
+def test_without_bm25_there_is_dense_alone(dataset, encoder, retriever_of):
+    retriever = retriever_of(dataset, lexical=None)
+    assert retriever.bm25() == {}
+    assert list(retriever.encoder(encoder)) == ["dense"]
+
+
+def test_a_document_with_the_querys_id_is_removed_where_the_dataset_says_so(encoder, retriever_of):
+    queries = [("d2", "Copy a file and its permission bits.")]
+    kept = Dataset("own", {"test": split("test", queries, {"d2": {"d2": 1}})}, 1, False, "fingerprint", {})
+    removed = replace(kept, remove_self_hits=True)
+    rankings = {}
+    for dataset in (kept, removed):
+        retriever = retriever_of(dataset, k=3, measures=["mrr@3"])
+        systems = retriever.bm25() | retriever.encoder(encoder)
+        rankings[dataset.remove_self_hits] = {name: system.run.ranking("d2") for name, system in systems.items()}
+    assert all(ranking[0] == "d2" for ranking in rankings[False].values())
+    assert not any("d2" in ranking for ranking in rankings[True].values())
+    assert rankings[True]["dense"][:2] == rankings[False]["dense"][1:]
+    assert len(rankings[True]["dense"]) == 3
+    assert measure_retrieval(encoder, kept.split("test"), ["mrr@3"], kept, SETTINGS) == {"mrr@3": 1.0}
+    assert measure_retrieval(encoder, kept.split("test"), ["mrr@3"], removed, SETTINGS) == {"mrr@3": 0.0}
+
+
+def test_retrieval_in_memory_measures_what_the_retriever_measures(dataset, encoder, retriever_of, tmp_path):
+    kept = retriever_of(dataset).encoder(encoder)["dense"].scores.means()
+    before = sorted(tmp_path.rglob("*"))
+    assert measure_retrieval(encoder, dataset.split("test"), ["ndcg@10", "mrr@10"], dataset, SETTINGS) == pytest.approx(
+        kept
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_grades_below_relevant_from_count_only_in_graded_measures(dataset, encoder, retriever_of):
+    graded = replace(dataset, relevant_from=2)
+    found = retriever_of(graded, measures=["recall@6", "ndcg@6"]).encoder(encoder)["dense"].scores
+    assert found.per_query["recall@6"].tolist() == [0.0, 1.0, 0.0]
+    assert (found.per_query["ndcg@6"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"k": 7}, "k is 7 but the corpus has only 6 documents"),
+        ({"k": 0}, "k is 0"),
+        ({"k": 2, "measures": ["recall@5"]}, "recall@5 looks deeper than the 2 results that are kept; set k=5"),
+        ({"split": "dev"}, "The dataset small has no split 'dev'"),
+        ({"measures": ["ndgc"]}, "ndgc is not a measure"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_work(dataset, retriever_of, tmp_path, changed, sentence):
+    with pytest.raises(UserError) as refused:
+        retriever_of(dataset, **changed)
+    assert sentence in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_say_what_the_split_is(dataset, encoder, retriever_of):
+    retriever = retriever_of(dataset)
+    metrics = retriever.results(retriever.bm25() | retriever.encoder(encoder)).metrics({"steps": 0})
+    assert (metrics["dataset"], metrics["split"], metrics["queries"], metrics["documents"]) == ("small", "test", 3, 6)
+    assert list(metrics["systems"]) == ["bm25", "dense", "hybrid"]
+    assert metrics["details"]["dense"] == {"index": "exact, torch on cpu"}
+    assert metrics["training"] == {"steps": 0}

@@ -1,0 +1,317 @@
+"""`evaluate.py` as it is used: models on a dataset, run files against judgements, and what it refuses."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+import evaluate as evaluate_command
+from tests.evaluation.conftest import save_tiny_model
+
+ROOT = Path(__file__).resolve().parent.parent
+TOPICS = ["wing", "heat", "flow", "shell", "wave", "jet", "plate", "shock", "gas", "tube", "rotor", "blade"]
+
+
+def evaluate(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "evaluate.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Give the command in this process, which has imported everything already, and return what it said."""
+
+    def give(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
+        monkeypatch.chdir(ROOT)
+        evaluate_command.main()
+        return capsys.readouterr().out
+
+    return give
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Give the command and return the one sentence that it is refused with."""
+
+    def give(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
+        monkeypatch.chdir(ROOT)
+        with pytest.raises(SystemExit) as stopped:
+            evaluate_command.main()
+        assert stopped.value.code == 2
+        said = capsys.readouterr().err.strip()
+        assert len(said.splitlines()) == 1, said
+        return said
+
+    return give
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
+    rows = [
+        {"query": f"what {topic} {number}", "document": f"{topic} number {number} of {TOPICS[number % 5]}"}
+        for topic in TOPICS
+        for number in range(20)
+    ]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    """A run folder, and a sentence-transformers folder of other weights."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "first_run").mkdir()
+    save_tiny_model(folder / "first_run" / "model", seed=0)
+    save_tiny_model(folder / "second", seed=1)
+    return folder
+
+
+def dataset_settings(pairs: Path, folder: Path, *more: str) -> list[str]:
+    return [
+        "dataset=jsonl",
+        f"dataset.path={pairs}",
+        f"folder={folder}",
+        f"tables={pairs.parent / 'tables'}",
+        "index=torch",
+        "encoding.device=cpu",
+        *more,
+    ]
+
+
+def write_runs(folder: Path) -> list[str]:
+    """Two runs of twelve queries, one far better, and their judgements."""
+    lines = {"good": [], "bad": []}
+    for query in range(12):
+        for name, scores in (("good", (2, 1)), ("bad", (1, 2))):
+            lines[name] += [f"{query} Q0 right 1 {scores[0]} {name}", f"{query} Q0 wrong 2 {scores[1]} {name}"]
+        lines["bad"] += [f"{query} Q0 worse 3 3 bad"] if query % 2 else []
+    for name, content in lines.items():
+        (folder / f"{name}.trec").write_text("\n".join(content))
+    (folder / "qrels.txt").write_text("".join(f"{query} 0 right 1\n" for query in range(12)))
+    return [f"run_files=[{folder}/good.trec,{folder}/bad.trec]", f"qrels={folder}/qrels.txt", f"folder={folder}/out"]
+
+
+# --- run files
+
+
+def test_trec_evals_own_run_has_trec_evals_figures(shared_data, tmp_path):
+    data = shared_data / "trec_eval"
+    done = evaluate(
+        f"run_files=[{data}/results.test]",
+        f"qrels={data}/qrels.test",
+        "measures=[map,mrr,ndcg@10]",
+        f"folder={tmp_path}/out",
+    )
+    assert done.returncode == 0, done.stderr
+    for figure in ("0.1785", "0.4064", "0.3016"):
+        assert figure in done.stdout
+    means = json.loads((tmp_path / "out" / "metrics.json").read_text())["systems"]["results"]
+    assert {name: round(value, 4) for name, value in means.items()} == {"map": 0.1785, "mrr": 0.4064, "ndcg@10": 0.3016}
+
+
+def test_several_run_files_are_compared_and_marked(here, tmp_path):
+    said = here(*write_runs(tmp_path), "measures=[mrr]")
+    assert "1.0000ᵇ" in said
+    assert "Fisher's paired randomisation test between every two systems" in said
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["systems"] == {"good": {"mrr": 1.0}, "bad": {"mrr": pytest.approx(5 / 12)}}
+    # Of 2^12 sign patterns, only all plus and all minus are as extreme.
+    assert metrics["significance"]["comparisons"][0]["p_value"] == pytest.approx(2 / 4096)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "metrics.json",
+        "results.csv",
+        "per_query.csv",
+        "timings.json",
+        "plots",
+    }
+    assert "Student's paired t-test against bad" in here(
+        *write_runs(tmp_path), "test=student", "baseline=bad", "measures=[map]"
+    )
+
+
+def test_run_files_of_one_name_are_told_apart_by_their_folders(here, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "test.dense.trec").write_text("q Q0 d 1 1.0 tag\n")
+    (tmp_path / "qrels").write_text("q 0 d 1\n")
+    files = f"run_files=[{tmp_path}/one/test.dense.trec,{tmp_path}/two/test.dense.trec]"
+    here(files, f"qrels={tmp_path}/qrels", "measures=[mrr]", f"folder={tmp_path}/out")
+    systems = json.loads((tmp_path / "out" / "metrics.json").read_text())["systems"]
+    assert list(systems) == ["one_test.dense", "two_test.dense"]
+
+
+# --- models
+
+
+def test_one_model_stands_beside_bm25_and_their_hybrid(here, pairs, models, tmp_path):
+    said = here(f"models=[{models}/first_run]", *dataset_settings(pairs, tmp_path / "out"))
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert list(metrics["systems"]) == ["bm25", "dense", "hybrid"]
+    assert metrics["details"]["hybrid"]["tuned_on"] == "validation"
+    assert "From bm25 to dense" in (tmp_path / "out" / "plots" / "per_query.svg").read_text()
+    assert "tuned on validation" in said
+    runs = {path.name for path in (tmp_path / "out" / "runs").iterdir()}
+    assert runs == {"test.bm25.trec", "test.dense.trec", "test.hybrid.trec"}
+
+
+def test_several_models_share_one_bm25_and_are_compared_under_their_own_names(here, pairs, models, tmp_path):
+    given = f"models=[{models}/first_run,{models}/second]"
+    here(given, *dataset_settings(pairs, tmp_path / "out", "baseline=first_run"))
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert list(metrics["systems"]) == ["bm25", "first_run", "first_run+bm25", "second", "second+bm25"]
+    assert metrics["significance"]["baseline"] == "first_run"
+    assert "From first_run to second" in (tmp_path / "out" / "plots" / "per_query.svg").read_text()
+    before = (tmp_path / "out" / "metrics.json").read_bytes()
+    here(given, *dataset_settings(pairs, tmp_path / "out", "baseline=first_run"))
+    assert (tmp_path / "out" / "metrics.json").read_bytes() == before
+
+
+def test_a_run_folder_and_its_model_folder_are_one_model(here, pairs, models, tmp_path):
+    for name, entry in (("run", models / "first_run"), ("model", models / "first_run" / "model")):
+        here(f"models=[{entry}]", *dataset_settings(pairs, tmp_path / name))
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == (tmp_path / "model" / "metrics.json").read_bytes()
+
+
+def test_a_written_run_scores_as_it_did_when_it_was_made(here, pairs, models, tmp_path):
+    here(f"models=[{models}/second]", *dataset_settings(pairs, tmp_path / "out"))
+    made = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    queries = {line.split(",")[0] for line in (tmp_path / "out" / "per_query.csv").read_text().splitlines()[1:]}
+    assert len(queries) == made["queries"]
+    run = f"{tmp_path}/out/runs/test.dense.trec"
+    ids = sorted({line.split()[0] for line in Path(run).read_text().splitlines()})
+    (tmp_path / "qrels").write_text("".join(f"{query} 0 nothing 1\n" for query in ids))
+    here(f"run_files=[{run}]", f"qrels={tmp_path}/qrels", "measures=[mrr]", f"folder={tmp_path}/again")
+    again = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert again["systems"] == {"test.dense": {"mrr": 0.0}}
+    assert again["queries"] == made["queries"]
+
+
+# --- help and composition
+
+
+@pytest.mark.parametrize("argument", ["--help", "--cfg=job"])
+def test_help_and_composition_do_not_wait_for_heavy_imports(argument):
+    start = time.perf_counter()
+    done = evaluate(argument)
+    assert done.returncode == 0, done.stderr
+    assert "run_files" in done.stdout
+    assert time.perf_counter() - start < 3  # less than a second where nothing else runs
+    imported = subprocess.run(
+        [sys.executable, "-X", "importtime", "evaluate.py", argument], cwd=ROOT, capture_output=True, text=True
+    ).stderr
+    for heavy in ("torch", "ranx", "transformers", "faiss", "matplotlib"):
+        assert f"| {heavy}\n" not in imported, heavy
+
+
+def test_nothing_is_left_in_the_working_folder(here, tmp_path):
+    before = set(ROOT.iterdir())
+    here(*write_runs(tmp_path), "measures=[mrr]")
+    assert {path.name for path in set(ROOT.iterdir()) - before} <= {"outputs", "train.log"}
+
+
+@pytest.mark.parametrize(
+    "override", ["index=torch", "index=faiss_ivf", "dataset=beir", "dataset=squad", "lexical=bm25"]
+)
+def test_groups_of_training_are_the_groups_of_evaluation(override):
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        group = override.split("=")[0]
+        assert compose("evaluate", [override])[group] == compose("train", [override])[group]
+
+
+def test_settings_that_both_commands_have_have_one_default():
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
+        ours, theirs = compose("evaluate"), compose("train")
+    assert ours.encoding == theirs.encoding
+    assert ours.tables == theirs.tables
+    for key in ("split", "measures", "k", "hybrid_weights", "hybrid_normalisation"):
+        assert ours[key] == theirs.evaluation[key], key
+
+
+# --- bad input
+
+
+def test_bad_input_ends_the_command_with_one_sentence_and_status_2(tmp_path):
+    done = evaluate(*write_runs(tmp_path), "measures=[ndgc@10]")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "error: ndgc@10 is not a measure; did you mean ndcg?\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Give either models=[…] with a dataset, or run_files=[…] with qrels=…, and not both."),
+        (["models=[minilm]", "run_files=[a]"], "and not both"),
+        (["run_files=[a.trec]"], "run_files needs judgements; give them as qrels=FILE."),
+        (["run_files=a.trec", "qrels=b"], "run_files=a.trec must be a list; write run_files=[a.trec]."),
+        (["models=[minilm]", "test=fischer"], "test=fischer is unknown; did you mean fisher?"),
+        (["models=[minilm]", "level=0"], "level=0 must be a number above 0"),
+        (["models=[minilm]", "relevant_from=0"], "relevant_from=0 must be a whole number of at least 1"),
+        (["models=[minilm]", "measures=[]"], "No measure is asked for"),
+        (["models=[minilm]", "baseline=dence"], "baseline=dence is not among the systems compared; did you mean dense"),
+        (["models=[minilmm]"], "models: minilmm is neither a folder nor a backbone; did you mean minilm"),
+        (["models=[no/such/folder]"], "models: no/such/folder does not exist"),
+        (["models=[minilm]", "mesures=[map]"], "mesures is not a setting; did you mean measures"),
+        (["models=[minilm]", "dataset=bier"], "dataset=bier is not a configuration; did you mean beir"),
+        (["models=[minilm]", "lexical.b=2"], "lexical.b=2"),
+        (["models=[minilm]", "encoding.token_budget=0"], "encoding.token_budget=0 must be a whole number"),
+        (["run_files=[no.trec]", "qrels=no.txt"], "no.txt does not exist"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(refused, arguments, sentence):
+    assert sentence in refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("run", "qrels", "sentence"),
+    [
+        ("q Q0 d 1 0.5", "q 0 d 1", "run.trec, line 1: 5 columns where a run has 6"),
+        ("q Q0 d 1 nan tag", "q 0 d 1", "run.trec, line 1: the score nan is not finite"),
+        ("q Q0 d 1 high tag", "q 0 d 1", "run.trec, line 1: the score 'high' is not a number"),
+        ("q Q0 d 1 2 t\nq Q0 d 2 1 t", "q 0 d 1", "run.trec, line 2: document d occurs a second time for query q"),
+        ("q Q0 d 1 0.5 tag", "other 0 d 1", "No query of the run run was judged"),
+        ("q Q0 d 1 0.5 tag", "q 0 d high", "qrels.txt, line 1: the grade 'high' is not a whole number"),
+        ("q Q0 d 1 0.5 tag", "q 0 d", "qrels.txt, line 1: 3 columns where judgements have 4"),
+        ("", "q 0 d 1", "run.trec holds no result"),
+        ("q Q0 d 1 0.5 tag", "", "qrels.txt holds no judgement"),
+    ],
+)
+def test_files_that_cannot_be_understood_are_refused(refused, tmp_path, run, qrels, sentence):
+    (tmp_path / "run.trec").write_text(run)
+    (tmp_path / "qrels.txt").write_text(qrels)
+    said = refused(f"run_files=[{tmp_path}/run.trec]", f"qrels={tmp_path}/qrels.txt", f"folder={tmp_path}/out")
+    assert sentence in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_given_twice_is_refused(refused, tmp_path):
+    write_runs(tmp_path)
+    files = f"run_files=[{tmp_path}/good.trec,{tmp_path}/good.trec]"
+    assert "good is given twice" in refused(files, f"qrels={tmp_path}/qrels.txt")
+
+
+def test_a_k_above_the_corpus_and_a_missing_split_are_refused(refused, pairs, models, tmp_path):
+    settings = [f"models=[{models}/second]", *dataset_settings(pairs, tmp_path / "out")]
+    assert "k is 100,000 but the corpus has only" in refused(*settings, "k=100000")
+    assert "map@1000 looks deeper than the 50 results that are kept" in refused(*settings, "k=50")
+    assert "has no split 'dev'" in refused(*settings, "split=dev")
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_that_are_no_models_are_refused_before_encoding(refused, pairs, models, tmp_path):
+    (tmp_path / "unfinished" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    settings = dataset_settings(pairs, tmp_path / "out")
+    assert "is a run folder without a model" in refused(f"models=[{tmp_path}/unfinished]", *settings)
+    tables = [setting for setting in settings if not setting.startswith("tables=")] + [f"tables={tmp_path}/tables"]
+    assert str(tmp_path / "empty") in refused(f"models=[{models}/second,{tmp_path}/empty]", *tables)
+    assert not (tmp_path / "tables" / "vectors").exists()
