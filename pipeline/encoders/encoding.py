@@ -10,10 +10,9 @@ from torch import nn
 
 from pipeline.checks import one_of, whole_number
 from pipeline.encoders.backbones import Kind
+from pipeline.encoders.precision import PRECISIONS, fast_bfloat16
 from pipeline.encoders.tower import Tower, token_states
 from pipeline.errors import UserError
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,8 @@ class EncodingSettings:
     """How texts are encoded.
 
     Args:
-        precision: `float32`, `bfloat16`, or `float16` (on GPUs).
+        precision: `float32`, `bfloat16`, `float16` (on GPUs), or `auto`, which becomes bfloat16 where the device
+            computes in it and float32 elsewhere.
         token_budget: Tokens in one batch, padding included.
         window: How many texts are sorted by length together.
         device: `auto` (the first GPU, or else the CPU), `cpu`, `cuda`, `cuda:1`, …
@@ -33,10 +33,12 @@ class EncodingSettings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        one_of("encoding.precision", self.precision, PRECISIONS)
+        one_of("encoding.precision", self.precision, [*PRECISIONS, "auto"])
         whole_number("encoding.token_budget", self.token_budget)
         whole_number("encoding.window", self.window)
         device = self.torch_device
+        if self.precision == "auto":
+            object.__setattr__(self, "precision", "bfloat16" if fast_bfloat16(device) else "float32")
         if self.precision == "float16" and device.type == "cpu":
             raise UserError("encoding.precision=float16 needs a GPU; choose bfloat16 or float32.")
 

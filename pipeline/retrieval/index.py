@@ -37,6 +37,9 @@ class Index(ABC):
         """
         self.build(table)
 
+    def save(self, folder: Path) -> None:  # noqa: B027
+        """Write what the index holds beside the table's vectors; for exact search over the table that is nothing."""
+
     def search(self, queries: np.ndarray, k: int) -> Hits:
         """Find the best documents of every query.
 

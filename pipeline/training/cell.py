@@ -20,11 +20,13 @@ from pipeline.evaluation.results import Results, SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever, measure_retrieval
 from pipeline.evaluation.significance import compare
 from pipeline.files import atomic_write
-from pipeline.training.devices import process_rank, quiet_libraries, require_devices
+from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision
 from pipeline.training.loggers import log_results
 from pipeline.training.model_card import model_card
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Workplace
+
+IDS_AT_ONCE = 65_536
 
 
 def run_cell(config: DictConfig) -> float:
@@ -74,6 +76,7 @@ class Cell:
         self.encoding = EncodingSettings(**config.encoding)
         self.index = instantiate(config.index)
         self.ranks = require_devices(config.trainer)
+        self.precision = trainer_precision(config.trainer)
         backbone, pooling, query = (instantiate(config[group]) for group in ("backbone", "pooling", "query"))
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
@@ -108,7 +111,7 @@ class Cell:
         self._save({"dataset": self.dataset.name, "training": training})
         self.folder.say("Indexing and scoring.")
         systems |= self.retriever.encoder(self.dual_encoder)
-        self.index.save(self.folder.path / "index")
+        self._save_index()
         self._report(systems, training, logger)
 
     def train(self, logger: Any = None) -> dict[str, Any]:
@@ -123,7 +126,7 @@ class Cell:
                 dual_encoder=self.dual_encoder,
                 negatives=self.negatives,
                 lexical=self.lexical,
-                trainer=instantiate(self.config.trainer, _partial_=True),
+                trainer=instantiate(self.config.trainer, _partial_=True, precision=self.precision),
                 max_steps=self.max_steps,
                 logger=logger,
                 measure=partial(measure_retrieval, dataset=self.dataset, encoding=self.encoding),
@@ -152,6 +155,15 @@ class Cell:
         """Save the encoders with a card that tells what is known by now."""
         place = self.folder.path / "model"
         self.dual_encoder.save(place, self._card(metrics))
+
+    def _save_index(self) -> None:
+        """Write the index, and the ids of its documents in order, one a line."""
+        place = self.folder.path / "index"
+        self.index.save(place)
+        documents = self.retriever.split.documents
+        with atomic_write(place / "ids.txt") as file:
+            for start in range(0, len(documents), IDS_AT_ONCE):
+                file.writelines(f"{id_}\n" for id_ in documents.ids(slice(start, start + IDS_AT_ONCE)))
 
     def _card(self, metrics: dict[str, Any]) -> str:
         config = OmegaConf.to_container(self.config, resolve=True)

@@ -9,6 +9,8 @@ from omegaconf import DictConfig, ListConfig
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from transformers.utils import logging as transformers_logging
 
+from pipeline.checks import one_of
+from pipeline.encoders.precision import fast_bfloat16
 from pipeline.errors import UserError
 
 
@@ -38,6 +40,19 @@ def require_devices(trainer: DictConfig) -> int:
             f"trainer.devices={trainer.devices} asks for {devices} GPUs and this machine has {available}; ask for fewer."
         )
     return devices * int(trainer.get("num_nodes", 1))
+
+
+def trainer_precision(trainer: DictConfig) -> str:
+    """Turn `auto` into the precision that the trainer's device is fastest in.
+
+    Raises:
+        UserError: When the precision is none that a step is reproducible in from a checkpoint.
+    """
+    one_of("trainer.precision", trainer.precision, ("auto", "32-true", "bf16-mixed"))
+    if trainer.precision != "auto":
+        return trainer.precision
+    on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
+    return "bf16-mixed" if fast_bfloat16(torch.device("cuda" if on_gpu else "cpu")) else "32-true"
 
 
 def _count(devices: object, available: int) -> int:
