@@ -9,7 +9,7 @@ from pipeline.data.source import open_dataset
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.entry import instantiate
 from pipeline.evaluation.models import NamedModel, find_models
-from pipeline.evaluation.results import Results
+from pipeline.evaluation.results import Results, SystemResult
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import require_baseline
 
@@ -26,7 +26,7 @@ def evaluate_models(config: DictConfig) -> Results:
     retriever = _retriever(config)
     for model in models[1:]:
         model.load(config.trust_remote_code)  # whatever is wrong with the last one is said before hours of encoding
-    systems = {}
+    systems: dict[str, SystemResult] = {}
     for model, (dense, hybrid) in zip(models, names, strict=True):
         dual_encoder = model.load(config.trust_remote_code)
         systems = systems or retriever.bm25()

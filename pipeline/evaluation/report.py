@@ -17,6 +17,14 @@ LETTERS = "abcdefghijklmnoprstuvwxyz"
 SUPERSCRIPTS = dict(zip(LETTERS, "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
 """Unicode has no raised q, so no system is called q."""
 
+COUNTS = {
+    "truncated_documents": "documents cut to the model's maximum length",
+    "truncated_queries": "queries cut to the model's maximum length",
+    "queries_without_results": "queries without results, which count 0",
+    "unjudged_queries": "queries that nobody judged, left out",
+}
+"""What a system's details may count, and how a table says it."""
+
 
 def print_folder(folder: Path, console: Console | None = None) -> dict[str, Any]:
     """Print the table of a finished run folder from its files.
@@ -96,16 +104,11 @@ def caption(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"Letters: better than that system ({significance.caption()}).")
     for name, details in metrics["details"].items():
         if "lexical_weight" in details:
-            tuned = (
-                f"tuned on {details['tuned_on']}" if details["tuned_on"] else "untuned: there is no validation split"
-            )
+            tuned = f"tuned on {details['tuned_on']}" if details["tuned_on"] else "untuned"
             lines.append(
                 f"{name}: lexical weight {details['lexical_weight']:g}, {details['normalisation']} scores, {tuned}."
             )
-        if details.get("queries_without_results"):
-            lines.append(f"{name}: queries without results, which count 0: {details['queries_without_results']:,}.")
-        if details.get("unjudged_queries"):
-            lines.append(f"{name}: queries that nobody judged, left out: {details['unjudged_queries']:,}.")
+        lines += [f"{name}: {words}: {details[count]:,}." for count, words in COUNTS.items() if details.get(count)]
     return lines
 
 

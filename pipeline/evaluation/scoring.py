@@ -108,7 +108,9 @@ class Retriever:
             # A copy: torch warns about memory maps, which are read-only.
             found = self.index.search(np.array(queries.vectors), self._reach(self.split))
             hits = self._without_self(self.split, found)
-        systems = {dense: self._scored(dense, self.split, hits, {"index": self.index.name}, seconds)}
+        cut = {"truncated_documents": documents.truncated, "truncated_queries": queries.truncated}
+        details = {"index": self.index.name} | {name: count for name, count in cut.items() if count}
+        systems = {dense: self._scored(dense, self.split, hits, details, seconds)}
         if hybrid is not None and self.lexical is not None:
             systems[hybrid] = self._hybrid(hybrid, dual_encoder, documents, queries)
         return systems

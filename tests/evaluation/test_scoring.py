@@ -197,6 +197,15 @@ def test_settings_that_cannot_be_are_refused_before_work(dataset, retriever_of, 
     assert not list(tmp_path.iterdir())
 
 
+def test_texts_that_were_cut_are_counted(encoder, retriever_of):
+    """The tiny model reads 64 tokens, one a character; two of these documents are longer."""
+    documents = Texts.from_pairs([("short", "a cat"), ("long", "a cat " * 20), ("longer", "a dog " * 30)])
+    cut = Split("test", documents, Texts.from_pairs([("q", "cat")]), {"q": {"short": 1}}, {})
+    retriever = retriever_of(Dataset("cut", {"test": cut}, 1, False, "fingerprint", {}))
+    assert retriever.encoder(encoder)["dense"].details["truncated_documents"] == 2
+    assert retriever.encoder(encoder)["dense"].details["truncated_documents"] == 2  # read from the table
+
+
 def test_results_say_what_the_split_is(dataset, encoder, retriever_of):
     retriever = retriever_of(dataset)
     metrics = retriever.results(retriever.bm25() | retriever.encoder(encoder)).metrics({"steps": 0})
