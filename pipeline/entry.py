@@ -120,12 +120,12 @@ def _settings(config_name: str) -> list[str]:
     """List every key of the default configuration, and its groups."""
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         config = hydra.compose(config_name)
-    return [*_keys(config), *(path.name for path in CONFIGS.iterdir() if path.is_dir())]
+    settings = OmegaConf.to_container(config, resolve=False)
+    return [*_keys(settings), *(path.name for path in CONFIGS.iterdir() if path.is_dir())]
 
 
-def _keys(config: DictConfig, above: str = "") -> Iterator[str]:
-    for key in config:
-        yield f"{above}{key}"
-        child = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)[key]  # type: ignore[index, call-overload]
-        if isinstance(child, dict):
-            yield from _keys(OmegaConf.create(child), f"{above}{key}.")
+def _keys(settings: Any, above: str = "") -> Iterator[str]:
+    if isinstance(settings, dict):
+        for key, value in settings.items():
+            yield f"{above}{key}"
+            yield from _keys(value, f"{above}{key}.")

@@ -230,7 +230,7 @@ def _without_dropout(folder: Path, place: Path) -> Path:
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tiny_bert, pairs, tmp_path):
     broken = train(
-        *settings_of(tiny_bert, pairs, tmp_path / "run", "stage.learning_rate=1e38", "trainer.gradient_clip_val=null")
+        *settings_of(tiny_bert, pairs, tmp_path / "run", "stage.learning_rate=1e30", "trainer.gradient_clip_val=null")
     )
     assert broken.returncode == 2
     assert "The loss became nan at step" in broken.stderr or "The loss became inf at step" in broken.stderr

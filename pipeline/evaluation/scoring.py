@@ -109,7 +109,9 @@ class Retriever:
             found = self.index.search(np.array(queries.vectors), self._reach(self.split))
             hits = self._without_self(self.split, found)
         cut = {"truncated_documents": documents.truncated, "truncated_queries": queries.truncated}
-        details = {"index": self.index.name} | {name: count for name, count in cut.items() if count}
+        details = {"index": self.index.name, "precision": self.encoding.precision} | {
+            name: count for name, count in cut.items() if count
+        }
         systems = {dense: self._scored(dense, self.split, hits, details, seconds)}
         if hybrid is not None and self.lexical is not None:
             systems[hybrid] = self._hybrid(hybrid, dual_encoder, documents, queries)

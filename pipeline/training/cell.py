@@ -1,11 +1,13 @@
 """One cell of the grid: dataset x encoders x stage -> a run folder."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 
 from pipeline.checks import whole_number
 from pipeline.data.dataset import Dataset
@@ -16,7 +18,7 @@ from pipeline.encoders.encoding import EncodingSettings
 from pipeline.entry import instantiate
 from pipeline.evaluation.plots import plot_curves
 from pipeline.evaluation.report import print_folder
-from pipeline.evaluation.results import Results, SystemResult, write_results
+from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever, measure_retrieval
 from pipeline.evaluation.significance import compare
 from pipeline.files import atomic_write
@@ -24,7 +26,7 @@ from pipeline.training.devices import process_rank, quiet_libraries, require_dev
 from pipeline.training.loggers import log_results
 from pipeline.training.model_card import model_card
 from pipeline.training.run_folder import RunFolder
-from pipeline.training.stages import Stage, Workplace
+from pipeline.training.stages import Stage, Training, Workplace
 
 IDS_AT_ONCE = 65_536
 
@@ -44,7 +46,7 @@ def run_cell(config: DictConfig) -> float:
     quiet_libraries()
     folder = RunFolder(config, list(HydraConfig.get().overrides.task))
     if process_rank():
-        Cell(config, folder).train()
+        Cell(config, folder).join()
         return 0.0
     with folder.held():
         if folder.finished:
@@ -97,30 +99,28 @@ class Cell:
 
     def run(self) -> None:
         """Score what is there, train, save, index and score what came out."""
+        training = self._training()
         self._announce()
-        # Called apart from its making: Hydra would build everything that the composed configuration names.
-        logger = instantiate(self.config.logger, _partial_=True)(
-            folder=self.folder.path,
-            name=self.folder.path.name,
-            composed=OmegaConf.to_container(self.config, resolve=True),
-        )
+        logger = self._logger()
         systems = self.retriever.bm25()
         if self.stage.trains:
             systems |= self.retriever.encoder(self.dual_encoder, dense="zero_shot", hybrid=None)
-        training = self.train(logger)
-        self._save({"dataset": self.dataset.name, "training": training})
+        trained = training(logger) | {
+            "dataset_fingerprint": self.dataset.fingerprint,
+            "dataset_notes": self.dataset.notes,
+        }
+        self._save({"dataset": self.dataset.name, "training": trained})
         self.folder.say("Indexing and scoring.")
         systems |= self.retriever.encoder(self.dual_encoder)
         self._save_index()
-        self._report(systems, training, logger)
+        self._report(systems, trained, logger)
 
-    def train(self, logger: Any = None) -> dict[str, Any]:
-        """Run the stage, from where it was stopped.
+    def join(self) -> None:
+        """Take part in the training that rank 0 runs."""
+        self._training()(None)
 
-        Returns:
-            What `metrics.json` says about the training.
-        """
-        training = self.stage.run(
+    def _training(self) -> Training:
+        return self.stage.prepare(
             Workplace(
                 dataset=self.dataset,
                 dual_encoder=self.dual_encoder,
@@ -128,7 +128,6 @@ class Cell:
                 lexical=self.lexical,
                 trainer=instantiate(self.config.trainer, _partial_=True, precision=self.precision),
                 max_steps=self.max_steps,
-                logger=logger,
                 measure=partial(measure_retrieval, dataset=self.dataset, encoding=self.encoding),
                 folder=self.folder.path,
                 store=self.store,
@@ -137,7 +136,14 @@ class Cell:
                 ranks=self.ranks,
             )
         )
-        return training | {"dataset_fingerprint": self.dataset.fingerprint, "dataset_notes": self.dataset.notes}
+
+    def _logger(self) -> Logger | None:
+        # Called apart from its making: Hydra would build everything that the composed configuration names.
+        return instantiate(self.config.logger, _partial_=True)(
+            folder=self.folder.path,
+            name=self.folder.path.name,
+            composed=OmegaConf.to_container(self.config, resolve=True),
+        )
 
     def _require_splits(self) -> None:
         """Refuse a dataset that lacks a split before anything is computed."""
@@ -170,26 +176,16 @@ class Cell:
         choices = dict(HydraConfig.get().runtime.choices)
         return model_card(config, choices, metrics, self.folder.path / "model", self.dual_encoder.symmetric)  # type: ignore[arg-type]
 
-    def _report(self, systems: dict[str, SystemResult], training: dict[str, Any], logger: Any) -> None:
+    def _report(self, systems: dict[str, SystemResult], trained: dict[str, Any], logger: Logger | None) -> None:
         """Write figures, rankings and plots; `metrics.json` comes last and marks the folder as finished."""
-        split = self.retriever.split
-        results = Results(
-            dataset=self.dataset.name,
-            split=split.name,
-            queries=dict(zip(split.queries.ids(), split.queries.take(slice(None)), strict=True)),
-            documents=len(split.documents),
-            relevant_from=self.dataset.relevant_from,
-            remove_self_hits=self.dataset.remove_self_hits,
-            fingerprint=self.dataset.fingerprint,
-            systems=systems,
-            significance=compare({name: system.scores for name, system in systems.items()}),
-        )
-        curves = training.pop("curves", None)
-        if curves:
+        scores = {name: system.scores for name, system in systems.items()}
+        results = replace(self.retriever.results(systems), significance=compare(scores))
+        if "curves" in trained:
+            curves = trained["curves"]
             rows = sorted(curves["loss"] + curves["validation"], key=lambda row: row["step"])
-            plot_curves(rows, training["monitor"], self.folder.path / "plots" / "curves")
+            plot_curves(rows, trained["monitor"], self.folder.path / "plots" / "curves")
         with atomic_write(self.folder.path / "model" / "README.md") as card:
-            card.write(self._card(results.metrics(training)))
+            card.write(self._card(results.metrics(trained)))
         plotted = ("zero_shot", "dense") if self.stage.trains else ("bm25", "dense")
-        metrics = write_results(results, self.folder.path, training | {"curves": curves}, plotted)
+        metrics = write_results(results, self.folder.path, trained, plotted)
         log_results(logger, metrics, self.folder.path)

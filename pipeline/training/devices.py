@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 
 def process_rank() -> int:
     """Tell this process's place among those that train together; 0 when it is alone."""
-    return int(rank_zero_only.rank or 0)
+    return int(getattr(rank_zero_only, "rank", None) or 0)
 
 
 def require_devices(trainer: DictConfig) -> int:

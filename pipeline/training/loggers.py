@@ -108,7 +108,7 @@ def _table(path: Path) -> Any:
 
     with open(path, encoding="utf-8", newline="") as file:
         columns, *rows = list(csv.reader(file))
-    return wandb.Table(columns=columns, data=[[_value(cell) for cell in row] for row in rows])
+    return wandb.Table(columns=[*columns], data=[[_value(cell) for cell in row] for row in rows])
 
 
 def _value(cell: str) -> float | str:

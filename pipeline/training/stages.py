@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,6 @@ class Workplace:
         lexical: The lexical retriever that mines them.
         trainer: Makes a Lightning trainer of its remaining arguments.
         max_steps: Steps of the whole training.
-        logger: Where curves go, if anywhere.
         measure: Measures a dual encoder's retrieval on a split.
         folder: The run folder.
         store: What runs share.
@@ -50,13 +50,15 @@ class Workplace:
     lexical: Bm25
     trainer: Callable[..., pl.Trainer]
     max_steps: int
-    logger: Logger | None
     measure: Callable[[DualEncoder, Split, list[str]], dict[str, float]]
     folder: Path
     store: Path
     seed: int
     rank: int
     ranks: int
+
+
+Training = Callable[[Logger | None], dict[str, Any]]
 
 
 class Stage(ABC):
@@ -73,11 +75,15 @@ class Stage(ABC):
     splits: tuple[str, ...] = ("train", "validation")
 
     @abstractmethod
-    def run(self, workplace: Workplace) -> dict[str, Any]:
-        """Train the workplace's dual encoder in place, resuming where an earlier run was stopped.
+    def prepare(self, workplace: Workplace) -> Training:
+        """Gather what the training needs, and refuse what cannot be meant, before anything else is computed.
 
         Returns:
-            What the run folder says about the training: steps, losses, validations.
+            The training itself. Called with a logger, or None, it trains the workplace's dual encoder in place, resuming
+            where an earlier run was stopped, and returns what the run folder says about it: steps, losses, validations.
+
+        Raises:
+            UserError: When the dataset lacks what the stage needs, or the settings do not go together.
         """
 
 
@@ -94,9 +100,9 @@ class ZeroShot(Stage):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def run(self, workplace: Workplace) -> dict[str, Any]:
+    def prepare(self, workplace: Workplace) -> Training:
         """Leave the dual encoder as it is."""
-        return {"stage": self.name, "steps": 0}
+        return lambda logger: {"stage": self.name, "steps": 0}
 
 
 class ContrastiveFineTuning(Stage):
@@ -151,9 +157,12 @@ class ContrastiveFineTuning(Stage):
         self.patience = None if patience is None else whole_number("stage.patience", patience)
         self.checkpoint_every = whole_number("stage.checkpoint_every", checkpoint_every)
 
-    def run(self, workplace: Workplace) -> dict[str, Any]:
+    def prepare(self, workplace: Workplace) -> Training:
+        """Find the training queries and their negatives."""
+        return partial(self._train, workplace, self._batches(workplace))
+
+    def _train(self, workplace: Workplace, batches: ContrastiveBatches, logger: Logger | None) -> dict[str, Any]:
         """Train from the latest checkpoint, or from the start; leave the best weights in the dual encoder."""
-        batches = self._batches(workplace)
         checkpoints = Checkpoints(workplace.folder / "checkpoint")
         state = checkpoints.state()
         history = History(**state["history"]) if state else History()
@@ -162,7 +171,7 @@ class ContrastiveFineTuning(Stage):
             checkpoints.load_weights(workplace.dual_encoder)
         if first_step < workplace.max_steps and not history.stopped:
             batches.between(first_step, workplace.max_steps, workplace.rank, workplace.ranks)
-            self._fit(workplace, batches, checkpoints, history, first_step)
+            self._fit(workplace, batches, checkpoints, history, first_step, logger)
         load_weights(workplace.dual_encoder, checkpoints.best)
         return self._summary(batches, history)
 
@@ -181,6 +190,7 @@ class ContrastiveFineTuning(Stage):
         checkpoints: Checkpoints,
         history: History,
         first_step: int,
+        logger: Logger | None,
     ) -> None:
         steps = workplace.max_steps
         schedule = Schedule(self.learning_rate, self.warmup_steps, self.decay, steps)
@@ -208,7 +218,7 @@ class ContrastiveFineTuning(Stage):
                 max_steps=steps - first_step,
                 max_epochs=1,
                 callbacks=[course],
-                logger=workplace.logger or False,
+                logger=logger or False,
                 default_root_dir=workplace.folder,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
