@@ -13,6 +13,8 @@ from pipeline.retrieval.run import Ranking, Run
 RUN_COLUMNS = ("query", "Q0", "document", "rank", "score", "tag")
 QRELS_COLUMNS = ("query", "0", "document", "grade")
 BEIR_COLUMNS = ("query-id", "corpus-id", "score")
+OVERFLOWING_SCORE = 2.0**128 - 2.0**103
+"""What rounds to infinity in float32, in which runs hold their scores (see `Ranking.of`)."""
 
 
 def write_trec(run: Run, path: Path) -> None:
@@ -74,8 +76,7 @@ def _score(written: str, where: str) -> float:
         score = float(written)
     except ValueError:
         raise UserError(f"{where}: the score {written!r} is not a number; mend the line.") from None
-    # A run's scores are float32 (see Ranking.of), so what overflows there is infinite too.
-    if not math.isfinite(score) or abs(score) > np.finfo(np.float32).max:
+    if not math.isfinite(score) or abs(score) >= OVERFLOWING_SCORE:
         raise UserError(f"{where}: the score {written} is not finite; find out why the system gave it.")
     return score
 

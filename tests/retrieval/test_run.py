@@ -1,0 +1,152 @@
+"""Runs, their order, and their files."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.data.texts import Texts
+from pipeline.errors import UserError
+from pipeline.retrieval.hits import Hits
+from pipeline.retrieval.run import Ranking, Run
+from pipeline.retrieval.trec import read_qrels, read_trec, write_trec
+
+IDS = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=4)
+RANKINGS = st.dictionaries(
+    IDS, st.dictionaries(IDS, st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1), min_size=1
+)
+
+
+def rankings_of(scores):
+    return {query: Ranking.of(list(found), np.array(list(found.values()))) for query, found in scores.items()}
+
+
+@given(RANKINGS)
+def test_order_is_trec_evals(scores):
+    """Score descending; equal scores by the bytes of the id, descending, as trec_eval's strcmp has it."""
+    for query, found in scores.items():
+        ranking = rankings_of(scores)[query]
+        expected = sorted(found, key=lambda document: (found[document], document.encode()), reverse=True)
+        assert ranking.documents == expected
+        assert ranking.scores.tolist() == [found[document] for document in expected]
+
+
+@given(scores=RANKINGS)
+def test_a_run_comes_back_from_its_file(tmp_path_factory, scores):
+    path = tmp_path_factory.mktemp("run") / "test.bm25.trec"
+    run = Run("bm25", rankings_of(scores))
+    write_trec(run, path)
+    read = read_trec(path)
+    assert read.name == "test.bm25"
+    assert read.query_ids == run.query_ids
+    for query, ranking in run:
+        assert read.ranking(query) == ranking.documents
+        np.testing.assert_array_equal(read.scores(query), ranking.scores)
+
+
+def test_scores_that_only_a_c_double_tells_apart_are_equal():
+    ranking = Ranking.of(["a", "b"], np.array([1.0 + 1e-12, 1.0]))
+    assert ranking.documents == ["b", "a"]
+
+
+def test_hits_become_a_run():
+    documents = Texts.from_pairs([("d0", "x"), ("q1", "y"), ("d2", "z"), ("d3", "w")])
+    hits = Hits(
+        np.array([[2, 1, 0], [1, 0, -1], [-1, -1, -1]]),
+        np.array([[3, 2, 1], [5, 5, -np.inf], [-np.inf] * 3], np.float32),
+    )
+    run = Run.from_hits("dense", ["q0", "q1", "q2"], documents, hits)
+    assert {query: ranking.documents for query, ranking in run} == {
+        "q0": ["d2", "q1", "d0"],
+        "q1": ["q1", "d0"],
+        "q2": [],
+    }
+    assert run.ranking("unknown") == []
+    assert run.scores("unknown").shape == (0,)
+    assert len(run) == 3
+    without = Run.from_hits("dense", ["q0", "q1", "q2"], documents, hits, remove_self=True, depth=2)
+    assert [without.ranking(query) for query in without.query_ids] == [["d2", "q1"], ["d0"], []]
+    assert without.scores("q1").tolist() == [5]
+
+
+def test_a_run_file_is_what_trec_eval_reads(tmp_path):
+    write_trec(Run("dense", rankings_of({"1": {"a": 0.1, "b": 2.5}})), tmp_path / "run.trec")
+    assert (tmp_path / "run.trec").read_text() == "1 Q0 b 1 2.5 dense\n1 Q0 a 2 0.1 dense\n"
+
+
+@pytest.mark.parametrize("query", ["q 1", "", "q\t1"])
+def test_ids_that_would_break_the_columns_are_refused(tmp_path, query):
+    with pytest.raises(UserError, match="holds white space"):
+        write_trec(Run("dense", rankings_of({query: {"a": 1.0}})), tmp_path / "run.trec")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_decide_and_not_ranks(shared_data):
+    run = read_trec(shared_data / "trec_eval" / "results.test")
+    assert len(run) == 3
+    for _, ranking in run:
+        assert (np.diff(ranking.scores) <= 0).all()
+    written = (shared_data / "trec_eval" / "results.test").read_text().split("\n")
+    by_rank = [line.split()[2] for line in written if line.startswith(run.query_ids[0])]
+    assert run.ranking(run.query_ids[0]) != by_rank
+    assert sorted(run.ranking(run.query_ids[0])) == sorted(by_rank)
+
+
+GOOD = "1 Q0 a 1 0.5 tag\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "holds no result"),
+        (b"\n \n", "holds no result"),
+        (GOOD.encode() + b"1 Q0 b 2 tag\n", r"run\.trec, line 2: 5 columns where a run has 6"),
+        (GOOD.encode() + b"1 Q0 b 2 high tag\n", "line 2: the score 'high' is not a number"),
+        (GOOD.encode() + b"1 Q0 b 2 nan tag\n", "line 2: the score nan is not finite"),
+        (GOOD.encode() + b"1 Q0 b 2 -inf tag\n", "line 2: the score -inf is not finite"),
+        (GOOD.encode() + b"1 Q0 b 2 1e39 tag\n", "line 2: the score 1e39 is not finite"),
+        (GOOD.encode() * 2, "line 2: document a occurs a second time for query 1"),
+        (GOOD.encode() + b"1 Q0 \xff 2 0.1 tag\n", "line 2: byte 5 is not UTF-8"),
+    ],
+)
+def test_bad_run_files_are_one_sentence(tmp_path, content, sentence):
+    path = tmp_path / "run.trec"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=sentence) as caught:
+        read_trec(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_files_are_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"none\.trec does not exist"):
+        read_trec(tmp_path / "none.trec")
+    with pytest.raises(UserError, match="is a folder where a file is expected"):
+        read_qrels(tmp_path)
+
+
+def test_judgements_are_read_in_both_layouts(tmp_path):
+    (tmp_path / "qrels").write_text("1 0 a 2\n1 0 b -1\n2\t0\ta\t0\r\n")
+    (tmp_path / "test.tsv").write_text("\ufeffquery-id\tcorpus-id\tscore\n1\ta\t2\n1\tb\t-1\n2\ta\t0\n")
+    expected = {"1": {"a": 2, "b": -1}, "2": {"a": 0}}
+    assert read_qrels(tmp_path / "qrels") == expected
+    assert read_qrels(tmp_path / "test.tsv") == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "holds no judgement"),
+        ("query-id\tcorpus-id\tscore\n", "holds no judgement"),
+        ("1 0 a 1\n1 a 1\n", "line 2: 3 columns where judgements have 4"),
+        ("query-id\tcorpus-id\tscore\n1\ta\n", "line 2: 2 columns where judgements have 3"),
+        ("1 0 a high\n", "line 1: the grade 'high' is not a whole number"),
+        ("1 0 a 1.5\n", "line 1: the grade '1.5' is not a whole number"),
+        ("1 0 a 1\n1 0 a 1\n", "line 2: document a is judged a second time for query 1"),
+    ],
+)
+def test_bad_judgements_are_one_sentence(tmp_path, content, sentence):
+    path = tmp_path / "qrels"
+    path.write_text(content)
+    with pytest.raises(UserError, match=sentence) as caught:
+        read_qrels(path)
+    assert str(path) in str(caught.value)
