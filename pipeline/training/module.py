@@ -3,7 +3,7 @@
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Kind
@@ -113,6 +113,23 @@ def encode_with_gradient(tower: Tower, texts: list[str], kind: Kind, device: tor
         vectors.append(tower({name: tensor.to(device) for name, tensor in inputs.items()}))
         start = stop
     return torch.cat(vectors)[torch.as_tensor(np.argsort(order), device=device)]
+
+
+def set_dropout(module: nn.Module, probability: float) -> None:
+    """Give every dropout below a module one probability; its configuration, and so a saved model's, stays as it was.
+
+    Without dropout, attention needs no matrix of tokens by tokens: on a CPU a step takes a third of the time.
+
+    Args:
+        module: Changed in place.
+        probability: From 0 to below 1.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = probability
+        # Decoders keep the probability of attention's dropout as a number.
+        if isinstance(getattr(part, "attention_dropout", None), float):
+            part.attention_dropout = probability  # type: ignore[assignment]
 
 
 def derived_seed(*parts: int) -> int:

@@ -14,12 +14,13 @@ from torch.utils.data import DataLoader
 from pipeline.checks import number, one_of, whole_number
 from pipeline.data.dataset import Dataset, Split
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.errors import UserError
 from pipeline.progress import progress
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.training.batches import ContrastiveBatches
 from pipeline.training.checkpoint import Checkpoints, load_weights
 from pipeline.training.course import Course, History, Rhythm
-from pipeline.training.module import ContrastiveModule
+from pipeline.training.module import ContrastiveModule, set_dropout
 from pipeline.training.negatives import Negatives
 from pipeline.training.schedule import DECAYS, Schedule
 from pipeline.training.validation import VALIDATION_MEASURES, narrowed
@@ -116,6 +117,7 @@ class ContrastiveFineTuning(Stage):
         weight_decay: Of AdamW.
         warmup_steps: Steps until the learning rate is reached.
         decay: `linear`, `cosine` or `constant`.
+        dropout: Of every dropout in the towers while they train; None: the checkpoint's own.
         validate_every: Steps between validations.
         validation_queries: Queries of the validation split that are used, at most.
         validation_documents: Documents beside those judged for them, at most.
@@ -136,6 +138,7 @@ class ContrastiveFineTuning(Stage):
         weight_decay: float,
         warmup_steps: int,
         decay: str,
+        dropout: float | None,
         validate_every: int,
         validation_queries: int,
         validation_documents: int,
@@ -150,6 +153,9 @@ class ContrastiveFineTuning(Stage):
         self.weight_decay = number("stage.weight_decay", weight_decay)
         self.warmup_steps = whole_number("stage.warmup_steps", warmup_steps, least=0)
         self.decay = one_of("stage.decay", decay, DECAYS)
+        self.dropout = None if dropout is None else number("stage.dropout", dropout)
+        if self.dropout is not None and self.dropout >= 1:
+            raise UserError(f"stage.dropout={dropout} must be below 1.")
         self.validate_every = whole_number("stage.validate_every", validate_every)
         self.validation_queries = whole_number("stage.validation_queries", validation_queries)
         self.validation_documents = whole_number("stage.validation_documents", validation_documents, least=0)
@@ -194,6 +200,8 @@ class ContrastiveFineTuning(Stage):
     ) -> None:
         steps = workplace.max_steps
         schedule = Schedule(self.learning_rate, self.warmup_steps, self.decay, steps)
+        if self.dropout is not None:
+            set_dropout(workplace.dual_encoder, self.dropout)
         module = ContrastiveModule(
             workplace.dual_encoder,
             batches.split.documents,
