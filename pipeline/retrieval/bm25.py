@@ -1,6 +1,6 @@
 """BM25 through bm25s: built once for a corpus, kept on disk, memory-mapped when searched."""
 
-import os
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +14,11 @@ from bm25s.tokenization import Tokenizer
 from pipeline.checks import number, one_of
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError, nearest
-from pipeline.files import digest_of, disk_errors, locked, write_json
+from pipeline.files import digest_of, digest_of_file, disk_errors, locked, read_json, write_json
 from pipeline.progress import progress
 from pipeline.retrieval.hits import Hits
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # on import it had itself log every step, at level DEBUG
 
 TEXTS_AT_ONCE = 4096
 METHODS = ("lucene", "robertson", "atire")
@@ -70,7 +72,7 @@ class Bm25:
                 with locked(folder, "the BM25 index of the documents"):
                     if not folder.exists():
                         self._make(documents, folder)
-            self._open(folder, len(documents))
+            self._open(folder)
             self.key = key
         return key
 
@@ -121,7 +123,6 @@ class Bm25:
 
     def _make(self, documents: Texts, folder: Path) -> None:
         """Index a corpus and put the folder into its place when it is whole."""
-        beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         tokenizer = self._tokenizer()
         tokens = _Tokens(documents, tokenizer)
         vocabulary = tokenizer.get_vocab_dict()
@@ -129,24 +130,23 @@ class Bm25:
             raise UserError("BM25 finds no word in the documents; check the texts, or lexical.stopwords.")
         bm25 = bm25s.BM25(k1=self.k1, b=self.b, method=self.method)
         bm25.index((tokens, vocabulary), create_empty_token=False, show_progress=False)
+        beside = folder.with_name(f".{folder.name}.part")
         with disk_errors(folder):
+            shutil.rmtree(beside, ignore_errors=True)  # what a killed process left
             try:
                 bm25.save(beside, show_progress=False)
-                write_json(beside / "settings.json", {"texts": documents.fingerprint, **self._settings()})
+                digests = {path.name: digest_of_file(path) for path in sorted(beside.iterdir())}
+                write_json(beside / "index.json", {"settings": self._settings(), "sha256": digests})
                 beside.replace(folder)
             finally:
                 shutil.rmtree(beside, ignore_errors=True)
 
-    def _open(self, folder: Path, documents: int) -> None:
+    def _open(self, folder: Path) -> None:
         """Memory-map an index: arrays as plain `.npy`, everything else JSON; nothing is unpickled."""
-        try:
-            bm25 = bm25s.BM25.load(folder, mmap=True, allow_pickle=False, show_progress=False)
-            scores = bm25.scores
-            whole = scores["num_docs"] == documents and len(scores["data"]) == scores["indptr"][-1]
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise UserError(f"The BM25 index {folder} is damaged; delete the folder to make it anew.") from error
-        if not whole:
+        digests = read_json(folder / "index.json")["sha256"]
+        if any(not (folder / name).exists() or digest_of_file(folder / name) != digests[name] for name in digests):
             raise UserError(f"The BM25 index {folder} is damaged; delete the folder to make it anew.")
+        bm25 = bm25s.BM25.load(folder, mmap=True, allow_pickle=False, show_progress=False)
         self._bm25 = bm25
         self._query_tokenizer = self._tokenizer()
         words = self._query_tokenizer.stem_to_sid if self.stemmer is not None else self._query_tokenizer.word_to_id

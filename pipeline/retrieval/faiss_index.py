@@ -35,7 +35,8 @@ class FaissIndex(Index):
     rare cases; every other kind gives the same answers each time.
 
     Args:
-        factory: faiss's description, such as `Flat`, `IVF1024,Flat`, `HNSW32`, `OPQ32,IVF1024,PQ32`.
+        factory: faiss's description, such as `Flat`, `IVF1024,Flat`, `HNSW32`, `IVF1024,PQ32np` (`np` leaves out minutes of
+            training for Hamming distances, which are not used here).
         device: `auto` (GPUs where faiss has them), `cpu` or `gpu`.
         fp16: On GPUs, keep vectors as 16-bit numbers.
         shard: On several GPUs, spread the documents over them instead of copying all to each.
@@ -108,7 +109,7 @@ class FaissIndex(Index):
         Raises:
             UserError: When the disk is full.
         """
-        beside = folder / f".index.faiss.{os.getpid()}.part"
+        beside = folder / ".index.faiss.part"
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -162,12 +163,12 @@ class FaissIndex(Index):
         except RuntimeError as error:
             raise UserError(
                 f"index.factory={self.factory} is no faiss index for vectors of {dimension} dimensions"
-                f" ({_reason(error)}); try Flat, IVF1024,Flat, HNSW32 or OPQ32,IVF1024,PQ32."
+                f" ({_reason(error)}); try Flat, IVF1024,Flat, HNSW32 or PQ32np."
             ) from error
         if index.metric_type != faiss.METRIC_INNER_PRODUCT:
             # faiss ignores the metric silently for some kinds, such as HNSW over PQ.
             raise UserError(
-                f"index.factory={self.factory} cannot search inner products; try Flat, IVF1024,PQ32, HNSW32."
+                f"index.factory={self.factory} cannot search inner products; try Flat, IVF1024,PQ32np or HNSW32."
             )
         return index
 

@@ -51,8 +51,11 @@ class Index(ABC):
             Hits of depth `k`: higher score first, equal scores by lower position.
 
         Raises:
-            UserError: When a query's vector is not finite, or has another dimension than the documents'.
+            UserError: When `k` is not positive, or a query's vector is not finite or has another dimension than the
+                documents'.
         """
+        if k < 1:
+            raise UserError(f"k is {k}; ask for at least 1 result a query.")
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.table.dimension:
             raise UserError(

@@ -66,16 +66,17 @@ class TorchIndex(Index):
         than k documents above it; those are searched again without a guess, so the results stay exact. A good guess
         spares most of the work beside the matrix products: without one, the first documents all look promising.
         """
-        lowest = torch.full((len(queries), 1), -torch.inf, device=queries.device)
-        expected = k * SAMPLED_DOCUMENTS / len(self.table)
+        guess = torch.full((len(queries), 1), -torch.inf, device=queries.device)
+        step = len(self.table) // SAMPLED_DOCUMENTS
+        expected = k / max(1, step)  # how many of the best k are in the sample
         rank = math.ceil(expected + 4 * math.sqrt(expected) + 4)
-        if len(self.table) < 4 * SAMPLED_DOCUMENTS or rank > SAMPLED_DOCUMENTS // 2:
-            return lowest
-        sample = torch.from_numpy(self.table.vectors[:: len(self.table) // SAMPLED_DOCUMENTS].copy()).to(self.device)
+        if step < 4 or rank > SAMPLED_DOCUMENTS // 2:
+            return guess
+        sample = torch.from_numpy(self.table.vectors[::step].copy()).to(self.device)
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             chunk = slice(start, start + QUERIES_AT_ONCE)
-            lowest[chunk] = largest(inner_products(queries[chunk], sample), rank).amin(dim=1, keepdim=True)
-        return lowest
+            guess[chunk] = largest(inner_products(queries[chunk], sample), rank).amin(dim=1, keepdim=True)
+        return guess
 
     def _scan(self, queries: Tensor, k: int, above: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Score all documents block by block and keep the best k above a threshold for each query.

@@ -54,7 +54,7 @@ def test_flat_is_exact(table, queries, exact):
         ("IVF16,Flat", {"search_parameters": {"nprobe": 4}}, 0.8),
         ("HNSW16", {"build_parameters": {"efConstruction": 100}, "search_parameters": {"efSearch": 200}}, 0.95),
         ("PQ8np", {}, 0.6),
-        ("PCA8,IVF4,PQ8", {"search_parameters": {"nprobe": 4}}, 0.3),
+        ("PCA8,IVF4,PQ8np", {"search_parameters": {"nprobe": 4}}, 0.3),
         ("SQ8", {}, 0.9),
     ],
 )

@@ -125,6 +125,8 @@ def test_bad_queries_are_refused():
     index.build(Table.from_array(np.ones((4, 3), np.float32)))
     with pytest.raises(UserError, match="vector of query 1 is not finite"):
         index.search(np.array([[1, 2, 3], [np.nan, 0, 0]], np.float32), 2)
+    with pytest.raises(UserError, match="k is 0; ask for at least 1"):
+        index.search(np.ones((1, 3), np.float32), 0)
     with pytest.raises(UserError, match=r"shape \(1, 2\).*3 dimensions"):
         index.search(np.ones((1, 2), np.float32), 2)
 
