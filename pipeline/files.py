@@ -82,7 +82,9 @@ def read_json(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}); convert it to UTF-8.") from error
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {error.lineno}: malformed JSON ({error.msg}); mend or replace the file.") from error
+        raise UserError(
+            f"{path}, line {error.lineno}: malformed JSON ({error.msg}); mend or replace the file."
+        ) from error
 
 
 def digest_of(value: object) -> str:

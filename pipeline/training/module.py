@@ -14,8 +14,9 @@ from pipeline.training.batches import DROPOUT, ContrastiveBatch
 from pipeline.training.losses import contrastive_loss, gather_with_gradient
 from pipeline.training.schedule import Schedule
 
-TOKENS_IN_A_PASS = 4096
-"""A step's texts go through a tower in passes of about this many tokens, short ones together: less padding."""
+TOKENS_IN_A_PASS = {"cpu": 2048, "cuda": 65_536}
+"""A step's texts go through a tower in passes of about this many tokens, short ones together: less padding, and on a CPU
+states that stay in its cache."""
 
 
 class ContrastiveModule(pl.LightningModule):
@@ -43,6 +44,18 @@ class ContrastiveModule(pl.LightningModule):
         # Encoders come from their folders in evaluation mode; encoding works on copies, so this holds to the last step.
         self.dual_encoder, self.documents = dual_encoder.train(), documents
         self.temperature, self.schedule, self.weight_decay, self.seed = temperature, schedule, weight_decay, seed
+
+    def on_fit_start(self) -> None:
+        """On a CPU, compute attention plainly: for texts of a few hundred tokens the fused kernel's gradient is slower."""
+        if self.device.type == "cpu":
+            for tower in {self.dual_encoder.query, self.dual_encoder.document}:
+                tower.backbone.set_attn_implementation("eager")
+
+    def on_fit_end(self) -> None:
+        """Leave the towers as they came."""
+        if self.device.type == "cpu":
+            for tower in {self.dual_encoder.query, self.dual_encoder.document}:
+                tower.backbone.set_attn_implementation("sdpa")
 
     def on_train_batch_start(self, batch: ContrastiveBatch, batch_idx: int) -> None:
         """Set what a step's arithmetic depends on: its learning rate and its dropout."""
@@ -106,9 +119,10 @@ def encode_with_gradient(tower: Tower, texts: list[str], kind: Kind, device: tor
     token_ids = tower.token_ids(texts, kind)
     lengths = np.array([len(ids) for ids in token_ids])
     order = np.argsort(-lengths, kind="stable")
+    budget = TOKENS_IN_A_PASS.get(device.type, TOKENS_IN_A_PASS["cuda"])
     vectors, start = [], 0
     while start < len(order):
-        stop = start + max(1, TOKENS_IN_A_PASS // int(lengths[order[start]]))
+        stop = start + max(1, budget // int(lengths[order[start]]))
         inputs = tower.pad([token_ids[place] for place in order[start:stop]])
         vectors.append(tower({name: tensor.to(device) for name, tensor in inputs.items()}))
         start = stop
