@@ -24,9 +24,11 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Libraries that write for us, safetensors and Arrow among them, have errors of their own for a full disk.
+        # Libraries that write for us, safetensors and Arrow among them, have errors of their own for a full disk; numpy's
+        # says how much was "requested and" how much written, and no more.
         code = getattr(error, "errno", None)
-        if code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+        own = "No space left on device" in str(error) or (isinstance(error, OSError) and "requested and" in str(error))
+        if code in (errno.ENOSPC, errno.EDQUOT) or own:
             raise UserError(
                 f"The disk that holds {path} is full; free some space and give the same command again to continue."
             ) from error

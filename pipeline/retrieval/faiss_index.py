@@ -1,6 +1,5 @@
 """Search by faiss: flat, IVF, HNSW, PQ and whatever else a factory string describes."""
 
-import errno
 import os
 import re
 import sys
@@ -115,9 +114,6 @@ class FaissIndex(Index):
             try:
                 faiss.write_index(faiss.index_gpu_to_cpu(self._index) if self.on_gpu else self._index, str(beside))
                 beside.replace(folder / "index.faiss")
-            except RuntimeError as error:
-                full = os.strerror(errno.ENOSPC) in str(error)
-                raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
             finally:
                 beside.unlink(missing_ok=True)
         made = {"factory": self.factory, "key": self._key(self.table), "sha256": digest_of_file(folder / "index.faiss")}

@@ -1,8 +1,5 @@
 """Tables on disk: whole, resumable, and never half-trusted."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -115,47 +112,6 @@ def test_tables_in_memory():
         Table.from_array(np.array([[0.0], [np.inf]]))
     with pytest.raises(UserError, match="at least one"):
         Table.from_array(np.empty((0, 3)))
-
-
-FULL_DISK = """
-import sys
-from pathlib import Path
-import numpy as np
-from pipeline.errors import UserError
-from pipeline.retrieval.blocks import Description
-from pipeline.retrieval.table_writer import TableWriter
-
-description = Description(rows=1000, dimension=1024, block_rows=50, made_from={})
-writer = TableWriter(Path(sys.argv[1]) / "table", description)
-try:
-    for block in range(description.blocks):
-        writer.append(np.full((50, 1024), block, np.float32))
-except UserError as error:
-    print(error)
-again = TableWriter(Path(sys.argv[1]) / "table", description)
-print(again.finished, writer.finished)
-"""
-
-
-def test_a_full_disk_is_one_sentence_and_finished_blocks_stay(tmp_path):
-    """On a real file system of one megabyte, where five blocks of 200 kB fit."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = f"mount -t tmpfs -o size=1100k tmpfs {disk}"
-    if subprocess.run(["unshare", "-rm", "sh", "-c", mounted], capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    script = tmp_path / "full.py"
-    script.write_text(FULL_DISK)
-    ran = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", f"{mounted} && exec {sys.executable} {script} {disk}"],
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": ".", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
-    )
-    sentence, finished = ran.stdout.splitlines()
-    assert sentence.startswith("The disk that holds ")
-    assert "is full; free some space" in sentence
-    assert finished == "5 5"
 
 
 def test_blocks_are_read_as_written(tmp_path):
