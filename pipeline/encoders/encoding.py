@@ -3,16 +3,20 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from pipeline.checks import one_of, whole_number
 from pipeline.encoders.backbones import Kind
+from pipeline.encoders.cpu import TOKENS_PER_THREAD, make_fast
 from pipeline.encoders.precision import PRECISIONS, fast_bfloat16
 from pipeline.encoders.tower import Tower, token_states
 from pipeline.errors import UserError
+
+TOKENS_PER_GPU = 16_384
+"""Tokens of a batch on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +26,20 @@ class EncodingSettings:
     Args:
         precision: `float32`, `bfloat16`, `float16` (on GPUs), or `auto`, which becomes bfloat16 where the device
             computes in it and float32 elsewhere.
-        token_budget: Tokens in one batch, padding included.
+        token_budget: Tokens in one batch, padding included; None: what suits the device.
         window: How many texts are sorted by length together.
         device: `auto` (the first GPU, or else the CPU), `cpu`, `cuda`, `cuda:1`, …
     """
 
     precision: str = "float32"
-    token_budget: int = 8192
+    token_budget: int | None = None
     window: int = 4096
     device: str = "auto"
 
     def __post_init__(self) -> None:
         one_of("encoding.precision", self.precision, [*PRECISIONS, "auto"])
-        whole_number("encoding.token_budget", self.token_budget)
+        if self.token_budget is not None:
+            whole_number("encoding.token_budget", self.token_budget)
         whole_number("encoding.window", self.window)
         device = self.torch_device
         if self.precision == "auto":
@@ -63,18 +68,25 @@ class EncodingSettings:
         return device
 
     @property
+    def tokens(self) -> int:
+        """The token budget meant."""
+        if self.token_budget is not None:
+            return self.token_budget
+        return TOKENS_PER_GPU if self.torch_device.type == "cuda" else TOKENS_PER_THREAD * torch.get_num_threads()
+
+    @property
     def dtype(self) -> torch.dtype:
         """The precision as torch names it."""
         return PRECISIONS[self.precision]
 
 
 class Encoder:
-    """A tower made ready to encode: in the wished precision and place, on a copy where that differs from the tower's.
+    """A copy of a tower made ready to encode, in the wished precision and place.
 
-    Make one for many calls; the tower's own weights stay as they are, bit for bit.
+    Make one for many calls. The tower itself stays as it is, bit for bit.
 
     Args:
-        tower: The tower; changes to it after this are not seen when a copy was made.
+        tower: The tower; changes to it after this are not seen.
         settings: How to encode.
     """
 
@@ -82,9 +94,11 @@ class Encoder:
         self.tower = tower
         self.settings = settings
         self.device = settings.torch_device
-        backbone: nn.Module = copy.deepcopy(tower.backbone).eval().requires_grad_(False)
+        backbone: Any = copy.deepcopy(tower.backbone).eval().requires_grad_(False)
         self.backbone = backbone.to(self.device, settings.dtype)
-        self.projections = copy.deepcopy(tower.projections).to(self.device)
+        if self.device.type == "cpu":
+            make_fast(self.backbone, settings.dtype, settings.tokens)
+        self.projections = [copy.deepcopy(layer).to(self.device) for layer in tower.layers_after_pooling()]
 
     def encode(self, texts: list[str], kind: Kind, advance: Callable[[int], None] | None = None) -> np.ndarray:
         """Encode texts.
@@ -100,7 +114,7 @@ class Encoder:
         vectors = np.empty((len(texts), self.tower.dimension), dtype=np.float32)
         for start in range(0, len(texts), self.settings.window):
             ids = self.tower.token_ids(texts[start : start + self.settings.window], kind)
-            for batch in batches_by_length([len(text) for text in ids], self.settings.token_budget):
+            for batch in batches_by_length([len(text) for text in ids], self.settings.tokens):
                 vectors[start + batch] = self._vectors([ids[position] for position in batch])
                 if advance:
                     advance(sum(len(ids[position]) for position in batch))
@@ -111,7 +125,7 @@ class Encoder:
         """Encode one batch of tokenized texts."""
         batch = {name: value.to(self.device) for name, value in self.tower.pad(token_ids).items()}
         states = token_states(self.backbone, batch)
-        return self.tower.vectors(states, batch["attention_mask"]).float().cpu().numpy()
+        return self.tower.vectors(states, batch["attention_mask"], self.projections).float().cpu().numpy()
 
 
 def encode(

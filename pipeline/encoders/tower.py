@@ -111,10 +111,16 @@ class Tower(nn.Module):
         """Turn a batch made by `pad` into vectors [texts, dimension]."""
         return self.vectors(token_states(self.backbone, batch), batch["attention_mask"])
 
-    def vectors(self, states: Tensor, mask: Tensor) -> Tensor:
-        """Turn token states [texts, tokens, width] into vectors [texts, dimension]."""
+    def vectors(self, states: Tensor, mask: Tensor, projections: Sequence[Projection] | None = None) -> Tensor:
+        """Turn token states [texts, tokens, width] into vectors [texts, dimension].
+
+        Args:
+            states: What the last layer says of each token.
+            mask: 1 for real tokens and 0 for padding, [texts, tokens].
+            projections: Copies of the tower's own that lie where the states are; None takes its own.
+        """
         vectors = self.pooling(states, mask)
-        for projection in self.projections:
+        for projection in self.layers_after_pooling() if projections is None else projections:
             vectors = projection(vectors)
         return functional.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors
 
