@@ -42,15 +42,18 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None
 def _lines(label: str, total: int, unit: str) -> Callable[[int], None]:
     """Make a counter that prints a line now and then, for logs and batch jobs."""
     start = said = time.monotonic()
-    done = 0
+    done = untimed = 0
 
     def advance(count: int) -> None:
-        nonlocal done, said
-        done += count
+        nonlocal start, said, done, untimed
         now = time.monotonic()
-        if now - said >= SECONDS_BETWEEN_LINES and done:
+        done += count
+        if not untimed:
+            # What came before the first units were done, such as loading, happens once and says nothing of the rest.
+            start, untimed = now, done
+        elif now - said >= SECONDS_BETWEEN_LINES and done > untimed:
             said = now
-            left = (now - start) * (total - done) / done
+            left = (now - start) * (total - done) / (done - untimed)
             print(f"{label}: {done:,} of {total:,} {unit}, about {left:,.0f} s left", file=sys.stderr, flush=True)
 
     return advance
