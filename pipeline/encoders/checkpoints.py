@@ -109,9 +109,9 @@ def load_transformer(
 
 def _class_of(config: PretrainedConfig) -> Any:
     """Find the class of the bare encoder, or the automatic one for architectures outside the library."""
+    if type(config) in AutoModelForTextEncoding._model_mapping:  # of T5 and its kin the encoder alone
+        return AutoModelForTextEncoding._model_mapping[type(config)]
     if getattr(config, "is_encoder_decoder", False):
-        if type(config) in AutoModelForTextEncoding._model_mapping:
-            return AutoModelForTextEncoding._model_mapping[type(config)]
         raise UserError(f"A {config.model_type} model has an encoder and a decoder; only its like of T5 can be used.")
     if type(config) in AutoModel._model_mapping:
         found = AutoModel._model_mapping[type(config)]

@@ -49,7 +49,7 @@ def make_fast(model: PreTrainedModel, dtype: torch.dtype, tokens: int) -> None:
         dtype: The precision of its weights.
         tokens: About how many tokens a batch will have.
     """
-    if dtype == torch.bfloat16 and _is_bidirectional(model):
+    if dtype == torch.bfloat16 and _has_plain_attention(model):
         model.config._attn_implementation = PRODUCTS
     if _can_pack(dtype):
         _pack(model, tokens)
@@ -90,11 +90,20 @@ AttentionInterface.register(PRODUCTS, attention_products)
 AttentionMaskInterface.register(PRODUCTS, eager_mask)
 
 
-def _is_bidirectional(model: PreTrainedModel) -> bool:
-    """Whether a model uses the exchangeable kind of attention, each token seeing all others, with a key for each head."""
+def _has_plain_attention(model: PreTrainedModel) -> bool:
+    """Whether a model's attention may be exchanged.
+
+    It must be of the exchangeable kind, each token must see all others, each head have a key of its own, and scores be
+    scaled down: T5's are not, and their first digits fill bfloat16, which the fused kernel never rounds them to.
+    """
     layers = [module for module in model.modules() if hasattr(module, "is_causal")]
-    alike = not any(module.is_causal or getattr(module, "num_key_value_groups", 1) != 1 for module in layers)
-    return bool(layers) and alike and model.config._attn_implementation == "sdpa"
+    plain = all(
+        not module.is_causal
+        and getattr(module, "num_key_value_groups", 1) == 1
+        and getattr(module, "scaling", 0.0) != 1.0
+        for module in layers
+    )
+    return bool(layers) and plain and model.config._attn_implementation == "sdpa"
 
 
 def _can_pack(dtype: torch.dtype) -> bool:

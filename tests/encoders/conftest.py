@@ -17,6 +17,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 WORDS = [
@@ -117,7 +119,7 @@ def llama_folder(tmp_path) -> Path:
     return make(tmp_path / "llama", LlamaForCausalLM, config)
 
 
-@pytest.fixture(params=["bert", "distilbert", "roberta", "llama"])
+@pytest.fixture(params=["bert", "distilbert", "roberta", "t5", "llama"])
 def any_folder(request, tmp_path) -> Path:
     """One tiny checkpoint of each architecture."""
     if request.param in ("bert", "llama"):
@@ -125,6 +127,9 @@ def any_folder(request, tmp_path) -> Path:
     if request.param == "distilbert":
         config = DistilBertConfig(**SMALL, dim=16, n_layers=4, n_heads=2, hidden_dim=32, max_position_embeddings=64)
         return make(tmp_path / "distilbert", DistilBertModel, config)
+    if request.param == "t5":
+        config = T5Config(**SMALL, d_model=16, d_kv=8, d_ff=32, num_layers=4, num_heads=2, decoder_start_token_id=0)
+        return make(tmp_path / "t5", T5ForConditionalGeneration, config)
     return make(tmp_path / "roberta", RobertaModel, RobertaConfig(**{**BERT, "max_position_embeddings": 66}))
 
 

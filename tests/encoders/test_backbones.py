@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModel, BertConfig, DPRConfig, DPRContextEncoder, DPRQuestionEncoder
+from transformers import AutoModel, BertConfig, DPRConfig, DPRContextEncoder, DPRQuestionEncoder, T5EncoderModel
 
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.backbones import DPR, Bert, Contriever, Llama, Local, MiniLM, SmolLM2
@@ -28,7 +28,8 @@ def test_minilm_is_found_without_importing_its_package(minilm_folder):
 
 def test_heads_and_poolers_are_dropped_and_the_encoder_is_what_transformers_reads(any_folder):
     loaded = Local(str(any_folder)).load("document", 0)
-    reference = AutoModel.from_pretrained(any_folder).eval()
+    reader = T5EncoderModel if any_folder.name == "t5" else AutoModel
+    reference = reader.from_pretrained(any_folder).eval()
     batch = loaded.tokenizer.pad(loaded.tokenizer.token_ids(TEXTS)[0])
     with torch.inference_mode():
         states = loaded.model(**batch).last_hidden_state[batch["attention_mask"] == 1]
@@ -49,6 +50,9 @@ def test_layers_keeps_the_first_ones(any_folder, layers):
     states = short(input_ids=torch.tensor([[2, 5, 6, 3]])).last_hidden_state
     if whole.config.model_type == "llama":  # its last normalisation stays on top
         torch.testing.assert_close(states, whole.norm(hidden[layers]) if layers < 4 else hidden[4])
+    elif whole.config.model_type == "t5":
+        expected = whole.encoder.final_layer_norm(hidden[layers]) if layers < 4 else hidden[4]
+        torch.testing.assert_close(states, expected)
     else:
         torch.testing.assert_close(states, hidden[layers])
 

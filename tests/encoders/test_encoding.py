@@ -161,6 +161,7 @@ def test_settings_that_cannot_be_meant_are_refused(settings, sentence):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_on_a_gpu_it_is_the_same(bert_folder, precision):
     made = tower(bert_folder)
