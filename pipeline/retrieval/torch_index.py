@@ -32,7 +32,7 @@ class TorchIndex(Index):
         UserError: When a GPU is asked for where there is none.
     """
 
-    def __init__(self, device: str = "auto", block: int = 2048) -> None:
+    def __init__(self, device: str = "auto", block: int = 4096) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UserError(f"index.device={device} asks for a GPU, but there is none here; use index.device=cpu.")
         if block < 1:
