@@ -1,5 +1,6 @@
 """One cell of the grid: dataset x encoders x stage -> a run folder."""
 
+import csv
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -184,8 +185,18 @@ class Cell:
             curves = trained["curves"]
             rows = sorted(curves["loss"] + curves["validation"], key=lambda row: row["step"])
             plot_curves(rows, trained["monitor"], self.folder.path / "plots" / "curves")
+            _write_curves(rows, self.folder.path / "curves.csv")
         with atomic_write(self.folder.path / "model" / "README.md") as card:
             card.write(self._card(results.metrics(trained)))
         plotted = ("zero_shot", "dense") if self.stage.trains else ("bm25", "dense")
         metrics = write_results(results, self.folder.path, trained, plotted)
         log_results(logger, metrics, self.folder.path)
+
+
+def _write_curves(rows: list[dict[str, float]], path: Path) -> None:
+    """Write losses and validations by step, of the whole training however often it was resumed."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with atomic_write(path) as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -77,4 +77,6 @@ def quiet_libraries() -> None:
     transformers_logging.disable_progress_bar()
     # Batches are made in the training process on purpose: they are texts, and tokenising them takes a few milliseconds.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # The whole of a resumed run's curves lies in its checkpoint and is written at its end.
+    warnings.filterwarnings("ignore", message="Experiment logs directory.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
