@@ -21,7 +21,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 # Fine-tune MiniLM on Python's documentation, retrieve from the standard library's, print the table.
 demo: install
-	$(RUN) train.py folder=outputs/demo logger=csv trainer.max_steps=100
+	$(RUN) train.py folder=outputs/demo logger=csv trainer.max_steps=80 stage.batch_size=32 stage.learning_rate=4e-5 stage.validate_every=40
 
 test: install-dev
 	$(RUN) -m pytest --cov=pipeline --cov-report=term:skip-covered
