@@ -211,5 +211,5 @@ def test_results_say_what_the_split_is(dataset, encoder, retriever_of):
     metrics = retriever.results(retriever.bm25() | retriever.encoder(encoder)).metrics({"steps": 0})
     assert (metrics["dataset"], metrics["split"], metrics["queries"], metrics["documents"]) == ("small", "test", 3, 6)
     assert list(metrics["systems"]) == ["bm25", "dense", "hybrid"]
-    assert metrics["details"]["dense"] == {"index": "exact, torch on cpu"}
+    assert metrics["details"]["dense"] == {"index": "exact, torch on cpu", "precision": "float32"}
     assert metrics["training"] == {"steps": 0}
