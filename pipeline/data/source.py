@@ -47,6 +47,8 @@ class Source(ABC):
     ) -> None:
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise UserError(f"dataset.limit is {limit}; it must be a whole number from 1, or null for everything.")
+        if not isinstance(relevant_from, int):
+            raise UserError(f"dataset.relevant_from is {relevant_from}; it must be a whole number.")
         self.name = name or type(self).__name__
         self.limit = limit
         self.relevant_from = relevant_from

@@ -25,11 +25,11 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         UserError: When the settings or the files that they name cannot be used.
     """
     _check(config)
+    folder = _folder(config)
     results = _scored(config)
     if len(results.systems) > 1:
         scores = {name: system.scores for name, system in results.systems.items()}
         results = replace(results, significance=compare(scores, config.test, config.baseline, config.level))
-    folder = _folder(config)
     metrics = write_results(results, folder, plotted=_plotted(config, results), with_runs=bool(config.models))
     print_metrics(metrics)
     print(f"Written to {folder}.")
@@ -75,6 +75,8 @@ def _plotted(config: DictConfig, results: Results) -> tuple[str, str] | None:
 def _folder(config: DictConfig) -> Path:
     """Decide where the results go: what is asked for, or a place named by all settings that decide them."""
     if config.folder is not None:
+        if (Path(config.folder) / "config.yaml").exists():
+            raise UserError(f"{config.folder} is the folder of a training; give another folder=… for these results.")
         return Path(config.folder)
     settings = OmegaConf.to_container(config, resolve=True)
     assert isinstance(settings, dict)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.checks import one_of
 from pipeline.data.dataset import Dataset, Split
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings, encode
@@ -15,7 +16,7 @@ from pipeline.evaluation.measures import Measure, measure, parse_measures
 from pipeline.evaluation.results import Results, SystemResult
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.hits import Hits, remove_self_hits, require_depth
-from pipeline.retrieval.hybrid import dense_scores, interpolate, tune_weight
+from pipeline.retrieval.hybrid import NORMALISATIONS, dense_scores, interpolate, tune_weight
 from pipeline.retrieval.index import Index
 from pipeline.retrieval.run import Run
 from pipeline.retrieval.table import Table
@@ -71,6 +72,9 @@ class Retriever:
         self.measures = parse_measures(measures)
         self.depth = chosen_depth(k, len(self.split.documents), self.measures)
         self.hybrid_weights = [float(weight) for weight in hybrid_weights]
+        if not self.hybrid_weights or not all(0 <= weight <= 1 for weight in self.hybrid_weights):
+            raise UserError(f"The hybrid weights {self.hybrid_weights} must be between 0 and 1, one or more of them.")
+        one_of("evaluation.hybrid_normalisation", hybrid_normalisation, NORMALISATIONS)
         self.hybrid_normalisation = hybrid_normalisation
         self._lexical_hits: dict[str, Hits] = {}
 

@@ -76,6 +76,8 @@ def require_depth(depth: int, documents: int) -> None:
     Raises:
         UserError: When the depth is not positive or exceeds the number of documents.
     """
+    if not isinstance(depth, int):
+        raise UserError(f"k is {depth}; it must be a whole number.")
     if depth < 1:
         raise UserError(f"k is {depth}; ask for at least 1 result a query.")
     if depth > documents:

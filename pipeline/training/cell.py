@@ -72,6 +72,7 @@ class Cell:
     def __init__(self, config: DictConfig, folder: RunFolder) -> None:
         self.config, self.folder = config, folder
         self.store = Path(config.tables)
+        self.seed = whole_number("seed", config.seed, least=0)
         self.max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
         self.stage: Stage = instantiate(config.stage)
         self.negatives = instantiate(config.negatives)
@@ -84,7 +85,7 @@ class Cell:
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
         settings = EncoderSettings(**config.encoder)
-        self.dual_encoder: DualEncoder = build_dual_encoder(backbone, pooling, query, settings, config.seed)
+        self.dual_encoder: DualEncoder = build_dual_encoder(backbone, pooling, query, settings, self.seed)
         self.retriever = Retriever(
             self.dataset,
             config.evaluation.split,
@@ -132,7 +133,7 @@ class Cell:
                 measure=partial(measure_retrieval, dataset=self.dataset, encoding=self.encoding),
                 folder=self.folder.path,
                 store=self.store,
-                seed=self.config.seed,
+                seed=self.seed,
                 rank=process_rank(),
                 ranks=self.ranks,
             )
@@ -175,7 +176,7 @@ class Cell:
     def _card(self, metrics: dict[str, Any]) -> str:
         config = OmegaConf.to_container(self.config, resolve=True)
         choices = dict(HydraConfig.get().runtime.choices)
-        return model_card(config, choices, metrics, self.folder.path / "model", self.dual_encoder.symmetric)  # type: ignore[arg-type]
+        return model_card(config, choices, metrics, self.folder.path / "model", self.dual_encoder)  # type: ignore[arg-type]
 
     def _report(self, systems: dict[str, SystemResult], trained: dict[str, Any], logger: Logger | None) -> None:
         """Write figures, rankings and plots; `metrics.json` comes last and marks the folder as finished."""

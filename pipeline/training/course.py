@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.errors import UserError
 from pipeline.training.batches import ContrastiveBatch
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.module import ContrastiveModule
@@ -99,11 +100,11 @@ class Course(pl.Callback):
         last = step == rhythm.steps
         self.recent.append(outputs["loss"].detach())
         self.advance(1)
-        # A checkpoint ends a row, so that a resumed training's rows are those of an undisturbed one.
-        if step % STEPS_BETWEEN_LOSSES == 0 or step % rhythm.checkpoint_every == 0 or last:
-            self._log_loss(trainer, module, step)
         if step % rhythm.validate_every == 0 or last:
             self._validate(trainer, module, step)
+        # A checkpoint ends a row, so that a resumed training's rows are those of an undisturbed one.
+        if step % STEPS_BETWEEN_LOSSES == 0 or step % rhythm.checkpoint_every == 0 or last or self.history.stopped:
+            self._log_loss(trainer, module, step)
         if step % rhythm.checkpoint_every == 0 or last or self.history.stopped:
             self._checkpoint(trainer, module, step)
         trainer.should_stop = self.history.stopped
@@ -128,6 +129,11 @@ class Course(pl.Callback):
             self.checkpoints.write_best(module.dual_encoder)
 
     def _checkpoint(self, trainer: pl.Trainer, module: ContrastiveModule, step: int) -> None:
+        if not all(bool(torch.isfinite(weight).all()) for weight in module.parameters()):
+            raise UserError(
+                f"A weight is no finite number after step {step}; the last good checkpoint is kept: "
+                "lower stage.learning_rate, in another folder."
+            )
         if trainer.is_global_zero:
             self.checkpoints.write(step, module.dual_encoder, trainer.optimizers[0], {"history": vars(self.history)})
         trainer.strategy.barrier()

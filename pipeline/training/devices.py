@@ -28,6 +28,7 @@ def require_devices(trainer: DictConfig) -> int:
     Raises:
         UserError: When it asks for GPUs that are not there.
     """
+    one_of("trainer.accelerator", trainer.accelerator, ("auto", "cpu", "gpu", "cuda", "mps"))
     wants_gpu = trainer.accelerator in ("gpu", "cuda")
     available = torch.cuda.device_count()
     if wants_gpu and not available:

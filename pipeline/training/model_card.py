@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pipeline.encoders.dual_encoder import DualEncoder
+
 HEADER = """---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity
@@ -15,7 +17,7 @@ tags:
 
 
 def model_card(
-    config: dict[str, Any], choices: dict[str, str], metrics: dict[str, Any], folder: Path, symmetric: bool
+    config: dict[str, Any], choices: dict[str, str], metrics: dict[str, Any], folder: Path, dual_encoder: DualEncoder
 ) -> str:
     """Write the card of a run's encoders.
 
@@ -24,26 +26,28 @@ def model_card(
         choices: What was chosen in each group of the configuration.
         metrics: The contents of its `metrics.json`; measures may still be missing.
         folder: Where the encoders are saved.
-        symmetric: Whether one tower serves queries and documents.
+        dual_encoder: The encoders themselves.
     """
     training = metrics.get("training", {})
     sections = [
         HEADER,
         f"# {choices['backbone']}, {training.get('stage')} on {metrics['dataset']}\n",
-        _training(config, choices, training),
+        _training(config, choices, training, dual_encoder),
         _measures(metrics),
-        _usage(folder, symmetric),
+        _usage(folder, dual_encoder.symmetric),
     ]
     return "\n".join(sections)
 
 
-def _training(config: dict[str, Any], choices: dict[str, str], training: dict[str, Any]) -> str:
-    encoder, stage = config["encoder"], config["stage"]
+def _training(
+    config: dict[str, Any], choices: dict[str, str], training: dict[str, Any], dual_encoder: DualEncoder
+) -> str:
+    stage, query, document = config["stage"], dual_encoder.query, dual_encoder.document
     rows = {
         "backbone": f"{choices['backbone']}, init {config['backbone'].get('init', 'pretrained')}",
-        "pooling": choices["pooling"],
-        "similarity": encoder["similarity"] or "cosine",
-        "prompts": f"query `{encoder['query_prompt'] or ''}`, document `{encoder['document_prompt'] or ''}`",
+        "pooling": document.pooling.name,
+        "similarity": dual_encoder.similarity,
+        "prompts": f"query `{query.prompts['query']}`, document `{document.prompts['document']}`",
         "dataset": f"{choices['dataset']}, fingerprint `{training.get('dataset_fingerprint', '')[:16]}`",
     }
     if training.get("steps"):

@@ -88,6 +88,8 @@ class ContrastiveModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make AdamW over the weights that are not frozen."""
         trained = [weight for weight in self.parameters() if weight.requires_grad]
+        if not trained:
+            raise UserError("Nothing is left to train; take something out of backbone.freeze.")
         groups = [
             {"params": [w for w in trained if w.ndim > 1], "weight_decay": self.weight_decay},
             {"params": [w for w in trained if w.ndim <= 1], "weight_decay": 0.0},
