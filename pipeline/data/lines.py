@@ -121,7 +121,7 @@ def read_table(path: Path, columns: str, *, header: bool = False) -> Iterator[tu
     Args:
         path: The file.
         columns: What the columns are, separated by spaces; the names tell how many there must be.
-        header: Whether the first line names the columns; it is skipped when its last column is no number.
+        header: Whether the first line may name the columns; it is skipped when its first or last name is as expected.
 
     Yields:
         The place of the row, for errors, and its columns.
@@ -137,7 +137,7 @@ def read_table(path: Path, columns: str, *, header: bool = False) -> Iterator[tu
                 f"{path}, line {number}: {len(expected)} tab-separated columns ({', '.join(expected)}) were expected "
                 f"and {len(row)} found; mend the line."
             )
-        if header and number == 1 and not row[-1].strip().lstrip("-").isdigit():
+        if header and number == 1 and (row[0].strip() == expected[0] or row[-1].strip() == expected[-1]):
             continue
         yield f"{path}, line {number}", row
 

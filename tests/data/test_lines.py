@@ -53,7 +53,9 @@ def test_malformed_json_is_placed(tmp_path):
 
 def test_tables_count_their_columns(tmp_path):
     path = write_text(tmp_path / "t.tsv", "query-id\tcorpus-id\tscore\nq\td\t1\n")
-    assert [row for _, row in read_table(path, "query document grade", header=True)] == [["q", "d", "1"]]
+    assert [row for _, row in read_table(path, "query-id corpus-id score", header=True)] == [["q", "d", "1"]]
+    bad = write_text(tmp_path / "b.tsv", "q\td\tgood\n")
+    assert [row for _, row in read_table(bad, "query-id corpus-id score", header=True)] == [["q", "d", "good"]]
     headless = write_text(tmp_path / "h.tsv", "q\td\t1\n")
     assert [row for _, row in read_table(headless, "query document grade", header=True)] == [["q", "d", "1"]]
     short = write_text(tmp_path / "s.tsv", "q\td\t1\nq\td\n")
