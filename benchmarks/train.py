@@ -29,8 +29,8 @@ from pipeline.training.schedule import Schedule
 BATCH, STEPS, UNTIMED, ROUNDS, LENGTH = 32, 10, 2, 3, 256
 
 
-class Clock(TrainerCallback, pl.Callback):
-    """Notes when each step ended, under either trainer."""
+class Clock:
+    """Notes when each step ended."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -48,6 +48,14 @@ class Clock(TrainerCallback, pl.Callback):
         return list(np.diff(self.ends[UNTIMED - 1 :]))
 
 
+class LightningClock(Clock, pl.Callback):
+    """In Lightning's trainer."""
+
+
+class TransformersClock(Clock, TrainerCallback):
+    """In sentence-transformers' trainer."""
+
+
 def ours(dataset: Dataset, precision: str, dropout: float | None = None) -> list[float]:
     """Train our module for a few steps."""
     dual_encoder = build_dual_encoder(MiniLM(), Mean(), Shared(), EncoderSettings(max_length=LENGTH))
@@ -57,7 +65,7 @@ def ours(dataset: Dataset, precision: str, dropout: float | None = None) -> list
     negatives = np.random.default_rng(0).integers(len(split.documents), size=(len(split.queries), 1))
     batches = ContrastiveBatches(dataset, split, negatives, 1, BATCH, seed=0).between(0, STEPS + UNTIMED)
     module = ContrastiveModule(dual_encoder, split.documents, 0.05, Schedule(2e-5, 2, "linear", 100), 0.01, seed=0)
-    clock = Clock()
+    clock = LightningClock()
     trainer = pl.Trainer(
         accelerator="cpu",
         precision=precision,  # type: ignore[arg-type]
@@ -85,7 +93,7 @@ def theirs(dataset: Dataset, model: Path, bf16: bool) -> list[float]:
     }
     encoder = SentenceTransformer(str(model), device="cpu")
     encoder.max_seq_length = LENGTH
-    clock = Clock()
+    clock = TransformersClock()
     with tempfile.TemporaryDirectory() as folder:
         arguments = SentenceTransformerTrainingArguments(
             folder,
