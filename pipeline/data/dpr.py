@@ -67,8 +67,7 @@ class Dpr(Source):
                 self._question(record, where, shares, writer)
         if self.passages is not None:
             for where, (id_, text, title) in read_table(Path(self.passages), "id text title", header=True):
-                if id_ != "id":
-                    writer.document(id_, unquoted(text), unquoted(title), where=where)
+                writer.document(id_, unquoted(text), unquoted(title), where=where)
 
     def _question(self, record: dict[str, Any], where: str, shares: Shares, writer: DatasetWriter) -> None:
         """Write a question, what is relevant to it and what only looks so."""
