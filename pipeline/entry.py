@@ -1,6 +1,7 @@
 """What the entry points share: a Hydra main whose bad input is answered in one sentence."""
 
 import functools
+import inspect
 import os
 import re
 import sys
@@ -74,7 +75,12 @@ def instantiate(config: DictConfig, /, *args: Any, **kwargs: Any) -> Any:
         UserError: When the class refuses a value, or does not know a setting.
     """
     try:
-        return hydra.utils.instantiate(config, *args, **kwargs)
+        made = hydra.utils.instantiate(config, *args, **kwargs)
+        if isinstance(made, functools.partial):
+            inspect.signature(made.func).bind_partial(*made.args, **made.keywords)
+        return made
+    except TypeError as error:
+        raise UserError(f"{config.get('_target_')} cannot be made of these settings: {error}.") from error
     except HydraException as error:
         sentence = _user_sentence(error)
         if sentence is None and isinstance(error.__cause__, TypeError):
@@ -117,11 +123,17 @@ def _choices(group: str) -> list[str]:
 
 
 def _settings(config_name: str) -> list[str]:
-    """List every key of the default configuration, and its groups."""
+    """List every key of the configuration with the groups that the command line chooses, and the groups."""
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-        config = hydra.compose(config_name)
+        config = hydra.compose(config_name, overrides=_chosen_groups())
     settings = OmegaConf.to_container(config, resolve=False)
     return [*_keys(settings), *(path.name for path in CONFIGS.iterdir() if path.is_dir())]
+
+
+def _chosen_groups() -> list[str]:
+    """Those words of the command line that choose a configuration of a group."""
+    words = [word.partition("=") for word in sys.argv[1:]]
+    return [f"{group}={choice}" for group, _, choice in words if (CONFIGS / group / f"{choice}.yaml").is_file()]
 
 
 def _keys(settings: Any, above: str = "") -> Iterator[str]:

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import random
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -228,6 +230,82 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     assert (tmp_path / "run" / "checkpoint" / "best.safetensors").exists()
 
 
+def test_a_training_may_stop_before_its_first_logged_loss(tiny_bert, pairs, tmp_path):
+    arguments = settings_of(tiny_bert, pairs, tmp_path / "run", "stage.learning_rate=1e-30", "stage.validate_every=2")
+    done = train(*arguments, "stage.patience=1")
+    assert done.returncode == 0, done.stderr
+    training = json.loads((tmp_path / "run" / "metrics.json").read_text())["training"]
+    assert (training["steps"], training["best_step"], training["stopped_early"]) == (2, 0, True)
+
+
+def test_a_run_folder_is_not_gone_on_with_over_other_data(tiny_bert, pairs, tmp_path):
+    own = tmp_path / "pairs.jsonl"
+    shutil.copy(pairs, own)
+    arguments = settings_of(tiny_bert, own, tmp_path / "run", "trainer.max_steps=1")
+    assert train(*arguments).returncode == 0
+    own.write_text(own.read_text().replace("what wing", "which wing"))
+    refused = train(*arguments)
+    assert refused.returncode == 2
+    assert "holds a run made from another dataset" in refused.stderr
+
+
+def test_a_run_folder_is_not_gone_on_with_over_other_weights(tiny_bert, pairs, tmp_path):
+    own = tmp_path / "bert"
+    shutil.copytree(tiny_bert, own)
+    arguments = settings_of(own, pairs, tmp_path / "run", "trainer.max_steps=1")
+    assert train(*arguments).returncode == 0
+    weights = load_file(own / "model.safetensors")
+    weights["embeddings.word_embeddings.weight"][7] += 1
+    save_file(weights, own / "model.safetensors", metadata={"format": "pt"})
+    refused = train(*arguments)
+    assert refused.returncode == 2
+    assert "holds a run made from another document tower" in refused.stderr
+
+
+def test_what_an_offline_wandb_run_holds(tiny_bert, pairs, tmp_path):
+    arguments = settings_of(tiny_bert, pairs, tmp_path / "run", "logger=wandb", "trainer.max_steps=10")
+    done = train(*arguments)
+    assert done.returncode == 0, done.stderr
+    (recorded,) = (tmp_path / "run").rglob("*.wandb")
+    records = list(wandb_records(recorded))
+    (run,) = [record.run for record in records if record.HasField("run")]
+    assert run.run_id == json.loads((tmp_path / "run" / "wandb_run.json").read_text())["id"]
+    config = {item.key: json.loads(item.value_json) for item in run.config.update}
+    assert config["stage"]["batch_size"] == 16
+    history = {item.key or item.nested_key[0] for record in records for item in record.history.item}
+    assert {"train/loss", "validation/ndcg@10", "results", "per_query", "curves"} <= history
+    summary = {item.key or item.nested_key[0]: item.value_json for record in records for item in record.summary.update}
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert float(summary["dense/ndcg@10"]) == metrics["systems"]["dense"]["ndcg@10"]
+
+
+def wandb_records(path: Path):
+    """Read what W&B recorded offline, record by record."""
+    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.sdk.internal.datastore import DataStore
+
+    store = DataStore()
+    store.open_for_scan(str(path))
+    while data := store.scan_data():
+        record = Record()
+        record.ParseFromString(data)
+        yield record
+
+
+def test_cells_of_a_sweep_are_grouped_in_wandb(tiny_bert, pairs, tmp_path):
+    arguments = settings_of(tiny_bert, pairs, tmp_path / "unused", "logger=wandb", "trainer.max_steps=1")[:-2]
+    places = [f"folder={tmp_path}/${{seed}}", f"tables={tmp_path / 'tables'}"]
+    done = train("-m", "seed=0,1", *arguments, *places)
+    assert done.returncode == 0, done.stderr
+    groups = {
+        record.run.run_group
+        for path in tmp_path.rglob("*.wandb")
+        for record in wandb_records(path)
+        if record.HasField("run")
+    }
+    assert groups == {"train"}
+
+
 def test_ctrl_c_leaves_a_folder_that_goes_on(tiny_bert, pairs, finished, tmp_path):
     arguments = settings_of(tiny_bert, pairs, tmp_path / "run")
     process = subprocess.Popen(
@@ -258,12 +336,42 @@ def test_ctrl_c_leaves_a_folder_that_goes_on(tiny_bert, pairs, finished, tmp_pat
         ("stage.decay=exponential", "stage.decay=exponential is unknown"),
         ("encoding.precision=float8", "encoding.precision=float8 is unknown; did you mean float"),
         ("+stage.colour=red", "unexpected keyword argument 'colour'"),
+        ("+trainer.colour=red", "unexpected keyword argument 'colour'"),
+        ("+encoding.colour=red", "unexpected keyword argument 'colour'"),
+        ("+encoder.colour=red", "unexpected keyword argument 'colour'"),
+        ("index=torch index.device=foo", "index.device=foo is no device; write auto, cpu, cuda or cuda:0"),
+        ("stage=zero_shot stage.batch_size=4", "stage.batch_size is not a setting; known are"),
+        ("seed=-1", "seed=-1 must be a whole number of at least 0"),
+        ("trainer.accelerator=gpus", "trainer.accelerator=gpus is unknown; did you mean gpu"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_sentence(argument, sentence, tmp_path, monkeypatch, capsys):
     places = [f"folder={tmp_path / 'run'}", f"tables={tmp_path / 'tables'}", "logger=none"]
-    assert sentence in refusal(monkeypatch, capsys, argument, *places)
+    assert sentence in refusal(monkeypatch, capsys, *argument.split(), *places)
     assert not (tmp_path / "tables").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("encoder.query_prompt=5", "encoder.query_prompt=5 must be text"),
+        ("encoder.append_eos=maybe", "encoder.append_eos=maybe must be true or false"),
+        ("index.factory=Foo", "index.factory=Foo is no faiss index"),
+        ("index=faiss_ivf", "index.factory=IVF1024,Flat needs at least 1,024 documents"),
+        ("index=faiss_pq index.factory=PQ4np", "index.factory=PQ4np needs at least 256 documents"),
+        ("backbone.freeze=[embeddings,'layers 0-1']", "Nothing is left to train"),
+        ("evaluation.k=5", "recall@20 looks deeper than the 5 results"),
+        ("evaluation.hybrid_weights=[0.2,1.5]", "must be between 0 and 1"),
+        ("evaluation.hybrid_normalisation=zscore", "evaluation.hybrid_normalisation=zscore is unknown"),
+    ],
+)
+def test_what_does_not_fit_the_data_or_the_backbone_is_refused_before_work(
+    argument, sentence, tiny_bert, pairs, tmp_path, monkeypatch, capsys
+):
+    arguments = settings_of(tiny_bert, pairs, tmp_path / "run", *shlex.split(argument, posix=False))
+    said = refusal(monkeypatch, capsys, *arguments)
+    assert sentence in said
+    assert not (tmp_path / "tables" / "vectors").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -13,6 +13,8 @@ from pipeline.files import digest_of, disk_errors, locked, read_json
 LAYOUT = 1
 """Counts the changes of the layout on disk, so that older folders are not mistaken for new ones."""
 
+NAMED_FILES = 3
+
 VIEW_ONLY = ("name", "limit", "relevant_from", "remove_self_hits")
 """Settings that change how a written folder is looked at, not what is in it."""
 
@@ -112,7 +114,7 @@ def _build(source: Source, folder: Path) -> None:
         try:
             writer = DatasetWriter(
                 beside,
-                source.name,
+                _described(source),
                 merge_repeats=source.merge_repeats,
                 keep_empty_documents=source.keep_empty_documents,
             )
@@ -121,6 +123,12 @@ def _build(source: Source, folder: Path) -> None:
             beside.rename(folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _described(source: Source) -> str:
+    """Name a dataset as errors call it: with its files, where they are few enough to look at."""
+    paths = source.inputs()
+    return f"{source.name} ({', '.join(map(str, paths))})" if 0 < len(paths) <= NAMED_FILES else source.name
 
 
 def _is_whole(folder: Path) -> bool:

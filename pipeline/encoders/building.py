@@ -26,6 +26,9 @@ class EncoderSettings:
         document_prompt: Put before every document.
         append_eos: End every text with the end-of-sequence token.
         title_separator: Stands between a document's title and text; None: the folder's or the backbone's own.
+
+    Raises:
+        UserError: When a value cannot be meant.
     """
 
     projection: int | None = None
@@ -40,6 +43,12 @@ class EncoderSettings:
         for name in ("projection", "max_length"):
             if getattr(self, name) is not None:
                 whole_number(f"encoder.{name}", getattr(self, name))
+        for name in ("query_prompt", "document_prompt", "title_separator"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise UserError(f"encoder.{name}={value} must be text; write it in quotes, as '\"{value}\"'.")
+        if not isinstance(self.append_eos, bool):
+            raise UserError(f"encoder.append_eos={self.append_eos} must be true or false.")
 
 
 MakeTower = Callable[[Kind], Tower]

@@ -11,6 +11,7 @@ import torch
 from pipeline.checks import one_of, whole_number
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.cpu import TOKENS_PER_THREAD, make_fast
+from pipeline.encoders.device import chosen_device
 from pipeline.encoders.precision import PRECISIONS, fast_bfloat16
 from pipeline.encoders.tower import Tower, token_states
 from pipeline.errors import UserError
@@ -54,18 +55,7 @@ class EncodingSettings:
         Raises:
             UserError: When it is not there.
         """
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(self.device)
-        except RuntimeError as error:
-            raise UserError(f"encoding.device={self.device} is no device; write auto, cpu, cuda or cuda:0.") from error
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            raise UserError(
-                f"encoding.device={self.device} is asked for, but this machine has {torch.cuda.device_count()} GPUs that "
-                "can be used; choose auto or cpu."
-            )
-        return device
+        return chosen_device("encoding.device", self.device)
 
     @property
     def tokens(self) -> int:

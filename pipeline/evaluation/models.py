@@ -6,7 +6,7 @@ from pathlib import Path
 
 import hydra
 
-from pipeline.encoders.building import EncoderSettings, build_dual_encoder
+from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import CONFIGS, instantiate
 from pipeline.errors import UserError, nearest
@@ -40,7 +40,7 @@ class NamedModel:
             instantiate(config.backbone),
             instantiate(config.pooling),
             instantiate(config.query),
-            EncoderSettings(**config.encoder),
+            instantiate(config.encoder),
             config.seed,
         )
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from pipeline.data.source import open_dataset
-from pipeline.encoders.encoding import EncodingSettings
 from pipeline.entry import instantiate
 from pipeline.evaluation.models import NamedModel, find_models
 from pipeline.evaluation.results import Results, SystemResult
@@ -24,8 +23,9 @@ def evaluate_models(config: DictConfig) -> Results:
     names = system_names(models)
     require_baseline(config.baseline, ["bm25", *(name for pair in names for name in pair)])
     retriever = _retriever(config)
-    for model in models[1:]:
-        model.load(config.trust_remote_code)  # whatever is wrong with the last one is said before hours of encoding
+    for model in models:
+        # Whatever is wrong with the last one is said before hours of encoding.
+        retriever.require(model.load(config.trust_remote_code))
     systems: dict[str, SystemResult] = {}
     for model, (dense, hybrid) in zip(models, names, strict=True):
         dual_encoder = model.load(config.trust_remote_code)
@@ -36,7 +36,7 @@ def evaluate_models(config: DictConfig) -> Results:
 
 def _retriever(config: DictConfig) -> Retriever:
     lexical, index = instantiate(config.lexical), instantiate(config.index)
-    encoding = EncodingSettings(**config.encoding)
+    encoding = instantiate(config.encoding)
     return Retriever(
         open_dataset(instantiate(config.dataset), Path(config.tables)),
         config.split,

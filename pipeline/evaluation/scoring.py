@@ -36,7 +36,7 @@ class Retriever:
     Args:
         dataset: Where the split comes from.
         split: The split that is scored, such as `test`.
-        lexical: BM25; None leaves it and the hybrid out.
+        lexical: BM25.
         index: Finds documents by their vectors.
         encoding: How frozen towers make tables.
         store: Tables and lexical indexes, shared between runs.
@@ -54,7 +54,7 @@ class Retriever:
         dataset: Dataset,
         split: str,
         *,
-        lexical: Bm25 | None,
+        lexical: Bm25,
         index: Index,
         encoding: EncodingSettings,
         store: Path,
@@ -78,14 +78,16 @@ class Retriever:
         self.hybrid_normalisation = hybrid_normalisation
         self._lexical_hits: dict[str, Hits] = {}
 
-    def bm25(self, name: str = "bm25") -> dict[str, SystemResult]:
-        """Score BM25.
+    def require(self, dual_encoder: DualEncoder) -> None:
+        """Refuse, before anything is encoded, an index that could not be made of a dual encoder's vectors.
 
-        Returns:
-            The system by its name; nothing where there is no lexical retriever.
+        Raises:
+            UserError: When the index does not fit the dimension or the number of documents.
         """
-        if self.lexical is None:
-            return {}
+        self.index.require(len(self.split.documents), dual_encoder.dimension)
+
+    def bm25(self, name: str = "bm25") -> dict[str, SystemResult]:
+        """Score BM25; returns the system by its name."""
         seconds: dict[str, float] = {}
         with timed(seconds, "search"):
             hits = self._lexical(self.split)
@@ -99,7 +101,7 @@ class Retriever:
         Args:
             dual_encoder: Frozen; its vectors are read from the store where an earlier run has made them.
             dense: What to call the encoder alone.
-            hybrid: What to call it with BM25; None leaves that out, and so does a retriever without BM25.
+            hybrid: What to call it with BM25; None leaves that out.
 
         Returns:
             The systems by their names.
@@ -117,7 +119,7 @@ class Retriever:
             name: count for name, count in cut.items() if count
         }
         systems = {dense: self._scored(dense, self.split, hits, details, seconds)}
-        if hybrid is not None and self.lexical is not None:
+        if hybrid is not None:
             systems[hybrid] = self._hybrid(hybrid, dual_encoder, documents, queries)
         return systems
 
@@ -178,7 +180,6 @@ class Retriever:
 
     def _lexical(self, split: Split) -> Hits:
         """Ask BM25 for a split's queries, once."""
-        assert self.lexical is not None
         if split.name not in self._lexical_hits:
             self.lexical.build(split.documents, self.store)
             found = self.lexical.search(split.queries.take(slice(None)), self._reach(split))

@@ -71,6 +71,17 @@ class FaissIndex(Index):
         self.name = f"faiss {factory}"
         self._index: Any = None
 
+    def require(self, documents: int, dimension: int) -> None:
+        """Refuse a factory string that is none, or that needs more documents to train on.
+
+        Raises:
+            UserError: When the index cannot be made of so many vectors of this dimension.
+        """
+        self._empty(dimension)
+        needed = max(_centroids(self.factory), default=0)
+        if documents < needed:
+            raise self._too_few(documents, needed)
+
     def build(self, table: Table) -> None:
         """Train the index on a sample of the documents, if it wants training, and add them all, block by block.
 
@@ -217,11 +228,21 @@ class FaissIndex(Index):
         except RuntimeError as error:
             needed = re.search(r"number of clusters \((\d+)\)", str(error))
             if needed:
-                raise UserError(
-                    f"index.factory={self.factory} needs at least {int(needed[1]):,} documents to train on, but there"
-                    f" are {len(table):,}; use fewer centroids, or Flat."
-                ) from error
+                raise self._too_few(len(table), int(needed[1])) from error
             raise UserError(f"index.factory={self.factory} cannot be trained ({_reason(error)}); try Flat.") from error
+
+    def _too_few(self, documents: int, needed: int) -> UserError:
+        return UserError(
+            f"index.factory={self.factory} needs at least {needed:,} documents to train on, but there are"
+            f" {documents:,}; use fewer centroids, or Flat."
+        )
+
+
+def _centroids(factory: str) -> list[int]:
+    """How many centroids each k-means of a factory string finds: of the inverted lists, and of the product's codes."""
+    lists = [int(count) for count in re.findall(r"IVF(\d+)", factory)]
+    codes = [2 ** int(bits or 8) for bits in re.findall(r"(?<!O)PQ\d+(?:x(\d+))?", factory)]
+    return lists + codes
 
 
 @contextmanager

@@ -28,6 +28,17 @@ class Index(ABC):
             UserError: When the table cannot be indexed this way; the sentence says what would do.
         """
 
+    def require(self, documents: int, dimension: int) -> None:  # noqa: B027
+        """Refuse, before anything is encoded, what could not be built.
+
+        Args:
+            documents: How many vectors will come.
+            dimension: Numbers in each.
+
+        Raises:
+            UserError: When the index cannot be made of them.
+        """
+
     def prepare(self, table: Table, store: Path) -> None:
         """Build the index, or open what an earlier run has built over the same table where that saves time.
 

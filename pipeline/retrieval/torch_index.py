@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from pipeline.encoders.device import chosen_device
 from pipeline.errors import UserError
 from pipeline.retrieval.hits import Hits
 from pipeline.retrieval.index import Index
@@ -29,16 +30,13 @@ class TorchIndex(Index):
         block: Documents scored at once.
 
     Raises:
-        UserError: When a GPU is asked for where there is none.
+        UserError: When the device is none, or not here.
     """
 
     def __init__(self, device: str = "auto", block: int = 4096) -> None:
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise UserError(f"index.device={device} asks for a GPU, but there is none here; use index.device=cpu.")
         if block < 1:
             raise UserError(f"index.block={block} must be at least 1.")
-        chosen = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(chosen if device == "auto" else device)
+        self.device = chosen_device("index.device", device)
         self.block = block
         self.name = f"exact, torch on {self.device.type}"
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from pipeline.checks import whole_number
 from pipeline.data.dataset import Dataset
 from pipeline.data.source import open_dataset
-from pipeline.encoders.building import EncoderSettings, build_dual_encoder
+from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
-from pipeline.encoders.encoding import EncodingSettings
 from pipeline.entry import instantiate
 from pipeline.evaluation.plots import plot_curves
 from pipeline.evaluation.report import print_folder
@@ -50,10 +50,12 @@ def run_cell(config: DictConfig) -> float:
         Cell(config, folder).join()
         return 0.0
     with folder.held():
+        cell = Cell(config, folder)
+        folder.rest_on(cell.inputs())
         if folder.finished:
             folder.say(f"{folder.path} is finished; this is its table.")
         else:
-            Cell(config, folder).run()
+            cell.run()
     metrics = print_folder(folder.path)
     return metrics["systems"]["dense"][metrics["measures"][0]]
 
@@ -77,15 +79,16 @@ class Cell:
         self.stage: Stage = instantiate(config.stage)
         self.negatives = instantiate(config.negatives)
         self.lexical = instantiate(config.lexical)
-        self.encoding = EncodingSettings(**config.encoding)
+        self.encoding = instantiate(config.encoding)
         self.index = instantiate(config.index)
         self.ranks = require_devices(config.trainer)
         self.precision = trainer_precision(config.trainer)
         backbone, pooling, query = (instantiate(config[group]) for group in ("backbone", "pooling", "query"))
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
-        settings = EncoderSettings(**config.encoder)
-        self.dual_encoder: DualEncoder = build_dual_encoder(backbone, pooling, query, settings, self.seed)
+        self.dual_encoder: DualEncoder = build_dual_encoder(
+            backbone, pooling, query, instantiate(config.encoder), self.seed
+        )
         self.retriever = Retriever(
             self.dataset,
             config.evaluation.split,
@@ -98,6 +101,15 @@ class Cell:
             hybrid_weights=list(config.evaluation.hybrid_weights),
             hybrid_normalisation=config.evaluation.hybrid_normalisation,
         )
+        self.retriever.require(self.dual_encoder)
+
+    def inputs(self) -> dict[str, str]:
+        """Fingerprint the data and the weights that the cell starts from."""
+        return {
+            "dataset": self.dataset.fingerprint,
+            "query tower": self.dual_encoder.query.fingerprint("query"),
+            "document tower": self.dual_encoder.document.fingerprint("document"),
+        }
 
     def run(self) -> None:
         """Score what is there, train, save, index and score what came out."""
@@ -145,6 +157,7 @@ class Cell:
             folder=self.folder.path,
             name=self.folder.path.name,
             composed=OmegaConf.to_container(self.config, resolve=True),
+            sweep=_sweep(),
         )
 
     def _require_splits(self) -> None:
@@ -192,6 +205,12 @@ class Cell:
         plotted = ("zero_shot", "dense") if self.stage.trains else ("bm25", "dense")
         metrics = write_results(results, self.folder.path, trained, plotted)
         log_results(logger, metrics, self.folder.path)
+
+
+def _sweep() -> str | None:
+    """Name the sweep that this cell belongs to by its configuration, or nothing for a cell alone."""
+    hydra = HydraConfig.get()
+    return str(hydra.job.config_name) if hydra.mode == RunMode.MULTIRUN else None
 
 
 def _write_curves(rows: list[dict[str, float]], path: Path) -> None:

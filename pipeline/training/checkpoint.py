@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from pipeline.errors import UserError
 from pipeline.files import disk_errors, read_json, write_json
 
+KEPT = 2
+
 
 class Checkpoints:
-    """The checkpoints of one training: the latest step, to resume from, and the best weights so far.
+    """The checkpoints of one training: the latest step, to resume from, the one before it, and the best weights so far.
 
     Args:
         folder: Where they lie; made when the first one is written.
@@ -30,7 +32,9 @@ class Checkpoints:
         return steps[-1] if steps else None
 
     def write(self, step: int, module: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-        """Write the checkpoint after `step` steps beside its place, rename it there, and remove the one before.
+        """Write the checkpoint after `step` steps beside its place, rename it there, and keep one older.
+
+        Weights can be finite and yet beyond rescue; whoever finds that out still has the checkpoint before.
 
         Raises:
             UserError: When the disk is full.
@@ -46,9 +50,8 @@ class Checkpoints:
             if place.exists():
                 shutil.rmtree(place)
             beside.replace(place)
-        for older in self.folder.glob("step-*"):
-            if older != place:
-                shutil.rmtree(older)
+        for older in sorted(self.folder.glob("step-*"))[:-KEPT]:
+            shutil.rmtree(older)
 
     def write_best(self, module: nn.Module) -> None:
         """Keep the weights of the best validation so far."""

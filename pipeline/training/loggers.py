@@ -3,19 +3,21 @@
 import csv
 import os
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from pipeline.checks import one_of
-from pipeline.files import digest_of
+from pipeline.files import read_json, write_json
 
 
 def wandb_logger(
     folder: Path,
     name: str,
     composed: dict[str, Any],
+    sweep: str | None,
     mode: str,
     project: str,
     entity: str | None,
@@ -30,10 +32,11 @@ def wandb_logger(
         folder: The run folder; W&B's files go below it.
         name: The run's name.
         composed: The composed configuration.
+        sweep: The sweep that the run belongs to, if any; groups its runs unless `group` says otherwise.
         mode: `offline` or `online`.
         project: The W&B project.
         entity: The team or user; None: the account's default.
-        group: Runs shown together; None: none.
+        group: Runs shown together; None: those of the sweep.
         tags: Of the run.
     """
     one_of("logger.mode", mode, ("offline", "online"))
@@ -42,11 +45,10 @@ def wandb_logger(
         "name": name,
         "project": project,
         "entity": entity,
-        "group": group,
+        "group": group or sweep,
         "tags": tags,
         "save_dir": folder,
-        # The folder names the run, so that a resumed cell continues its curves.
-        "id": digest_of(str(Path(folder).resolve()))[:16],
+        "id": _run_id(folder),
         "resume": "allow",
         "config": composed,
     }
@@ -65,12 +67,20 @@ def wandb_logger(
     return logger
 
 
-def csv_logger(folder: Path, name: str, composed: dict[str, Any]) -> CSVLogger:
+def _run_id(folder: Path) -> str:
+    """Give the id that W&B knows a run folder by: kept in it, so that a resumed cell continues its curves."""
+    place = folder / "wandb_run.json"
+    if not place.exists():
+        write_json(place, {"id": uuid.uuid4().hex[:16]})
+    return read_json(place)["id"]
+
+
+def csv_logger(folder: Path, name: str, composed: dict[str, Any], sweep: str | None) -> CSVLogger:
     """Write curves to `curves/metrics.csv` below the run folder."""
     return CSVLogger(folder, name="curves", version="")
 
 
-def no_logger(folder: Path, name: str, composed: dict[str, Any]) -> None:
+def no_logger(folder: Path, name: str, composed: dict[str, Any], sweep: str | None) -> None:
     """Log nowhere but in the run folder's own files."""
     return
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Kind
@@ -44,18 +45,19 @@ class ContrastiveModule(pl.LightningModule):
         # Encoders come from their folders in evaluation mode; encoding works on copies, so this holds to the last step.
         self.dual_encoder, self.documents = dual_encoder.train(), documents
         self.temperature, self.schedule, self.weight_decay, self.seed = temperature, schedule, weight_decay, seed
+        self.attention_before: dict[PreTrainedModel, str] = {}
 
     def on_fit_start(self) -> None:
         """On a CPU, compute attention plainly: for texts of a few hundred tokens the fused kernel's gradient is slower."""
         if self.device.type == "cpu":
             for tower in {self.dual_encoder.query, self.dual_encoder.document}:
+                self.attention_before[tower.backbone] = tower.backbone.config._attn_implementation
                 tower.backbone.set_attn_implementation("eager")
 
     def on_fit_end(self) -> None:
         """Leave the towers as they came."""
-        if self.device.type == "cpu":
-            for tower in {self.dual_encoder.query, self.dual_encoder.document}:
-                tower.backbone.set_attn_implementation("sdpa")
+        for backbone, implementation in self.attention_before.items():
+            backbone.set_attn_implementation(implementation)
 
     def on_train_batch_start(self, batch: ContrastiveBatch, batch_idx: int) -> None:
         """Set what a step's arithmetic depends on: its learning rate and its dropout."""
@@ -72,8 +74,11 @@ class ContrastiveModule(pl.LightningModule):
         queries = self._encode("query", batch.queries)
         separator = self.dual_encoder.document.title_separator
         documents = gather_with_gradient(self._encode("document", self.documents.take(batch.documents, separator)))
+        with torch.autocast(self.device.type, enabled=False):
+            # Autocast would round the scores to bfloat16, and the temperature makes their last digits count.
+            scores = queries.float() @ documents.float().T
         loss = contrastive_loss(
-            queries @ documents.T,
+            scores,
             torch.as_tensor(batch.targets, device=self.device),
             torch.as_tensor(batch.masked, device=self.device),
             self.temperature,
@@ -88,8 +93,6 @@ class ContrastiveModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make AdamW over the weights that are not frozen."""
         trained = [weight for weight in self.parameters() if weight.requires_grad]
-        if not trained:
-            raise UserError("Nothing is left to train; take something out of backbone.freeze.")
         groups = [
             {"params": [w for w in trained if w.ndim > 1], "weight_decay": self.weight_decay},
             {"params": [w for w in trained if w.ndim <= 1], "weight_decay": 0.0},

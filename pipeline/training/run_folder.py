@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import UserError
-from pipeline.files import atomic_write, digest_of, disk_errors, locked
+from pipeline.files import atomic_write, digest_of, disk_errors, locked, read_json, write_json
 
 ELSEWHERE = ("folder", "tables", "logger")
 """Settings that say where things go, not what comes out; runs that differ only in them are the same."""
@@ -50,6 +50,29 @@ class RunFolder:
         with locked(self.path / ".run", f"the run in {self.path}"):
             self._claim()
             yield
+
+    def rest_on(self, inputs: dict[str, str]) -> None:
+        """Note what the run is made from, and refuse to go on, or to count as finished, with anything else.
+
+        Paths stay the same when the files behind them change, so the configuration alone cannot tell.
+
+        Args:
+            inputs: Fingerprints by what they are of.
+
+        Raises:
+            UserError: When the folder's run was made from other data or weights.
+        """
+        place = self.path / "inputs.json"
+        if not place.exists():
+            write_json(place, inputs)
+            return
+        there = read_json(place)
+        changed = sorted(what for what in there.keys() | inputs.keys() if there.get(what) != inputs.get(what))
+        if changed:
+            raise UserError(
+                f"{self.path} holds a run made from another {changed[0]} (same settings, but its contents have changed "
+                "since); give another folder=… or remove it."
+            )
 
     def say(self, sentence: str) -> None:
         """Tell the user where the run stands, and note it in `log.txt` with the time."""

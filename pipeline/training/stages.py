@@ -165,6 +165,8 @@ class ContrastiveFineTuning(Stage):
 
     def prepare(self, workplace: Workplace) -> Training:
         """Find the training queries and their negatives."""
+        if not any(weight.requires_grad for weight in workplace.dual_encoder.parameters()):
+            raise UserError("Nothing is left to train; take something out of backbone.freeze.")
         return partial(self._train, workplace, self._batches(workplace))
 
     def _train(self, workplace: Workplace, batches: ContrastiveBatches, logger: Logger | None) -> dict[str, Any]:

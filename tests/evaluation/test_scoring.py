@@ -141,12 +141,6 @@ def test_without_validation_the_hybrid_is_untuned_and_says_so(dataset, encoder, 
     assert retriever_of(dataset, hybrid_weights=[0.3]).encoder(encoder)["hybrid"].details["lexical_weight"] == 0.3
 
 
-def test_without_bm25_there_is_dense_alone(dataset, encoder, retriever_of):
-    retriever = retriever_of(dataset, lexical=None)
-    assert retriever.bm25() == {}
-    assert list(retriever.encoder(encoder)) == ["dense"]
-
-
 def test_a_document_with_the_querys_id_is_removed_where_the_dataset_says_so(encoder, retriever_of):
     queries = [("d2", "Copy a file and its permission bits.")]
     kept = Dataset("own", {"test": split("test", queries, {"d2": {"d2": 1}})}, 1, False, "fingerprint", {})
