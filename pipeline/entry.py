@@ -139,5 +139,7 @@ def _chosen_groups() -> list[str]:
 def _keys(settings: Any, above: str = "") -> Iterator[str]:
     if isinstance(settings, dict):
         for key, value in settings.items():
+            if str(key).startswith("_"):  # Hydra's own
+                continue
             yield f"{above}{key}"
             yield from _keys(value, f"{above}{key}.")

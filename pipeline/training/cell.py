@@ -81,14 +81,13 @@ class Cell:
         self.lexical = instantiate(config.lexical)
         self.encoding = instantiate(config.encoding)
         self.index = instantiate(config.index)
+        self.trainer = instantiate(config.trainer, _partial_=True, precision=trainer_precision(config.trainer))
+        settings = instantiate(config.encoder)
         self.ranks = require_devices(config.trainer)
-        self.precision = trainer_precision(config.trainer)
         backbone, pooling, query = (instantiate(config[group]) for group in ("backbone", "pooling", "query"))
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
-        self.dual_encoder: DualEncoder = build_dual_encoder(
-            backbone, pooling, query, instantiate(config.encoder), self.seed
-        )
+        self.dual_encoder: DualEncoder = build_dual_encoder(backbone, pooling, query, settings, self.seed)
         self.retriever = Retriever(
             self.dataset,
             config.evaluation.split,
@@ -140,7 +139,7 @@ class Cell:
                 dual_encoder=self.dual_encoder,
                 negatives=self.negatives,
                 lexical=self.lexical,
-                trainer=instantiate(self.config.trainer, _partial_=True, precision=self.precision),
+                trainer=self.trainer,
                 max_steps=self.max_steps,
                 measure=partial(measure_retrieval, dataset=self.dataset, encoding=self.encoding),
                 folder=self.folder.path,
