@@ -23,12 +23,13 @@ def evaluate_models(config: DictConfig) -> Results:
     names = system_names(models)
     require_baseline(config.baseline, ["bm25", *(name for pair in names for name in pair)])
     retriever = _retriever(config)
-    for model in models:
+    for model in models[1:]:
         # Whatever is wrong with the last one is said before hours of encoding.
         retriever.require(model.load(config.trust_remote_code))
     systems: dict[str, SystemResult] = {}
     for model, (dense, hybrid) in zip(models, names, strict=True):
         dual_encoder = model.load(config.trust_remote_code)
+        retriever.require(dual_encoder)
         systems = systems or retriever.bm25()
         systems |= retriever.encoder(dual_encoder, dense, hybrid)
     return retriever.results(systems)

@@ -240,7 +240,8 @@ class FaissIndex(Index):
 
 def _centroids(factory: str) -> list[int]:
     """How many centroids each k-means of a factory string finds: of the inverted lists, and of the product's codes."""
-    lists = [int(count) for count in re.findall(r"IVF(\d+)", factory)]
+    units = {"": 1, "k": 1024, "M": 1024 * 1024}
+    lists = [int(count) * units[unit] for count, unit in re.findall(r"IVF(\d+)([kM]?)", factory)]
     codes = [2 ** int(bits or 8) for bits in re.findall(r"(?<!O)PQ\d+(?:x(\d+))?", factory)]
     return lists + codes
 

@@ -1,6 +1,7 @@
 """One cell of the grid: dataset x encoders x stage -> a run folder."""
 
 import csv
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever, measure_retrieval
 from pipeline.evaluation.significance import compare
-from pipeline.files import atomic_write
+from pipeline.files import atomic_write, digest_of
 from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision
 from pipeline.training.loggers import log_results
 from pipeline.training.model_card import model_card
@@ -83,6 +84,8 @@ class Cell:
         self.index = instantiate(config.index)
         self.trainer = instantiate(config.trainer, _partial_=True, precision=trainer_precision(config.trainer))
         settings = instantiate(config.encoder)
+        # Called apart from its making: Hydra would build everything that the composed configuration names.
+        self.make_logger = instantiate(config.logger, _partial_=True)
         self.ranks = require_devices(config.trainer)
         backbone, pooling, query = (instantiate(config[group]) for group in ("backbone", "pooling", "query"))
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
@@ -151,8 +154,7 @@ class Cell:
         )
 
     def _logger(self) -> Logger | None:
-        # Called apart from its making: Hydra would build everything that the composed configuration names.
-        return instantiate(self.config.logger, _partial_=True)(
+        return self.make_logger(
             folder=self.folder.path,
             name=self.folder.path.name,
             composed=OmegaConf.to_container(self.config, resolve=True),
@@ -209,7 +211,10 @@ class Cell:
 def _sweep() -> str | None:
     """Name the sweep that this cell belongs to by its configuration, or nothing for a cell alone."""
     hydra = HydraConfig.get()
-    return str(hydra.job.config_name) if hydra.mode == RunMode.MULTIRUN else None
+    if hydra.mode != RunMode.MULTIRUN:
+        return None
+    # The same command continues the same sweep; another one is another sweep, though of the same configuration.
+    return f"{hydra.job.config_name}-{digest_of(sys.argv[1:])[:8]}"
 
 
 def _write_curves(rows: list[dict[str, float]], path: Path) -> None:

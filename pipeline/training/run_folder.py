@@ -40,6 +40,11 @@ class RunFolder:
         """Whether everything was done."""
         return self.metrics.exists()
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything that another configuration, or other data, could spoil."""
+        return self.finished or (self.path / "checkpoint").exists()
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the folder against other processes.
@@ -63,7 +68,7 @@ class RunFolder:
             UserError: When the folder's run was made from other data or weights.
         """
         place = self.path / "inputs.json"
-        if not place.exists():
+        if not (place.exists() and self.begun):
             write_json(place, inputs)
             return
         there = read_json(place)
@@ -82,7 +87,7 @@ class RunFolder:
 
     def _claim(self) -> None:
         place = self.path / "config.yaml"
-        if place.exists():
+        if place.exists() and self.begun:
             there = _flat(_settings(OmegaConf.load(place)))  # type: ignore[arg-type]
             here = _flat(self.settings)
             changed = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
