@@ -123,14 +123,13 @@ def _choices(group: str) -> list[str]:
 
 
 def _settings(config_name: str) -> list[str]:
-    """List every key of the configuration with the groups that the command line chooses, and the groups."""
+    """List every key of the configuration with the groups that the command line chooses."""
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         try:
             config = hydra.compose(config_name, overrides=_chosen_groups())
         except HydraException:  # a group of the other command
             config = hydra.compose(config_name)
-    settings = OmegaConf.to_container(config, resolve=False)
-    return [*_keys(settings), *(path.name for path in CONFIGS.iterdir() if path.is_dir())]
+    return list(_keys(OmegaConf.to_container(config, resolve=False)))
 
 
 def _chosen_groups() -> list[str]:
