@@ -116,7 +116,7 @@ def test_largest_gives_the_largest():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused():
-    with pytest.raises(UserError, match=r"index\.device=cuda asks for a GPU, but there is none"):
+    with pytest.raises(UserError, match=r"index\.device=cuda is asked for, but this machine has 0 GPUs"):
         TorchIndex(device="cuda")
 
 

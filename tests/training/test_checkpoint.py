@@ -40,11 +40,12 @@ def test_training_goes_on_as_if_nothing_had_happened(tmp_path):
     assert checkpoints.state() == {"step": 3, "history": {"losses": []}}
 
 
-def test_only_the_latest_is_kept(tmp_path):
+def test_the_latest_two_are_kept(tmp_path):
     module, optimiser = trained()
-    for steps in (5, 10):
+    for steps in (5, 10, 15):
         Checkpoints(tmp_path).write(steps, module, optimiser, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["step-00000010"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000010", "step-00000015"]
+    assert Checkpoints(tmp_path).latest() == tmp_path / "step-00000015"
 
 
 def test_what_a_kill_left_half_written_is_not_read(tmp_path):
