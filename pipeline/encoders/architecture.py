@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -50,6 +51,24 @@ def keep_first_layers(config: PretrainedConfig, layers: int | None, where: str) 
         if "layer" in name and isinstance(value, list) and len(value) == depth:
             setattr(config, name, value[:layers])
     config.num_hidden_layers = layers
+
+
+def keep_layers(model: PreTrainedModel, chosen: Sequence[int]) -> None:
+    """Take all layers but the chosen ones out of a model.
+
+    Args:
+        model: Changed in place, its config too.
+        chosen: Numbers of layers from 0, ascending.
+    """
+    layers, config = blocks(model), model.config
+    depth = config.num_hidden_layers
+    kept = [layers[place] for place in chosen]
+    for name, value in config.to_dict().items():
+        if "layer" in name and isinstance(value, list) and len(value) == depth:
+            setattr(config, name, [value[place] for place in chosen])
+    del layers[:]
+    layers.extend(kept)
+    config.num_hidden_layers = len(kept)
 
 
 def freeze(model: PreTrainedModel, parts: list[str]) -> None:

@@ -1,16 +1,19 @@
 """Putting towers together out of choices: a backbone, a pooling, settings, and what serves the queries."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.checks import whole_number
+from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Backbone, Kind, Loaded
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.layout import Similarity
 from pipeline.encoders.pooling import AsSaved, Pooling
 from pipeline.encoders.projection import Projection
 from pipeline.encoders.tower import Tower
+from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError
 
 
@@ -51,19 +54,37 @@ class EncoderSettings:
             raise UserError(f"encoder.append_eos={self.append_eos} must be true or false.")
 
 
-MakeTower = Callable[[Kind], Tower]
+@dataclass(frozen=True)
+class Parts:
+    """What both towers are made of.
+
+    Attributes:
+        backbone: Where the document tower's transformer comes from.
+        pooling: How token states become one vector, or `AsSaved`.
+        settings: What holds for both towers.
+        seed: What random weights are drawn from.
+        texts: Training texts, whose words say which tokens are rare; none where nothing is trained.
+        store: The folder shared between runs, for what takes long to make; None keeps nothing.
+    """
+
+    backbone: Backbone
+    pooling: Pooling | AsSaved
+    settings: EncoderSettings
+    seed: int
+    texts: Sequence[Texts] = ()
+    store: Path | None = None
+
+    def tower(self, kind: Kind) -> TransformerTower:
+        """Build a tower of the backbone for one side."""
+        return build_tower(self.backbone, self.pooling, self.settings, kind, self.seed)
 
 
 class QueryTower(ABC):
     """What serves the queries beside a document tower."""
 
     @abstractmethod
-    def towers(self, make: MakeTower, backbone: Backbone) -> tuple[Tower, Tower]:
+    def towers(self, parts: Parts) -> tuple[Tower, Tower]:
         """Make the query tower and the document tower.
-
-        Args:
-            make: Builds a tower of the backbone for one side.
-            backbone: The backbone, for checks before anything is loaded.
 
         Raises:
             UserError: When the two do not go together.
@@ -73,20 +94,20 @@ class QueryTower(ABC):
 class Shared(QueryTower):
     """One tower for queries and documents."""
 
-    def towers(self, make: MakeTower, backbone: Backbone) -> tuple[Tower, Tower]:
+    def towers(self, parts: Parts) -> tuple[Tower, Tower]:
         """Make one tower, twice the same object."""
-        if backbone.twin_only:
-            raise UserError(f"backbone={backbone.name} has two checkpoints, one for each side; choose query=twin.")
-        tower = make("document")
+        if parts.backbone.twin_only:
+            raise UserError(f"backbone={parts.backbone.name} has two checkpoints, one for each side; choose query=twin.")
+        tower = parts.tower("document")
         return tower, tower
 
 
 class Twin(QueryTower):
     """A query tower with weights of its own, made as the document tower is."""
 
-    def towers(self, make: MakeTower, backbone: Backbone) -> tuple[Tower, Tower]:
+    def towers(self, parts: Parts) -> tuple[Tower, Tower]:
         """Make two towers."""
-        return make("query"), make("document")
+        return parts.tower("query"), parts.tower("document")
 
 
 def build_dual_encoder(
@@ -95,6 +116,8 @@ def build_dual_encoder(
     query: QueryTower,
     settings: EncoderSettings | None = None,
     seed: int = 0,
+    texts: Sequence[Texts] = (),
+    store: Path | None = None,
 ) -> DualEncoder:
     """Build both towers.
 
@@ -104,17 +127,18 @@ def build_dual_encoder(
         query: What serves the queries.
         settings: What holds for both towers.
         seed: What random weights (of a fresh backbone, of a projection) are drawn from.
+        texts: Training texts, for query towers that weigh tokens by their rarity.
+        store: The folder shared between runs, for what takes long to make.
 
     Raises:
         UserError: When the choices do not go together.
     """
-    chosen = settings or EncoderSettings()
-    return DualEncoder(*query.towers(lambda kind: build_tower(backbone, pooling, chosen, kind, seed), backbone))
+    return DualEncoder(*query.towers(Parts(backbone, pooling, settings or EncoderSettings(), seed, texts, store)))
 
 
 def build_tower(
     backbone: Backbone, pooling: Pooling | AsSaved, settings: EncoderSettings, kind: Kind, seed: int
-) -> Tower:
+) -> TransformerTower:
     """Build the tower of one side.
 
     Raises:
@@ -124,7 +148,7 @@ def build_tower(
     tokenizer, saved = loaded.tokenizer, loaded.layout
     if settings.append_eos:
         tokenizer = tokenizer.with_eos(str(backbone.path or backbone.name))
-    return Tower(
+    return TransformerTower(
         loaded.model,
         tokenizer,
         _pooling(pooling, loaded, backbone),

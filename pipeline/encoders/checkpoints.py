@@ -84,7 +84,7 @@ def load_transformer(
         config.use_cache = False
     config.dtype = torch.float32
     if init == "random":
-        return _fresh(loader, config, seed, kwargs)
+        return fresh(loader, config, seed, kwargs)
     if trust_remote_code:
         kwargs["trust_remote_code"] = True
     if gguf_file:
@@ -131,11 +131,11 @@ def _weight_names(loader: Any, config: PretrainedConfig, kwargs: dict[str, Any])
     return set(model.state_dict())
 
 
-def _fresh(loader: Any, config: PretrainedConfig, seed: int, kwargs: dict[str, Any]) -> PreTrainedModel:
+def fresh(loader: Any, config: PretrainedConfig, seed: int, kwargs: dict[str, Any] | None = None) -> PreTrainedModel:
     """Draw new weights the way the architecture does, whatever the state of the global generator."""
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(seed)
-        model = loader.from_config(config) if loader is AutoModel else loader(config, **kwargs)
+        model = loader.from_config(config) if loader is AutoModel else loader(config, **(kwargs or {}))
     return model.float().eval()
 
 

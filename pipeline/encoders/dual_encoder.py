@@ -6,7 +6,8 @@ from torch import nn
 
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.layout import MODULES, Similarity
-from pipeline.encoders.saving import save_tower, whole_folder
+from pipeline.encoders.loading import open_tower
+from pipeline.encoders.saving import whole_folder
 from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 
@@ -70,7 +71,8 @@ class DualEncoder(nn.Module):
             return
         with whole_folder(folder) as beside:
             for kind, tower in (("query", self.query), ("document", self.document)):
-                save_tower(tower, beside / kind, card)
+                (beside / kind).mkdir()
+                tower.write(beside / kind, card)
             (beside / "README.md").write_text(card, encoding="utf-8")
 
     @classmethod
@@ -88,8 +90,8 @@ class DualEncoder(nn.Module):
             )
         if len(sides) == 2:
             towers = [
-                Tower.load(folder / kind, trust_remote_code=trust_remote_code, max_length=max_length) for kind in sides
+                open_tower(folder / kind, trust_remote_code=trust_remote_code, max_length=max_length) for kind in sides
             ]
             return cls(*towers)
-        tower = Tower.load(folder, trust_remote_code=trust_remote_code, max_length=max_length)
+        tower = open_tower(folder, trust_remote_code=trust_remote_code, max_length=max_length)
         return cls(tower, tower)

@@ -1,19 +1,17 @@
 """Encoding many texts fast: sorted by length within a window, batched by a budget of tokens, in any precision."""
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from pipeline.checks import one_of, whole_number
 from pipeline.encoders.backbones import Kind
-from pipeline.encoders.cpu import TOKENS_PER_THREAD, make_fast
+from pipeline.encoders.cpu import TOKENS_PER_THREAD
 from pipeline.encoders.device import chosen_device
 from pipeline.encoders.precision import PRECISIONS, fast_bfloat16
-from pipeline.encoders.tower import Tower, token_states
+from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 
 TOKENS_PER_GPU = 16_384
@@ -84,11 +82,7 @@ class Encoder:
         self.tower = tower
         self.settings = settings
         self.device = settings.torch_device
-        backbone: Any = copy.deepcopy(tower.backbone).eval().requires_grad_(False)
-        self.backbone = backbone.to(self.device, settings.dtype)
-        if self.device.type == "cpu":
-            make_fast(self.backbone, settings.dtype, settings.tokens)
-        self.projections = [copy.deepcopy(layer).to(self.device) for layer in tower.layers_after_pooling()]
+        self.vectors_of = tower.frozen(self.device, settings.dtype, settings.tokens)
 
     def encode(self, texts: list[str], kind: Kind, advance: Callable[[int], None] | None = None) -> np.ndarray:
         """Encode texts.
@@ -114,8 +108,7 @@ class Encoder:
     def _vectors(self, token_ids: list[list[int]]) -> np.ndarray:
         """Encode one batch of tokenized texts."""
         batch = {name: value.to(self.device) for name, value in self.tower.pad(token_ids).items()}
-        states = token_states(self.backbone, batch)
-        return self.tower.vectors(states, batch["attention_mask"], self.projections).float().cpu().numpy()
+        return self.vectors_of(batch).float().cpu().numpy()
 
 
 def encode(

@@ -35,19 +35,25 @@ that a model whose prompt is called `passage` would lose it.
 
 
 @dataclass
-class Layout:
+class Conventions:
+    """How the vectors of a sentence-transformers folder are to be used."""
+
+    similarity: Similarity
+    query_prompt: str
+    document_prompt: str
+    title_separator: str | None
+
+
+@dataclass
+class Layout(Conventions):
     """What a sentence-transformers folder says beside the transformer itself."""
 
     folder: Path
     transformer: Path
     pooling: Pooling
     projections: list[Projection] = field(default_factory=list)
-    similarity: Similarity = "cosine"
     max_length: int | None = None
     lowercase: bool = False
-    query_prompt: str = ""
-    document_prompt: str = ""
-    title_separator: str | None = None
 
 
 def read_layout(folder: Path) -> Layout | None:
@@ -58,29 +64,55 @@ def read_layout(folder: Path) -> Layout | None:
     """
     if not (folder / MODULES).exists():
         return None
-    modules = read_json(folder / MODULES)
+    modules = _modules(folder)
     places = {_kind(module): folder / module["path"] for module in modules}
     if "Transformer" not in places or "Pooling" not in places:
         raise UserError(
             f"{folder / MODULES} names no {'Pooling' if 'Transformer' in places else 'Transformer'} module."
         )
-    layout = Layout(folder, places["Transformer"], _pooling(places["Pooling"]))
-    normalized = False
+    layout = Layout(
+        **vars(read_conventions(folder)),
+        folder=folder,
+        transformer=places["Transformer"],
+        pooling=_pooling(places["Pooling"]),
+    )
     for module in modules:
         kind = _kind(module)
         if kind == "Dense":
             layout.projections.append(_projection(folder / module["path"]))
-        elif kind == "Normalize":
-            normalized = True
-        elif kind not in ("Transformer", "Pooling", "Dropout"):
+        elif kind not in ("Transformer", "Pooling", "Dropout", "Normalize"):
             raise UserError(
                 f"{folder / MODULES} has a module {module['type']}, which is not known here; "
                 "known are Transformer, Pooling, Dense, Normalize."
             )
-    _read_settings(layout)
-    if normalized:
-        layout.similarity = "cosine"
+    path = layout.transformer / "sentence_bert_config.json"
+    transformer = read_json(path) if path.exists() else {}
+    layout.max_length = transformer.get("max_seq_length")
+    layout.lowercase = bool(transformer.get("do_lower_case", False))
     return layout
+
+
+def is_static(folder: Path) -> bool:
+    """Whether a folder's vectors are looked up and not computed.
+
+    Raises:
+        UserError: When something that is not known here follows the look-up.
+    """
+    kinds = [_kind(module) for module in _modules(folder)] if (folder / MODULES).exists() else []
+    if "StaticEmbedding" not in kinds:
+        return False
+    if kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
+        raise UserError(f"{folder / MODULES} has {', '.join(kinds)}; known are StaticEmbedding alone, and Normalize after it.")
+    return True
+
+
+def static_folder(folder: Path) -> Path:
+    """Find where a static folder keeps vectors and tokenizer."""
+    return folder / _modules(folder)[0]["path"]
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    return read_json(folder / MODULES)
 
 
 def _kind(module: dict[str, Any]) -> str:
@@ -142,16 +174,15 @@ def _config(folder: Path) -> dict[str, Any]:
     return read_json(folder / "config.json")
 
 
-def _read_settings(layout: Layout) -> None:
-    """Read the two files of settings; old folders may lack them."""
-    path = layout.transformer / "sentence_bert_config.json"
-    transformer = read_json(path) if path.exists() else {}
-    layout.max_length = transformer.get("max_seq_length")
-    layout.lowercase = bool(transformer.get("do_lower_case", False))
-    path = layout.folder / SETTINGS
+def read_conventions(folder: Path) -> Conventions:
+    """Read prompts and similarity; old folders may say nothing of them."""
+    path = folder / SETTINGS
     settings = read_json(path) if path.exists() else {}
     prompts = settings.get("prompts") or {}
-    layout.query_prompt = prompts.get("query") or ""
-    layout.document_prompt = next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), "")
-    layout.similarity = "dot" if settings.get("similarity_fn_name") == "dot" else "cosine"
-    layout.title_separator = settings.get(OUR_SETTINGS, {}).get("title_separator")
+    normalized = any(_kind(module) == "Normalize" for module in _modules(folder))
+    return Conventions(
+        similarity="dot" if settings.get("similarity_fn_name") == "dot" and not normalized else "cosine",
+        query_prompt=prompts.get("query") or "",
+        document_prompt=next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), ""),
+        title_separator=settings.get(OUR_SETTINGS, {}).get("title_separator"),
+    )

@@ -16,7 +16,9 @@ from pipeline.encoders.layout import MODULES, OUR_SETTINGS, POOLING_FLAGS, SETTI
 from pipeline.files import disk_errors, write_json
 
 if TYPE_CHECKING:
+    from pipeline.encoders.static_tower import StaticTower
     from pipeline.encoders.tower import Tower
+    from pipeline.encoders.transformer_tower import TransformerTower
 
 
 @contextmanager
@@ -49,32 +51,61 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def save_tower(tower: "Tower", folder: Path, card: str) -> None:
-    """Write a tower's files into a folder; see `Tower.save`, which does so atomically."""
-    modules = ["Transformer", "Pooling", *["Dense"] * len(tower.projections)]
-    if tower.similarity == "cosine":
-        modules.append("Normalize")
-    paths = ["" if index == 0 else f"{index}_{kind}" for index, kind in enumerate(modules)]
-    for path in paths:
-        (folder / path).mkdir(parents=True, exist_ok=True)
+def save_static_tower(tower: "StaticTower", folder: Path, card: str) -> None:
+    """Write a static tower's files into a folder; see `Tower.save`, which does so atomically."""
+    modules = ["StaticEmbedding", *_normalize(tower)]
+    _make(folder, modules)
+    save_file({"embedding.weight": tower.folded().cpu()}, folder / "model.safetensors", metadata={"format": "pt"})
+    # Its own file, truncation included: this module reads nothing else.
+    (folder / "tokenizer.json").write_text(tower.tokenizer.backend.to_str(), encoding="utf-8")
+    _finish(tower, modules, folder, card)
+
+
+def save_transformer_tower(tower: "TransformerTower", folder: Path, card: str) -> None:
+    """Write a transformer tower's files into a folder; see `Tower.save`, which does so atomically."""
+    modules = ["Transformer", "Pooling", *["Dense"] * len(tower.projections), *_normalize(tower)]
+    paths = _make(folder, modules)
     _save_transformer(tower, folder)
     write_json(folder / paths[1] / "config.json", _pooling_config(tower))
     for projection, path in zip(tower.layers_after_pooling(), paths[2:], strict=False):
         write_json(folder / path / "config.json", projection.config())
         weights = {name: value.detach().cpu().contiguous() for name, value in projection.state_dict().items()}
         save_file(weights, folder / path / "model.safetensors", metadata={"format": "pt"})
+    if tower.selection:
+        tower.selection.save(folder)
+    _finish(tower, modules, folder, card)
+
+
+def _normalize(tower: "Tower") -> list[str]:
+    return ["Normalize"] if tower.similarity == "cosine" else []
+
+
+def _paths(modules: list[str]) -> list[str]:
+    """Say where each module lies: the first one in the folder itself."""
+    return ["" if index == 0 else f"{index}_{kind}" for index, kind in enumerate(modules)]
+
+
+def _make(folder: Path, modules: list[str]) -> list[str]:
+    paths = _paths(modules)
+    for path in paths:
+        (folder / path).mkdir(parents=True, exist_ok=True)
+    return paths
+
+
+def _finish(tower: "Tower", modules: list[str], folder: Path, card: str) -> None:
+    """Write what holds for the whole folder."""
     write_json(
         folder / MODULES,
         [
             {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for index, (kind, path) in enumerate(zip(modules, paths, strict=True))
+            for index, (kind, path) in enumerate(zip(modules, _paths(modules), strict=True))
         ],
     )
     write_json(folder / SETTINGS, _settings(tower))
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def _save_transformer(tower: "Tower", folder: Path) -> None:
+def _save_transformer(tower: "TransformerTower", folder: Path) -> None:
     """Write weights, config and tokenizer."""
     with quiet_transformers():
         tower.backbone.save_pretrained(folder)
@@ -86,7 +117,7 @@ def _save_transformer(tower: "Tower", folder: Path) -> None:
     write_json(folder / "sentence_bert_config.json", settings)
 
 
-def _pooling_config(tower: "Tower") -> dict[str, Any]:
+def _pooling_config(tower: "TransformerTower") -> dict[str, Any]:
     """Say which pooling it is by flags, which old and new versions of the library read."""
     flags = {flag: name == tower.pooling.name for flag, name in POOLING_FLAGS.items()}
     return {"word_embedding_dimension": tower.width, **flags, "include_prompt": True}

@@ -81,6 +81,17 @@ class TextTokenizer:
         length = wanted or min(known, default=FALLBACK_LENGTH)
         return cls(backend, _special_tokens(tokenizer), length, "left" if tokenizer.padding_side == "left" else "right")
 
+    @property
+    def size(self) -> int:
+        """How many token ids there are, special and added ones included."""
+        return self.backend.get_vocab_size(with_added_tokens=True)
+
+    @cached_property
+    def special_ids(self) -> list[int]:
+        """The ids of special tokens, the one for unknown words excepted: it stands for text."""
+        names = {token for role, token in self.special.items() if role != "unk_token"}
+        return sorted({found for name in names if (found := self.backend.token_to_id(name)) is not None})
+
     @cached_property
     def pad_id(self) -> int:
         """The id that fills a batch; what it is makes no difference to any vector."""
@@ -101,11 +112,11 @@ class TextTokenizer:
         """Tokenize texts, special tokens included.
 
         Returns:
-            The ids of each text, and how many texts were cut to the maximum length.
+            The ids of each text, none for a text without any token, and how many texts were cut to the maximum length.
         """
         encodings = self.backend.encode_batch_fast(texts)
         cut = sum(1 for encoding in encodings if encoding.overflowing)
-        return [encoding.ids or [self.lone_id] for encoding in encodings], cut
+        return [encoding.ids for encoding in encodings], cut
 
     def pad(self, token_ids: list[list[int]]) -> dict[str, Tensor]:
         """Make a batch: `input_ids` and `attention_mask`, both [texts, longest]."""
@@ -132,6 +143,23 @@ class TextTokenizer:
             return self
         description = json.loads(self.backend.to_str())
         description["post_processor"] = _ending_with(description.get("post_processor"), token, self._id(token))
+        backend = Tokenizer.from_str(json.dumps(description))
+        return TextTokenizer(backend, self.special, self.max_length, self.padding_side)
+
+    def around(self) -> tuple[list[int], list[int]]:
+        """Give the special tokens that are put before and after every text."""
+        encoding = self.backend.encode("a")
+        places = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
+        return encoding.ids[: places[0]], encoding.ids[places[-1] + 1 :]
+
+    def cut_to(self, max_length: int) -> "TextTokenizer":
+        """Give the same tokenizer with another maximum length."""
+        return TextTokenizer(self.backend, self.special, max_length, self.padding_side)
+
+    def without_special_tokens(self) -> "TextTokenizer":
+        """Give the same tokenizer with nothing put before or after a text."""
+        description = json.loads(self.backend.to_str())
+        description["post_processor"] = None
         backend = Tokenizer.from_str(json.dumps(description))
         return TextTokenizer(backend, self.special, self.max_length, self.padding_side)
 
