@@ -97,7 +97,9 @@ class Shared(QueryTower):
     def towers(self, parts: Parts) -> tuple[Tower, Tower]:
         """Make one tower, twice the same object."""
         if parts.backbone.twin_only:
-            raise UserError(f"backbone={parts.backbone.name} has two checkpoints, one for each side; choose query=twin.")
+            raise UserError(
+                f"backbone={parts.backbone.name} has two checkpoints, one for each side; choose query=twin."
+            )
         tower = parts.tower("document")
         return tower, tower
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from torch import nn
 
 from pipeline.encoders.backbones import Kind
-from pipeline.encoders.layout import MODULES, Similarity
+from pipeline.encoders.layout import Similarity
 from pipeline.encoders.loading import open_tower
-from pipeline.encoders.saving import whole_folder
+from pipeline.encoders.saving import save_router, whole_folder
 from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 
@@ -30,7 +30,7 @@ class DualEncoder(nn.Module):
         if query.dimension != document.dimension:
             raise UserError(
                 f"The query tower gives vectors of {query.dimension} dimensions and the document tower of "
-                f"{document.dimension}; set encoder.projection so that they agree."
+                f"{document.dimension}; bridge them by query.projection, or by encoder.projection for both."
             )
         if query.similarity != document.similarity:
             raise UserError(
@@ -60,7 +60,7 @@ class DualEncoder(nn.Module):
         return self.query if kind == "query" else self.document
 
     def save(self, folder: Path, card: str) -> None:
-        """Save a symmetric pair as one sentence-transformers folder, another as `query/` and `document/` within it.
+        """Save as a sentence-transformers folder: of two towers a Router, with each tower a folder of its own within it.
 
         Args:
             folder: The folder to make, whole or absent; one that is there is replaced.
@@ -73,7 +73,7 @@ class DualEncoder(nn.Module):
             for kind, tower in (("query", self.query), ("document", self.document)):
                 (beside / kind).mkdir()
                 tower.write(beside / kind, card)
-            (beside / "README.md").write_text(card, encoding="utf-8")
+            save_router(beside, self.query, self.document, card)
 
     @classmethod
     def load(cls, folder: Path, *, trust_remote_code: bool = False, max_length: int | None = None) -> "DualEncoder":
@@ -84,7 +84,7 @@ class DualEncoder(nn.Module):
         """
         folder = Path(folder)
         sides = [kind for kind in ("query", "document") if (folder / kind).is_dir()]
-        if len(sides) == 1 and not (folder / MODULES).exists():
+        if len(sides) == 1:
             raise UserError(
                 f"{folder} has {sides[0]}/ but not its counterpart, so it is only half written; save it again."
             )

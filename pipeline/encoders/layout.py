@@ -102,7 +102,9 @@ def is_static(folder: Path) -> bool:
     if "StaticEmbedding" not in kinds:
         return False
     if kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
-        raise UserError(f"{folder / MODULES} has {', '.join(kinds)}; known are StaticEmbedding alone, and Normalize after it.")
+        raise UserError(
+            f"{folder / MODULES} has {', '.join(kinds)}; known are StaticEmbedding alone, and Normalize after it."
+        )
     return True
 
 

@@ -174,7 +174,9 @@ class SharedProjection(QueryTower):
         """Make the towers and end both with the same layer."""
         towers = self.inner.towers(parts)
         if not all(isinstance(tower, TransformerTower) for tower in towers) or towers[0] is towers[1]:
-            raise UserError("query=shared_projection joins two towers with transformers; choose query.towers among those.")
+            raise UserError(
+                "query=shared_projection joins two towers with transformers; choose query.towers among those."
+            )
         query, document = towers
         if query.dimension != document.dimension:
             raise UserError(
@@ -202,7 +204,9 @@ def chosen_layers(layers: str | Sequence[int], depth: int) -> list[int]:
         word, _, count = layers.partition(" ")
         if word in ("first", "last") and count.isdigit():
             if not 1 <= int(count) <= depth:
-                raise UserError(f"query.layers={layers} is out of range: there are {depth} layers, so choose 1 to {depth}.")
+                raise UserError(
+                    f"query.layers={layers} is out of range: there are {depth} layers, so choose 1 to {depth}."
+                )
             return list(range(depth))[: int(count)] if word == "first" else list(range(depth))[-int(count) :]
         if layers in ("all", "alternate"):
             return list(range(0, depth, 1 if layers == "all" else 2))
@@ -213,5 +217,7 @@ def chosen_layers(layers: str | Sequence[int], depth: int) -> list[int]:
     if not chosen or not all(isinstance(layer, int) and 0 <= layer < depth for layer in chosen):
         raise UserError(f"query.layers={chosen} is out of range: the layers are numbered 0 to {depth - 1}.")
     if sorted(set(chosen)) != chosen:
-        raise UserError(f"query.layers={chosen} repeats a layer or is not in ascending order; name each once, in order.")
+        raise UserError(
+            f"query.layers={chosen} repeats a layer or is not in ascending order; name each once, in order."
+        )
     return chosen

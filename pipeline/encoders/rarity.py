@@ -29,7 +29,9 @@ def inverse_document_frequencies(tokenizer: TextTokenizer, texts: Sequence[Texts
     """
     total = sum(map(len, texts))
     if not total:
-        raise UserError(f"{asker} weighs tokens by their rarity in the training split, which this dataset does not have.")
+        raise UserError(
+            f"{asker} weighs tokens by their rarity in the training split, which this dataset does not have."
+        )
     step = max(1, -(-total // TEXTS_COUNTED))
     counts, read = np.zeros(tokenizer.size, dtype=np.int64), 0
     for part in texts:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from pipeline.encoders.folders import quiet_transformers
 from pipeline.encoders.layout import MODULES, OUR_SETTINGS, POOLING_FLAGS, SETTINGS
-from pipeline.files import disk_errors, write_json
+from pipeline.files import disk_errors, read_json, write_json
 
 if TYPE_CHECKING:
     from pipeline.encoders.static_tower import StaticTower
@@ -102,6 +102,27 @@ def _finish(tower: "Tower", modules: list[str], folder: Path, card: str) -> None
         ],
     )
     write_json(folder / SETTINGS, _settings(tower))
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def save_router(folder: Path, query: "Tower", document: "Tower", card: str) -> None:
+    """Join two towers that lie in `query/` and `document/` to one model that sends each text to its own.
+
+    The Router names the modules where they lie, so nothing is written twice.
+    """
+    structure: dict[str, list[str]] = {}
+    types: dict[str, str] = {}
+    for route in ("query", "document"):
+        structure[route] = []
+        for module in read_json(folder / route / MODULES):
+            place = f"{route}/{module['path']}".rstrip("/")
+            structure[route].append(place)
+            types[place] = module["type"]
+    parameters = {"default_route": "document", "allow_empty_key": True}
+    write_json(folder / "router_config.json", {"types": types, "structure": structure, "parameters": parameters})
+    write_json(folder / MODULES, [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Router"}])
+    prompts = {"query": query.prompts["query"], "document": document.prompts["document"]}
+    write_json(folder / SETTINGS, _settings(document) | {"prompts": prompts})
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 

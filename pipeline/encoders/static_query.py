@@ -53,7 +53,7 @@ class Static(QueryTower):
         if self.init == "random":
             generator = torch.Generator().manual_seed(parts.seed)
             return torch.randn(size, dimension, generator=generator) / dimension**0.5
-        embeddings = document.backbone.get_input_embeddings().weight.detach()
+        embeddings: torch.Tensor = document.transformer.get_input_embeddings().weight.detach()  # type: ignore[operator]
         if embeddings.shape[1] != dimension:
             raise UserError(
                 f"query.init=token_embeddings gives vectors of {embeddings.shape[1]} dimensions and the document tower "
@@ -104,7 +104,9 @@ def _encoded(tower: TransformerTower, settings: EncodingSettings) -> np.ndarray:
     encode = tower.frozen(settings.torch_device, settings.dtype, settings.tokens)
     with progress("Encoding the vocabulary", len(texts), "tokens") as advance, torch.inference_mode():
         for rows in _batches(len(texts), len(texts[0]), settings.tokens):
-            batch = {name: value.to(settings.torch_device) for name, value in tower.pad([texts[i] for i in rows]).items()}
+            batch = {
+                name: value.to(settings.torch_device) for name, value in tower.pad([texts[i] for i in rows]).items()
+            }
             vectors[rows] = encode(batch).float().cpu().numpy()
             advance(len(rows))
     return vectors

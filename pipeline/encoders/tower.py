@@ -109,7 +109,7 @@ class Tower(nn.Module, ABC):
         weights = hashlib.sha256()
         for name, value in self.deciding_weights().items():
             weights.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-            weights.update(memoryview(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+            weights.update(memoryview(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))  # type: ignore[arg-type]
         return digest_of(
             {
                 "weights": weights.hexdigest(),

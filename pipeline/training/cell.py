@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 from pipeline.checks import whole_number
 from pipeline.data.dataset import Dataset
 from pipeline.data.source import open_dataset
+from pipeline.data.texts import Texts
 from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import instantiate
@@ -90,7 +91,9 @@ class Cell:
         backbone, pooling, query = (instantiate(config[group]) for group in ("backbone", "pooling", "query"))
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
-        self.dual_encoder: DualEncoder = build_dual_encoder(backbone, pooling, query, settings, self.seed)
+        self.dual_encoder: DualEncoder = build_dual_encoder(
+            backbone, pooling, query, settings, self.seed, self._training_texts(), self.store
+        )
         self.retriever = Retriever(
             self.dataset,
             config.evaluation.split,
@@ -160,6 +163,13 @@ class Cell:
             composed=OmegaConf.to_container(self.config, resolve=True),
             sweep=_sweep(),
         )
+
+    def _training_texts(self) -> list[Texts]:
+        """Give the texts that say which words are rare: those of the training split, where there is one."""
+        if "train" not in self.dataset.splits:
+            return []
+        split = self.dataset.split("train")
+        return [split.documents, split.queries]
 
     def _require_splits(self) -> None:
         """Refuse a dataset that lacks a split before anything is computed."""

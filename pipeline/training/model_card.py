@@ -45,7 +45,7 @@ def _training(
     stage, query, document = config["stage"], dual_encoder.query, dual_encoder.document
     rows = {
         "backbone": f"{choices['backbone']}, init {config['backbone'].get('init', 'pretrained')}",
-        "pooling": document.pooling.name,
+        "pooling": document.description().get("pooling", "none: token vectors"),
         "similarity": dual_encoder.similarity,
         "prompts": f"query `{query.prompts['query']}`, document `{document.prompts['document']}`",
         "dataset": f"{choices['dataset']}, fingerprint `{training.get('dataset_fingerprint', '')[:16]}`",
@@ -74,11 +74,8 @@ def _measures(metrics: dict[str, Any]) -> str:
 
 
 def _usage(folder: Path, symmetric: bool) -> str:
-    if symmetric:
-        load = f'encoder = SentenceTransformer("{folder}")\nqueries = encoder.encode_query(["…"])\ndocuments = encoder.encode_document(["…"])'
-    else:
-        load = (
-            f'queries = SentenceTransformer("{folder}/query").encode_query(["…"])\n'
-            f'documents = SentenceTransformer("{folder}/document").encode_document(["…"])'
-        )
+    load = f'encoder = SentenceTransformer("{folder}")\nqueries = encoder.encode_query(["…"])\ndocuments = encoder.encode_document(["…"])'
+    if not symmetric:
+        alone = f'SentenceTransformer("{folder}/query").encode_query(["…"])'
+        load += f"\n\n# The query tower alone, for where searches are answered:\nqueries = {alone}"
     return f"## Use\n\n```python\nfrom sentence_transformers import SentenceTransformer\n\n{load}\n```\n"

@@ -51,8 +51,9 @@ class ContrastiveModule(pl.LightningModule):
         """On a CPU, compute attention plainly: for texts of a few hundred tokens the fused kernel's gradient is slower."""
         if self.device.type == "cpu":
             for tower in {self.dual_encoder.query, self.dual_encoder.document}:
-                self.attention_before[tower.backbone] = tower.backbone.config._attn_implementation
-                tower.backbone.set_attn_implementation("eager")
+                if tower.transformer is not None:
+                    self.attention_before[tower.transformer] = tower.transformer.config._attn_implementation
+                    tower.transformer.set_attn_implementation("eager")
 
     def on_fit_end(self) -> None:
         """Leave the towers as they came."""

@@ -5,14 +5,15 @@ import torch
 
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, build_tower
+from pipeline.encoders.loading import open_tower
 from pipeline.encoders.pooling import Cls, Last, Max, Mean
-from pipeline.encoders.tower import Tower
+from pipeline.encoders.transformer_tower import TransformerTower
 from tests.encoders.conftest import edit_json
 
 MADE = {"projection": 8, "query_prompt": "query: ", "document_prompt": "passage: "}
 
 
-def tower(folder, pooling=None, layers=None, **settings) -> Tower:
+def tower(folder, pooling=None, layers=None, **settings) -> TransformerTower:
     backbone = Local(str(folder), layers=layers)
     return build_tower(backbone, pooling or Mean(), EncoderSettings(**{**MADE, **settings}), "document", 0)
 
@@ -91,11 +92,11 @@ def test_a_tower_that_is_loaded_anew_saved_or_in_training_has_the_same(bert_fold
     made.token_ids(["the lift " * 99], "query")
     assert [made.fingerprint(kind) for kind in ("query", "document")] == before
     made.save(tmp_path / "saved", "card")
-    assert [Tower.load(tmp_path / "saved").fingerprint(kind) for kind in ("query", "document")] == before
+    assert [open_tower(tmp_path / "saved").fingerprint(kind) for kind in ("query", "document")] == before
 
 
 def test_the_real_models_keep_theirs_over_saving(minilm_folder, stories_folder, tmp_path):
     for folder in (minilm_folder, stories_folder):
         made = tower(folder, projection=None)
         made.save(tmp_path / "saved", "")
-        assert Tower.load(tmp_path / "saved").fingerprint("query") == made.fingerprint("query")
+        assert open_tower(tmp_path / "saved").fingerprint("query") == made.fingerprint("query")

@@ -11,8 +11,8 @@ from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, Shared, Twin, build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.folders import find_folder, package_folder, refuse_pickle
+from pipeline.encoders.loading import open_tower
 from pipeline.encoders.pooling import AsSaved, Mean
-from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 from tests.encoders.conftest import edit_json
 
@@ -169,15 +169,15 @@ def saved_folder(tmp_path, bert_folder):
     ],
 )
 def test_half_written_sentence_transformers_folders_are_refused(saved_folder, file):
-    Tower.load(saved_folder)
+    open_tower(saved_folder)
     (saved_folder / file).unlink()
     with pytest.raises(UserError, match=r"half written"):
-        Tower.load(saved_folder)
+        open_tower(saved_folder)
 
 
 def test_a_folder_without_modules_is_no_tower(bert_folder):
     with pytest.raises(UserError, match="backbone=local and a pooling"):
-        Tower.load(bert_folder)
+        open_tower(bert_folder)
     with pytest.raises(UserError, match=r"as_saved.*choose cls, mean, last or max"):
         build_dual_encoder(Local(str(bert_folder)), AsSaved(), Shared())
 
@@ -185,23 +185,23 @@ def test_a_folder_without_modules_is_no_tower(bert_folder):
 def test_unknown_modules_and_poolings_are_refused(saved_folder):
     edit_json(saved_folder / "1_Pooling" / "config.json", pooling_mode_cls_token=True)
     with pytest.raises(UserError, match="pools by cls and mean"):
-        Tower.load(saved_folder)
+        open_tower(saved_folder)
     modules = json.loads((saved_folder / "modules.json").read_text())
     modules[1]["type"] = "sentence_transformers.models.LSTM"
     (saved_folder / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(UserError, match="no Pooling"):
-        Tower.load(saved_folder)
+        open_tower(saved_folder)
     modules[1]["type"], modules[2]["type"] = "sentence_transformers.models.Pooling", "evil.Module"
     (saved_folder / "modules.json").write_text(json.dumps(modules))
     edit_json(saved_folder / "1_Pooling" / "config.json", pooling_mode_cls_token=False)
     with pytest.raises(UserError, match=r"a module evil\.Module, which is not known"):
-        Tower.load(saved_folder)
+        open_tower(saved_folder)
 
 
 def test_an_activation_is_never_imported_by_name(saved_folder):
     edit_json(saved_folder / "2_Dense" / "config.json", activation_function="os.system")
     with pytest.raises(UserError, match=r"'os\.system' cannot be read"):
-        Tower.load(saved_folder)
+        open_tower(saved_folder)
 
 
 def test_a_pair_with_one_side_missing_is_half_written(tmp_path, bert_folder):

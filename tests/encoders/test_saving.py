@@ -13,9 +13,9 @@ from pipeline.encoders.backbones import Llama, Local, MiniLM
 from pipeline.encoders.building import EncoderSettings, Shared, Twin, build_dual_encoder, build_tower
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import encode
+from pipeline.encoders.loading import open_tower
 from pipeline.encoders.pooling import AsSaved, Cls, Last, Max, Mean
 from pipeline.encoders.projection import Projection
-from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 from pipeline.files import digest_of_file
 from tests.encoders.conftest import TEXTS
@@ -31,7 +31,7 @@ def theirs(folder, kind, texts=TEXTS, **settings):
 
 def assert_same_vectors(tower, folder, texts=TEXTS, **settings):
     """Compare towers, opened folder and library, for both kinds."""
-    opened = Tower.load(folder)
+    opened = open_tower(folder)
     for kind in ("query", "document"):
         ours = encode(tower, texts, kind)
         np.testing.assert_allclose(encode(opened, texts, kind), ours, atol=1e-6)
@@ -81,7 +81,7 @@ def test_of_a_real_llama_with_eos(stories_folder, tmp_path, pooling, side):
     tower = build_tower(Llama(str(stories_folder), layers=4), pooling, settings, "document", 0)
     tower.tokenizer.padding_side = side
     tower.save(tmp_path / "saved", "")
-    assert Tower.load(tmp_path / "saved").tokenizer.padding_side == side
+    assert open_tower(tmp_path / "saved").tokenizer.padding_side == side
     assert_same_vectors(tower, tmp_path / "saved", STORIES)
 
 
@@ -145,6 +145,8 @@ def test_two_towers_make_two_folders(bert_folder, tmp_path):
     for kind in ("query", "document"):
         np.testing.assert_allclose(encode(opened.tower(kind), TEXTS, kind), encode(dual.tower(kind), TEXTS, kind))
         assert_same_vectors(dual.tower(kind), tmp_path / "model" / kind)
+        together = theirs(tmp_path / "model", kind)
+        np.testing.assert_allclose(together, encode(dual.tower(kind), TEXTS, kind), atol=1e-5)
 
 
 def test_one_tower_makes_one_folder_and_keeps_its_separator(bert_folder, tmp_path):
@@ -160,7 +162,7 @@ def test_only_safetensors_are_written_and_always_the_same_bytes(bert_folder, tmp
     tower = build_tower(Local(str(bert_folder)), Mean(), EncoderSettings(projection=8), "document", 0)
     for name in ("one", "two"):
         tower.save(tmp_path / name, "card")
-    Tower.load(tmp_path / "one").save(tmp_path / "three", "card")
+    open_tower(tmp_path / "one").save(tmp_path / "three", "card")
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
     assert {path.suffix for path in files} == {".json", ".safetensors", ".md"}
     for path in files:

@@ -15,7 +15,7 @@ import torch
 
 from pipeline.data.texts import Texts
 from pipeline.encoders.encoding import Encoder, EncodingSettings
-from pipeline.encoders.tower import Tower
+from pipeline.encoders.loading import open_tower
 from pipeline.errors import UserError
 from pipeline.retrieval.blocks import LINE_BYTES, Block, read_description
 from pipeline.retrieval.tabulate import estimated_tokens, tabulate
@@ -29,12 +29,12 @@ TABULATE = """
 import sys
 from pathlib import Path
 import torch
-from pipeline.encoders.tower import Tower
+from pipeline.encoders.loading import open_tower
 from tests.retrieval.test_tabulate import count_encoded, tabulate_many
 
 torch.set_num_threads(1)
 encoded = count_encoded()
-tower = Tower.load(Path(sys.argv[1]))
+tower = open_tower(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
 tabulate_many(tower, Path(sys.argv[2]))
@@ -68,7 +68,7 @@ def many_texts(count=TEXTS):
 
 @pytest.fixture(scope="module")
 def tower(minilm_folder):
-    return Tower.load(minilm_folder)
+    return open_tower(minilm_folder)
 
 
 @pytest.fixture(scope="module", autouse=True)
