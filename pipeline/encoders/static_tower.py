@@ -50,7 +50,8 @@ class StaticTower(Tower):
                 f"{len(weights):,} weights; take a tokenizer and vectors that belong together."
             )
         self.token_vectors = nn.Parameter(vectors.float())
-        self.token_weights = nn.Parameter(weights.float())
+        # A column: the gradient of a view of it could not be sparse.
+        self.token_weights = nn.Parameter(weights.float()[:, None])
         self.sparse = False
         """Whether gradients are sparse: only the rows of a step's tokens, for an optimiser that can take them."""
 
@@ -68,7 +69,7 @@ class StaticTower(Tower):
     def forward(self, batch: Batch) -> Tensor:
         """Turn a batch made by `pad` into vectors [texts, dimension]."""
         ids, offsets = batch["input_ids"], batch["offsets"]
-        weights = functional.embedding(ids, self.token_weights[:, None], sparse=self.sparse).squeeze(1)
+        weights = functional.embedding(ids, self.token_weights, sparse=self.sparse).squeeze(1)
         sums = functional.embedding_bag(
             ids, self.token_vectors, offsets, mode="sum", per_sample_weights=weights, sparse=self.sparse
         )
@@ -86,7 +87,7 @@ class StaticTower(Tower):
 
     def folded(self) -> Tensor:
         """Multiply every token's vector by its weight: all that encoding needs, [vocabulary, dimension]."""
-        return (self.token_vectors * self.token_weights[:, None]).detach()
+        return (self.token_vectors * self.token_weights).detach()
 
     def deciding_weights(self) -> dict[str, Tensor]:
         """Name the numbers that decide a vector, in the form that is saved."""

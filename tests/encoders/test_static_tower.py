@@ -124,9 +124,9 @@ def test_rarity_counts_documents_not_words(bert_folder):
 def test_what_cannot_be_built_is_refused(bert_folder):
     with pytest.raises(UserError, match="weighs tokens by their rarity in the training split"):
         build_dual_encoder(Local(str(bert_folder)), Mean(), Static("random", "idf"))
-    with pytest.raises(UserError, match=r"query.init=token_embedding is unknown; did you mean token_embeddings"):
+    with pytest.raises(UserError, match=r"query\.init=token_embedding is unknown; did you mean token_embeddings"):
         Static("token_embedding", "idf")
-    with pytest.raises(UserError, match="choose query.init=through_tower"):
+    with pytest.raises(UserError, match=r"choose query\.init=through_tower"):
         build_dual_encoder(
             Local(str(bert_folder)), Mean(), Static("token_embeddings", "equal"), EncoderSettings(projection=5)
         )
