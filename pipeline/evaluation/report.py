@@ -79,7 +79,8 @@ def results_table(metrics: dict[str, Any]) -> Table:
             beaten = significance.beaten_by(name, measure) if significance else []
             marks = "".join(SUPERSCRIPTS[letters[other]] for other in beaten)
             cells.append(Text(f"{means[measure]:.4f}{marks}", style="bold" if best else ""))
-        table.add_row(Text(letters[name], style="dim"), name, *cells)
+        collapsed = " (collapsed)" if metrics["details"].get(name, {}).get("collapsed") else ""
+        table.add_row(Text(letters[name], style="dim"), f"{name}{collapsed}", *cells)
     return table
 
 
@@ -102,6 +103,10 @@ def caption(metrics: dict[str, Any]) -> list[str]:
     significance = read_significance(metrics)
     if significance:
         lines.append(f"Letters: better than that system ({significance.caption()}).")
+    training = metrics.get("training", {})
+    if training.get("collapsed"):
+        why = "; ".join(f"{side} tower: {figure}" for side, figure in training["collapsed_towers"].items())
+        lines.append(f"The training collapsed at step {training['collapsed_at']} ({why}).")
     for name, details in metrics["details"].items():
         if "lexical_weight" in details:
             tuned = f"tuned on {details['tuned_on']}" if details["tuned_on"] else "untuned"

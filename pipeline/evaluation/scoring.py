@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.checks import one_of
 from pipeline.data.dataset import Dataset, Split
 from pipeline.encoders.dual_encoder import DualEncoder
-from pipeline.encoders.encoding import EncodingSettings, encode
+from pipeline.encoders.encoding import EncodingSettings
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import Measure, measure, parse_measures
 from pipeline.evaluation.results import Results, SystemResult
@@ -232,28 +232,24 @@ def chosen_depth(k: int | None, documents: int, measures: Sequence[Measure]) -> 
 
 
 def measure_retrieval(
-    dual_encoder: DualEncoder, split: Split, measures: Sequence[str], dataset: Dataset, encoding: EncodingSettings
+    queries: np.ndarray, documents: np.ndarray, split: Split, measures: Sequence[str], dataset: Dataset, device: str
 ) -> dict[str, float]:
-    """Measure a dual encoder's exact retrieval on a split, with vectors that are never written: for use in training.
+    """Measure exact retrieval on a split with vectors that lie in memory: for use in training.
 
     Args:
-        dual_encoder: As it is now.
-        split: Small enough that its vectors fit in memory.
+        queries: The vectors of the split's queries, float32 [queries, dimension].
+        documents: The vectors of its documents, float32 [documents, dimension].
+        split: Says which documents are relevant.
         measures: Names such as `ndcg@10`.
         dataset: What the split belongs to: says what is relevant and whether self-hits are removed.
-        encoding: How texts are encoded.
+        device: Where to search.
 
     Returns:
         The mean of each measure.
     """
     depth = max(item.cutoff or DEPTH for item in parse_measures(measures))
     removed = dataset.remove_self_hits
-    query_tower, document_tower = dual_encoder.tower("query"), dual_encoder.tower("document")
-    documents = encode(
-        document_tower, split.documents.take(slice(None), document_tower.title_separator), "document", encoding
-    )
-    queries = encode(query_tower, split.queries.take(slice(None), query_tower.title_separator), "query", encoding)
-    index = TorchIndex(device=encoding.device)
+    index = TorchIndex(device=device)
     index.build(Table.from_array(documents))
     hits = index.search(queries, min(depth + int(removed), len(split.documents)))
     run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, remove_self=removed, depth=depth)

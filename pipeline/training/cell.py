@@ -3,7 +3,6 @@
 import csv
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from pipeline.entry import instantiate
 from pipeline.evaluation.plots import plot_curves
 from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
-from pipeline.evaluation.scoring import Retriever, measure_retrieval
+from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
 from pipeline.files import atomic_write, digest_of
 from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision
@@ -75,6 +74,7 @@ class Cell:
 
     def __init__(self, config: DictConfig, folder: RunFolder) -> None:
         self.config, self.folder = config, folder
+        self.systems: dict[str, SystemResult] = {}
         self.store = Path(config.tables)
         self.seed = whole_number("seed", config.seed, least=0)
         self.max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
@@ -121,9 +121,9 @@ class Cell:
         training = self._training()
         self._announce()
         logger = self._logger()
-        systems = self.retriever.bm25()
+        systems = self.systems = self.retriever.bm25()
         if self.stage.trains:
-            systems |= self.retriever.encoder(self.dual_encoder, dense="zero_shot", hybrid=None)
+            self._score("zero_shot")
         trained = training(logger) | {
             "dataset_fingerprint": self.dataset.fingerprint,
             "dataset_notes": self.dataset.notes,
@@ -131,6 +131,9 @@ class Cell:
         self._save({"dataset": self.dataset.name, "training": trained})
         self.folder.say("Indexing and scoring.")
         systems |= self.retriever.encoder(self.dual_encoder)
+        for name in ("dense", "hybrid"):
+            if trained.get("collapsed"):
+                systems[name].details["collapsed"] = True
         self._save_index()
         self._report(systems, trained, logger)
 
@@ -147,7 +150,10 @@ class Cell:
                 lexical=self.lexical,
                 trainer=self.trainer,
                 max_steps=self.max_steps,
-                measure=partial(measure_retrieval, dataset=self.dataset, encoding=self.encoding),
+                encoding=self.encoding,
+                score=self._score,
+                say=self.folder.say,
+                checkpoints=self.folder.path / "checkpoint",
                 folder=self.folder.path,
                 store=self.store,
                 seed=self.seed,
@@ -155,6 +161,11 @@ class Cell:
                 ranks=self.ranks,
             )
         )
+
+    def _score(self, name: str) -> None:
+        """Measure the dual encoder as it is now, beside what comes later."""
+        if not process_rank():
+            self.systems |= self.retriever.encoder(self.dual_encoder, dense=name, hybrid=None)
 
     def _logger(self) -> Logger | None:
         return self.make_logger(

@@ -79,10 +79,10 @@ class Checkpoints:
         """Put the latest checkpoint's moments into an optimiser over the same weights."""
         latest = self.latest()
         assert latest is not None
-        state: dict[int, dict[str, Tensor]] = {}
+        state: dict[int, dict[str, Tensor | int]] = {}
         for name, tensor in _read(latest / "optimiser.safetensors").items():
             place, key = name.split(".")
-            state.setdefault(int(place), {})[key] = tensor
+            state.setdefault(int(place), {})[key] = int(tensor) if tensor.dtype == torch.int64 else tensor
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
@@ -119,7 +119,9 @@ def _optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Flatten an optimiser's state: `<place of the weight>.<moment>`."""
     state = optimiser.state_dict()["state"]
     return {
-        f"{place}.{key}": tensor.contiguous() for place, moments in state.items() for key, tensor in moments.items()
+        f"{place}.{key}": torch.as_tensor(value).contiguous()
+        for place, moments in state.items()
+        for key, value in moments.items()
     }
 
 

@@ -11,7 +11,9 @@ from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.errors import UserError
 from pipeline.training.batches import ContrastiveBatch
 from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.collapse import collapse_sentence, collapsed_towers
 from pipeline.training.module import ContrastiveModule
+from pipeline.training.validation import KL
 
 STEPS_BETWEEN_LOSSES = 10
 
@@ -32,7 +34,8 @@ class History:
 
     def best_step(self, monitor: str) -> int:
         """Give the step of the best validation, the earliest of equals."""
-        return int(max(self.validations, key=lambda row: (row[monitor], -row["step"]))["step"])
+        sign = -1 if monitor == KL else 1
+        return int(max(self.validations, key=lambda row: (sign * row[monitor], -row["step"]))["step"])
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Rhythm:
         validate_every: Between validations; there is one before the first step and one after the last.
         checkpoint_every: Between checkpoints.
         monitor: The measure that picks the best weights.
-        patience: Validations without a better one before stopping; None: never.
+        patience: Validations without a better one before stopping, 0 and 1 stop at the first; None: never.
+        stop_on_collapse: Whether a collapse ends the training.
     """
 
     steps: int
@@ -52,13 +56,14 @@ class Rhythm:
     checkpoint_every: int
     monitor: str
     patience: int | None
+    stop_on_collapse: bool
 
     def exhausted(self, history: History) -> bool:
         """Tell whether the last `patience` validations brought nothing better."""
         if self.patience is None:
             return False
         best = history.best_step(self.monitor)
-        return sum(row["step"] > best for row in history.validations) >= self.patience
+        return sum(row["step"] > best for row in history.validations) >= max(1, self.patience)
 
 
 class Course(pl.Callback):
@@ -70,6 +75,7 @@ class Course(pl.Callback):
         checkpoints: Where to keep them.
         validate: Measures a dual encoder on the validation split.
         advance: Called with 1 after every step.
+        say: Tells the user something that cannot wait.
     """
 
     def __init__(
@@ -79,9 +85,10 @@ class Course(pl.Callback):
         checkpoints: Checkpoints,
         validate: Callable[[DualEncoder], dict[str, float]],
         advance: Callable[[int], None],
+        say: Callable[[str], None],
     ) -> None:
         self.rhythm, self.history, self.checkpoints = rhythm, history, checkpoints
-        self.validate, self.advance = validate, advance
+        self.validate, self.advance, self.say = validate, advance, say
         self.recent: list[torch.Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -112,7 +119,12 @@ class Course(pl.Callback):
     def _log_loss(self, trainer: pl.Trainer, module: ContrastiveModule, step: int) -> None:
         mean = trainer.strategy.reduce(torch.stack(self.recent).mean(), reduce_op="mean")
         self.recent = []
-        row = {"step": step, "loss": float(mean), "learning_rate": module.schedule.at(step - 1)}
+        row = {
+            "step": step,
+            "loss": float(mean),
+            "below_chance": module.chance - float(mean),
+            "learning_rate": module.schedule.at(step - 1),
+        }
         self.history.losses.append(row)
         _log(trainer, row, "train")
 
@@ -122,8 +134,12 @@ class Course(pl.Callback):
         if trainer.is_global_zero:
             row = {"step": step, **self.validate(module.dual_encoder)}
         row = trainer.strategy.broadcast(row)
+        sentence = collapse_sentence(row)
+        if sentence and not (self.history.validations and collapsed_towers(self.history.validations[-1])):
+            self.say(sentence)
         self.history.validations.append(row)
-        self.history.stopped = self.rhythm.exhausted(self.history)
+        collapsed = sentence is not None and self.rhythm.stop_on_collapse and step > 0
+        self.history.stopped = self.rhythm.exhausted(self.history) or collapsed
         _log(trainer, row, "validation")
         if trainer.is_global_zero and self.history.best_step(self.rhythm.monitor) == step:
             self.checkpoints.write_best(module.dual_encoder)

@@ -4,25 +4,48 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+NORMALISATIONS = ("row", "global")
 
-def contrastive_loss(scores: Tensor, targets: Tensor, masked: Tensor, temperature: float) -> Tensor:
+
+def contrastive_loss(
+    scores: Tensor, targets: Tensor, masked: Tensor, temperature: float, normalisation: str = "row"
+) -> Tensor:
     """Mean negative log-likelihood of each query's positive among the documents of the batch (InfoNCE).
 
     L = mean_i -log( exp(s_it / T) / sum_j exp(s_ij / T) ), j over the documents that are not masked
-    (Karpukhin et al. 2020, equation 2, with a temperature), through log-sum-exp.
+    (Karpukhin et al. 2020, equation 2, with a temperature), through log-sum-exp. With `global` the sum in the
+    denominator is over every query and document (Leonhardt et al. 2022, as their code computes it), of all ranks.
 
     Args:
         scores: Similarities, [queries, documents].
         targets: Column of each query's positive, [queries], int64.
         masked: True where a document does not count for a query, [queries, documents]; never a target.
         temperature: Divides the scores; above 0.
+        normalisation: `row` or `global`.
 
     Returns:
         The loss, a scalar in float32 or wider.
     """
     # bf16 scores would round the differences that the loss is made of.
     logits = scores.to(torch.promote_types(scores.dtype, torch.float32)) / temperature
-    return torch.nn.functional.cross_entropy(logits.masked_fill(masked, float("-inf")), targets)
+    logits = logits.masked_fill(masked, float("-inf"))
+    if normalisation == "row":
+        return torch.nn.functional.cross_entropy(logits, targets)
+    denominators = gather_with_gradient(logits.logsumexp(dim=(0, 1)).reshape(1))
+    return denominators.logsumexp(dim=0) - logits.gather(1, targets[:, None]).mean()
+
+
+def chance_level(masked: Tensor, normalisation: str = "row") -> float:
+    """Give the loss of scores that are all equal, where a collapsed dual encoder's loss stays.
+
+    ln(documents) for `row` and ln(queries * documents) for `global`, of those that are not masked, in one process.
+
+    Args:
+        masked: As in `contrastive_loss`.
+        normalisation: `row` or `global`.
+    """
+    counted = (~masked).sum(dim=1).double()
+    return float(counted.log().mean() if normalisation == "row" else counted.sum().log())
 
 
 class _Gather(torch.autograd.Function):

@@ -42,7 +42,8 @@ def model_card(
 def _training(
     config: dict[str, Any], choices: dict[str, str], training: dict[str, Any], dual_encoder: DualEncoder
 ) -> str:
-    stage, query, document = config["stage"], dual_encoder.query, dual_encoder.document
+    stage = config["stage"].get("fine_tune", config["stage"])
+    query, document = dual_encoder.query, dual_encoder.document
     rows = {
         "backbone": f"{choices['backbone']}, init {config['backbone'].get('init', 'pretrained')}",
         "pooling": document.description().get("pooling", "none: token vectors"),

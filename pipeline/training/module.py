@@ -9,10 +9,11 @@ from transformers import PreTrainedModel
 from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 from pipeline.training.batches import DROPOUT, ContrastiveBatch
-from pipeline.training.losses import contrastive_loss, gather_with_gradient
+from pipeline.training.losses import chance_level, contrastive_loss, gather_with_gradient
 from pipeline.training.schedule import Schedule
 
 TOKENS_IN_A_PASS = {"cpu": 2048, "cuda": 65_536}
@@ -30,6 +31,10 @@ class ContrastiveModule(pl.LightningModule):
         schedule: The learning rate by step.
         weight_decay: Of AdamW; biases and normalisation weights are not decayed.
         seed: Dropout is a function of it and the step.
+        normalisation: Of the loss: `row` or `global`.
+        query_rate: How many times the learning rate a query tower of its own has.
+        table: The vectors of all documents where the document tower is frozen, [documents, dimension]; that tower never
+            runs then. None: documents are encoded.
     """
 
     def __init__(
@@ -40,11 +45,19 @@ class ContrastiveModule(pl.LightningModule):
         schedule: Schedule,
         weight_decay: float,
         seed: int,
+        normalisation: str = "row",
+        query_rate: float = 1.0,
+        table: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         # Encoders come from their folders in evaluation mode; encoding works on copies, so this holds to the last step.
         self.dual_encoder, self.documents = dual_encoder.train(), documents
         self.temperature, self.schedule, self.weight_decay, self.seed = temperature, schedule, weight_decay, seed
+        self.normalisation, self.query_rate, self.table = normalisation, query_rate, table
+        self.chance = 0.0
+        """The loss of equal scores at the last step."""
+        if table is not None:
+            dual_encoder.document.eval()
         self.attention_before: dict[PreTrainedModel, str] = {}
 
     def on_fit_start(self) -> None:
@@ -63,7 +76,7 @@ class ContrastiveModule(pl.LightningModule):
     def on_train_batch_start(self, batch: ContrastiveBatch, batch_idx: int) -> None:
         """Set what a step's arithmetic depends on: its learning rate and its dropout."""
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.schedule.at(batch.step)
+            group["lr"] = self.schedule.at(batch.step) * group["rate"]
         torch.manual_seed(derived_seed(self.seed, DROPOUT, batch.step, self.global_rank))
 
     def training_step(self, batch: ContrastiveBatch, batch_idx: int) -> Tensor:
@@ -73,17 +86,19 @@ class ContrastiveModule(pl.LightningModule):
             UserError: When the loss is not a finite number.
         """
         queries = self._encode("query", batch.queries)
-        separator = self.dual_encoder.document.title_separator
-        documents = gather_with_gradient(self._encode("document", self.documents.take(batch.documents, separator)))
+        documents = gather_with_gradient(self._documents(batch.documents))
+        masked = torch.as_tensor(batch.masked, device=self.device)
         with torch.autocast(self.device.type, enabled=False):
             # Autocast would round the scores to bfloat16, and the temperature makes their last digits count.
             scores = queries.float() @ documents.float().T
         loss = contrastive_loss(
             scores,
             torch.as_tensor(batch.targets, device=self.device),
-            torch.as_tensor(batch.masked, device=self.device),
+            masked,
             self.temperature,
+            self.normalisation,
         )
+        self.chance = chance_level(masked, self.normalisation)
         if not torch.isfinite(loss):
             raise UserError(
                 f"The loss became {loss.item()} at step {batch.step}; the last good checkpoint is kept: "
@@ -92,12 +107,23 @@ class ContrastiveModule(pl.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Make AdamW over the weights that are not frozen."""
-        trained = [weight for weight in self.parameters() if weight.requires_grad]
-        groups = [
-            {"params": [w for w in trained if w.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [w for w in trained if w.ndim <= 1], "weight_decay": 0.0},
-        ]
+        """Make AdamW over the weights that are not frozen; for sparse gradients its lazy kin without weight decay."""
+        query = self.dual_encoder.query
+        if isinstance(query, StaticTower) and query.sparse:
+            groups = [{"params": list(query.parameters()), "rate": self.query_rate}]
+            return torch.optim.SparseAdam(groups, lr=self.schedule.peak)
+        own = (
+            set()
+            if self.dual_encoder.symmetric
+            else set(query.parameters()) - set(self.dual_encoder.document.parameters())
+        )
+        groups = []
+        for rate, tower in ((1.0, False), (self.query_rate, True)):
+            trained = [w for w in self.parameters() if w.requires_grad and (w in own) == tower]
+            groups += [
+                {"params": [w for w in trained if w.ndim > 1], "weight_decay": self.weight_decay, "rate": rate},
+                {"params": [w for w in trained if w.ndim <= 1], "weight_decay": 0.0, "rate": rate},
+            ]
         return torch.optim.AdamW([group for group in groups if group["params"]], lr=self.schedule.peak)
 
     def transfer_batch_to_device(
@@ -105,6 +131,13 @@ class ContrastiveModule(pl.LightningModule):
     ) -> ContrastiveBatch:
         """Leave the batch as it is: it holds texts, which become tensors where they are encoded."""
         return batch
+
+    def _documents(self, positions: np.ndarray) -> Tensor:
+        """Look vectors up where the document tower is frozen, or encode the texts."""
+        if self.table is not None:
+            return torch.from_numpy(self.table[positions]).to(self.device)
+        separator = self.dual_encoder.document.title_separator
+        return self._encode("document", self.documents.take(positions, separator))
 
     def _encode(self, kind: Kind, texts: list[str]) -> Tensor:
         return encode_with_gradient(self.dual_encoder.tower(kind), texts, kind, self.device)
@@ -123,6 +156,8 @@ def encode_with_gradient(tower: Tower, texts: list[str], kind: Kind, device: tor
         Vectors in the order of the texts, [N, dimension].
     """
     token_ids = tower.token_ids(texts, kind)
+    if isinstance(tower, StaticTower):  # a look-up needs no passes
+        return tower({name: tensor.to(device) for name, tensor in tower.pad(token_ids).items()})
     lengths = np.array([len(ids) for ids in token_ids])
     order = np.argsort(-lengths, kind="stable")
     budget = TOKENS_IN_A_PASS.get(device.type, TOKENS_IN_A_PASS["cuda"])

@@ -1,12 +1,100 @@
-"""The part of a validation split that is cheap enough to retrieve from every few steps."""
+"""What is found out every few steps of a training: real retrieval over a part of the validation split, and diagnostics."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.dataset import Split
+from pipeline.data.dataset import Dataset, Split
+from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import EncodingSettings, encode
+from pipeline.evaluation.geometry import FIGURES, LEAST_SAMPLE, alignment, distinct_rows, kl_divergence
+from pipeline.evaluation.scoring import measure_retrieval
+from pipeline.retrieval.tabulate import tabulate
 
 VALIDATION_MEASURES = ("ndcg@10", "mrr@10", "map@100", "recall@100")
+KL = "kl"
+"""The divergence between both towers' outputs on the same documents: less is better."""
+KL_SAMPLE = 500
+"""Documents that the diagnostics look at."""
+KL_OF_COPIES = -1000.0
+"""Stands for minus infinity, the estimate where both towers give the same vectors, as two copies do."""
+
+
+class Validation:
+    """Measures a dual encoder as it is, and says what its vectors look like.
+
+    Args:
+        dataset: Has a validation split.
+        queries: Queries that are used, at most.
+        documents: Documents beside those judged for them, at most.
+        encoding: How texts are encoded.
+        store: Where the vectors of a frozen document tower are kept; None where that tower is trained.
+        seed: Fixes which texts are used.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        queries: int,
+        documents: int,
+        encoding: EncodingSettings,
+        store: Path | None,
+        seed: int,
+    ) -> None:
+        self.dataset, self.encoding, self.store = dataset, encoding, store
+        self.split = narrowed(dataset.split("validation"), queries, documents, seed)
+        step = max(1, len(self.split.documents) // KL_SAMPLE)
+        self.sample = np.arange(0, len(self.split.documents), step)[:KL_SAMPLE]
+
+    def __call__(self, dual_encoder: DualEncoder) -> dict[str, float]:
+        """Measure.
+
+        Returns:
+            The validation measures; for each tower, as `query/…` and `document/…`, the figures of `geometry`; the
+            `alignment` of queries and their relevant documents; for two towers their `kl`.
+        """
+        tower, split = dual_encoder.query, self.split
+        documents = self._documents(dual_encoder)
+        queries = encode(tower, split.queries.take(slice(None), tower.title_separator), "query", self.encoding)
+        row = measure_retrieval(
+            queries, documents, split, list(VALIDATION_MEASURES), self.dataset, self.encoding.device
+        )
+        sampled = documents[self.sample]
+        for side, vectors in (("query", queries), ("document", sampled)):
+            if len(vectors) > 1:
+                row |= {f"{side}/{name}": figure(vectors) for name, figure in FIGURES.items()}
+        row["alignment"] = alignment(*self._pairs(queries, documents))
+        if not dual_encoder.symmetric:
+            row |= self._divergence(dual_encoder, sampled)
+        return row
+
+    def _documents(self, dual_encoder: DualEncoder) -> np.ndarray:
+        tower, documents = dual_encoder.document, self.split.documents
+        if self.store is not None:
+            # A frozen tower is a table.
+            return np.array(tabulate(tower, documents, "document", self.encoding, self.store, "documents").vectors)
+        return encode(tower, documents.take(slice(None), tower.title_separator), "document", self.encoding)
+
+    def _pairs(self, queries: np.ndarray, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pair every query's vector with its first relevant document's."""
+        rows, positions = [], []
+        for row, query_id in enumerate(self.split.queries.ids()):
+            grades = self.split.judgements[query_id].items()
+            relevant = self.split.documents.positions(i for i, grade in grades if grade >= self.dataset.relevant_from)
+            if len(relevant):
+                rows.append(row)
+                positions.append(relevant[0])
+        return queries[rows], documents[positions]
+
+    def _divergence(self, dual_encoder: DualEncoder, sampled: np.ndarray) -> dict[str, float]:
+        """Estimate the divergence of the query tower's outputs from the document tower's; equal ones count once."""
+        kept = distinct_rows(sampled)
+        if len(kept) < LEAST_SAMPLE:
+            return {}
+        texts = self.split.documents.take(self.sample[kept], dual_encoder.document.title_separator)
+        others = encode(dual_encoder.query, texts, "document", self.encoding)
+        return {KL: max(kl_divergence(sampled[kept], others), KL_OF_COPIES)}
 
 
 def narrowed(split: Split, queries: int, documents: int, seed: int) -> Split:

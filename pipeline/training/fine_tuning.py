@@ -1,0 +1,303 @@
+"""Contrastive fine-tuning, and its first half: alignment of a query tower with a frozen document tower."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pytorch_lightning.loggers import Logger
+from torch.utils.data import DataLoader
+
+from pipeline.checks import number, one_of, whole_number
+from pipeline.encoders.static_tower import StaticTower
+from pipeline.errors import UserError
+from pipeline.progress import progress
+from pipeline.retrieval.tabulate import tabulate
+from pipeline.training.batches import ContrastiveBatches
+from pipeline.training.checkpoint import Checkpoints, load_weights
+from pipeline.training.collapse import collapse_summary
+from pipeline.training.course import Course, History, Rhythm
+from pipeline.training.losses import NORMALISATIONS
+from pipeline.training.module import ContrastiveModule, set_dropout
+from pipeline.training.schedule import DECAYS, Schedule
+from pipeline.training.stages import Stage, Training, Workplace
+from pipeline.training.validation import KL, VALIDATION_MEASURES, Validation
+
+
+class ContrastiveFineTuning(Stage):
+    """Fine-tuning with the contrastive loss (DPR, Karpukhin et al. 2020), symmetric or with two towers.
+
+    Args:
+        name: What the stage is called in the run folder.
+        batch_size: Queries in a step, over all ranks.
+        temperature: Divides the scores.
+        learning_rate: After the warm-up.
+        weight_decay: Of AdamW.
+        warmup_steps: Steps until the learning rate is reached.
+        decay: `linear`, `cosine` or `constant`.
+        dropout: Of every dropout in the towers while they train; None: the checkpoint's own.
+        validate_every: Steps between validations.
+        validation_queries: Queries of the validation split that are used, at most.
+        validation_documents: Documents beside those judged for them, at most.
+        monitor: Measure that picks the best weights.
+        patience: Validations without a better one before stopping; None: never.
+        checkpoint_every: Steps between checkpoints.
+        normalisation: Of the loss: `row` or `global`.
+        query_rate: How many times the learning rate a query tower of its own has.
+        on_collapse: `report` a tower that has collapsed and go on, or `stop`.
+
+    Raises:
+        UserError: When a value cannot be meant.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        batch_size: int,
+        temperature: float,
+        learning_rate: float,
+        weight_decay: float,
+        warmup_steps: int,
+        decay: str,
+        dropout: float | None,
+        validate_every: int,
+        validation_queries: int,
+        validation_documents: int,
+        monitor: str,
+        patience: int | None,
+        checkpoint_every: int,
+        normalisation: str,
+        query_rate: float,
+        on_collapse: str,
+    ) -> None:
+        self.name = name
+        self.batch_size = whole_number("stage.batch_size", batch_size)
+        self.temperature = number("stage.temperature", temperature, above=True)
+        self.learning_rate = number("stage.learning_rate", learning_rate, above=True)
+        self.weight_decay = number("stage.weight_decay", weight_decay)
+        self.warmup_steps = whole_number("stage.warmup_steps", warmup_steps, least=0)
+        self.decay = one_of("stage.decay", decay, DECAYS)
+        self.dropout = None if dropout is None else number("stage.dropout", dropout)
+        if self.dropout is not None and self.dropout >= 1:
+            raise UserError(f"stage.dropout={dropout} must be below 1.")
+        self.validate_every = whole_number("stage.validate_every", validate_every)
+        self.validation_queries = whole_number("stage.validation_queries", validation_queries)
+        self.validation_documents = whole_number("stage.validation_documents", validation_documents, least=0)
+        self.monitor = one_of("stage.monitor", monitor, (*VALIDATION_MEASURES, KL))
+        self.patience = None if patience is None else whole_number("stage.patience", patience, least=0)
+        self.normalisation = one_of("stage.normalisation", normalisation, NORMALISATIONS)
+        self.query_rate = number("stage.query_rate", query_rate, above=True)
+        self.on_collapse = one_of("stage.on_collapse", on_collapse, ("report", "stop"))
+        self.checkpoint_every = whole_number("stage.checkpoint_every", checkpoint_every)
+
+    def prepare(self, workplace: Workplace) -> Training:
+        """Find the training queries and their negatives."""
+        if not any(weight.requires_grad for weight in workplace.dual_encoder.parameters()):
+            raise UserError("Nothing is left to train; take something out of backbone.freeze.")
+        self._require_divergence(workplace)
+        return partial(self._train, workplace, self._batches(workplace))
+
+    def _train(self, workplace: Workplace, batches: ContrastiveBatches, logger: Logger | None) -> dict[str, Any]:
+        """Train from the latest checkpoint, or from the start; leave the best weights in the dual encoder."""
+        checkpoints = Checkpoints(workplace.checkpoints)
+        state = checkpoints.state()
+        history = History(**state["history"]) if state else History()
+        first_step = state["step"] if state else 0
+        if state:
+            checkpoints.load_weights(workplace.dual_encoder)
+        if first_step < workplace.max_steps and not history.stopped:
+            batches.between(first_step, workplace.max_steps, workplace.rank, workplace.ranks)
+            self._fit(workplace, batches, checkpoints, history, first_step, logger)
+        load_weights(workplace.dual_encoder, checkpoints.best)
+        return self._summary(batches, history)
+
+    def _batches(self, workplace: Workplace) -> ContrastiveBatches:
+        split = workplace.dataset.split("train")
+        negatives = workplace.negatives
+        candidates = negatives.candidates(workplace.dataset, split, workplace.lexical, workplace.store)
+        return ContrastiveBatches(
+            workplace.dataset, split, candidates, negatives.count, self.batch_size, workplace.seed
+        ).between(0, workplace.max_steps, workplace.rank, workplace.ranks)
+
+    def _require_divergence(self, workplace: Workplace) -> None:
+        if self.monitor == KL and workplace.dual_encoder.symmetric:
+            raise UserError("stage.monitor=kl compares two towers, and query=shared is one; choose another measure.")
+
+    def _table(self, workplace: Workplace) -> np.ndarray | None:
+        """Give the vectors of all documents where the document tower is frozen."""
+        return None
+
+    def _fit(
+        self,
+        workplace: Workplace,
+        batches: ContrastiveBatches,
+        checkpoints: Checkpoints,
+        history: History,
+        first_step: int,
+        logger: Logger | None,
+    ) -> None:
+        steps = workplace.max_steps
+        schedule = Schedule(self.learning_rate, self.warmup_steps, self.decay, steps)
+        if self.dropout is not None:
+            set_dropout(workplace.dual_encoder, self.dropout)
+        table = self._table(workplace)
+        module = ContrastiveModule(
+            workplace.dual_encoder,
+            batches.split.documents,
+            self.temperature,
+            schedule,
+            self.weight_decay,
+            workplace.seed,
+            self.normalisation,
+            self.query_rate,
+            table,
+        )
+        validation = Validation(
+            workplace.dataset,
+            self.validation_queries,
+            self.validation_documents,
+            workplace.encoding,
+            None if table is None else workplace.store,
+            workplace.seed,
+        )
+        stops = self.on_collapse == "stop"
+        rhythm = Rhythm(steps, self.validate_every, self.checkpoint_every, self.monitor, self.patience, stops)
+        with progress("Training", steps - first_step, "steps") as advance:
+            course = Course(rhythm, history, checkpoints, validation, advance, workplace.say)
+            trainer = workplace.trainer(
+                **self._trainer_settings(workplace),
+                max_steps=steps - first_step,
+                max_epochs=1,
+                callbacks=[course],
+                logger=logger or False,
+                default_root_dir=workplace.folder,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+            )
+            trainer.fit(module, DataLoader(batches, batch_size=None))
+
+    def _trainer_settings(self, workplace: Workplace) -> dict[str, Any]:
+        """Settings of the trainer that this stage cannot leave to the configuration."""
+        return {}
+
+    def _summary(self, batches: ContrastiveBatches, history: History) -> dict[str, Any]:
+        last_loss = history.losses[-1]
+        best = history.best_step(self.monitor)
+        return {
+            "stage": self.name,
+            "steps": int(last_loss["step"]),
+            "best_step": best,
+            "monitor": self.monitor,
+            "stopped_early": history.stopped,
+            "queries": len(batches.trainable),
+            "loss": last_loss["loss"],
+            **collapse_summary(history.validations),
+            "validation": next(row for row in history.validations if row["step"] == best),
+            "curves": {"loss": history.losses, "validation": history.validations},
+        }
+
+
+class Joint(ContrastiveFineTuning):
+    """Both towers of a pair from the start, without alignment: what collapses when they are unlike."""
+
+    def prepare(self, workplace: Workplace) -> Training:
+        """Refuse one tower, which cannot be unlike itself."""
+        _require_two(workplace, self.name)
+        return super().prepare(workplace)
+
+
+class Alignment(ContrastiveFineTuning):
+    """The query tower alone, against a document tower that is frozen (DAFT's first stage, Leonhardt et al. 2022).
+
+    A frozen tower is a table: its vectors of all training documents are computed once, and it never runs again.
+
+    Args:
+        max_steps: Steps at most; None: as many as the trainer is set to.
+        settings: As in `ContrastiveFineTuning`.
+    """
+
+    def __init__(self, max_steps: int | None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.max_steps = None if max_steps is None else whole_number("stage.max_steps", max_steps)
+
+    def prepare(self, workplace: Workplace) -> Training:
+        """Refuse one tower: freezing it for the documents would freeze it for the queries too."""
+        _require_two(workplace, self.name)
+        return super().prepare(replace(workplace, max_steps=self.max_steps or workplace.max_steps))
+
+    def _train(self, workplace: Workplace, batches: ContrastiveBatches, logger: Logger | None) -> dict[str, Any]:
+        """Train with the document tower out of it, and give it back as it was."""
+        with _frozen(workplace):
+            return super()._train(workplace, batches, logger)
+
+    def _table(self, workplace: Workplace) -> np.ndarray:
+        """Encode the training documents, once."""
+        documents = workplace.dataset.split("train").documents
+        tower = workplace.dual_encoder.document
+        return tabulate(tower, documents, "document", workplace.encoding, workplace.store, "documents").vectors
+
+    def _trainer_settings(self, workplace: Workplace) -> dict[str, Any]:
+        """Sparse gradients cannot be clipped, and Adam's steps do not grow with them."""
+        return {"gradient_clip_val": None} if isinstance(workplace.dual_encoder.query, StaticTower) else {}
+
+
+class Daft(Stage):
+    """Distribution-aligned fine-tuning: align the query tower, then fine-tune both (Leonhardt et al. 2022).
+
+    Only weights pass from one to the other. Each has checkpoints of its own, and the pair is measured in between.
+
+    Args:
+        name: What the stage is called in the run folder.
+        align: The first part.
+        fine_tune: The second.
+    """
+
+    def __init__(self, name: str, align: Alignment, fine_tune: ContrastiveFineTuning) -> None:
+        self.name, self.align, self.fine_tune = name, align, fine_tune
+
+    def prepare(self, workplace: Workplace) -> Training:
+        """Prepare both parts."""
+        align = self.align.prepare(replace(workplace, checkpoints=workplace.checkpoints / "align"))
+        fine_tune = self.fine_tune.prepare(replace(workplace, checkpoints=workplace.checkpoints / "fine_tune"))
+
+        def train(logger: Logger | None) -> dict[str, Any]:
+            return self._both(workplace, align, fine_tune, logger)
+
+        return train
+
+    def _both(
+        self, workplace: Workplace, align: Training, fine_tune: Training, logger: Logger | None
+    ) -> dict[str, Any]:
+        aligned = align(logger)
+        workplace.say(f"Aligned in {aligned['best_step']} steps; measuring, then fine-tuning both towers.")
+        workplace.score("aligned")
+        return fine_tune(logger) | {"stage": self.name, "align": aligned}
+
+
+def _require_two(workplace: Workplace, stage: str) -> None:
+    if workplace.dual_encoder.symmetric:
+        raise UserError(
+            f"stage={stage} needs a query tower of its own, and query=shared is the document tower itself, which would be "
+            "frozen or unlike itself; choose query=static, first_k, miniature or twin."
+        )
+
+
+@contextmanager
+def _frozen(workplace: Workplace) -> Iterator[None]:
+    """Take the document tower out of training for a while, and let a static query tower have sparse gradients."""
+    query, document = workplace.dual_encoder.query, workplace.dual_encoder.document
+    trained = [weight for weight in document.parameters() if weight.requires_grad]
+    document.requires_grad_(False)
+    if isinstance(query, StaticTower):
+        query.sparse = True
+    try:
+        yield
+    finally:
+        for weight in trained:
+            weight.requires_grad_(True)
+        if isinstance(query, StaticTower):
+            query.sparse = False
