@@ -119,16 +119,21 @@ class TransformerTower(Tower):
 
     def frozen(self, device: torch.device, dtype: torch.dtype, tokens: int) -> Callable[[Batch], Tensor]:
         """Copy the transformer in the wished precision, on a CPU with packed weights; projections stay in float32."""
-        backbone: Any = copy.deepcopy(self.backbone).eval().requires_grad_(False)
-        backbone = backbone.to(device, dtype)
-        if device.type == "cpu":
-            make_fast(backbone, dtype, tokens)
+        backbone = self.fast_backbone(device, dtype, tokens)
         projections = [copy.deepcopy(layer).to(device) for layer in self.layers_after_pooling()]
 
         def encode(batch: Batch) -> Tensor:
             return self.vectors(token_states(backbone, batch), batch["attention_mask"], projections)
 
         return encode
+
+    def fast_backbone(self, device: torch.device, dtype: torch.dtype, tokens: int) -> PreTrainedModel:
+        """Copy the transformer for inference; see `frozen`."""
+        backbone: Any = copy.deepcopy(self.backbone).eval().requires_grad_(False)
+        backbone = backbone.to(device, dtype)
+        if device.type == "cpu":
+            make_fast(backbone, dtype, tokens)
+        return backbone
 
     def description(self) -> dict[str, Any]:
         """Say what decides a vector beside weights, tokenizer, similarity and prompt."""

@@ -33,7 +33,8 @@ def composed(tmp_path):
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_makes_its_class(composed, group, choice):
-    path = ["backbone.path=somewhere"] if choice in ("local", "llama") else []
+    setting = "query.backbone.path" if group == "query" else "backbone.path"
+    path = [f"{setting}=somewhere"] if choice in ("local", "llama") else []
     config = composed(f"{group}={choice}", *path)
     made = instantiate(config[group])
     assert isinstance(made, GROUPS[group])

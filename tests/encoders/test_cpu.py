@@ -74,7 +74,7 @@ def test_in_bfloat16_a_vector_does_not_depend_on_its_batch(minilm_folder):
 def test_only_the_exact_gelu_is_joined_to_its_layer(bert_folder, activation):
     edit_json(bert_folder / "config.json", hidden_act=activation)
     made = tower(bert_folder)
-    model = Encoder(made, EncodingSettings(device="cpu")).backbone
+    model = made.fast_backbone(torch.device("cpu"), torch.float32, 2048)
     intermediate = model.encoder.layer[0].intermediate
     assert isinstance(intermediate.dense, PackedLinear)
     kept = type(intermediate.intermediate_act_fn)

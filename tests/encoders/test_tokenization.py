@@ -97,7 +97,9 @@ def test_a_text_without_tokens_has_a_token(bert_folder):
     backend = made.tokenizer.backend
     backend.post_processor = None  # type: ignore[assignment]
     bare = TextTokenizer(backend, {"pad_token": "[PAD]"}, 9, "right")
-    assert bare.token_ids(["", "lift"])[0] == [[0], [6]]
+    assert bare.token_ids(["", "lift"])[0] == [[], [6]]
+    made.tokenizer = bare
+    assert made.token_ids(["", "lift"], "query") == [[0], [6]]
 
 
 def test_a_tokenizer_without_padding_gets_some(llama_folder, tmp_path):
