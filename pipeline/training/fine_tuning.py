@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from pipeline.checks import number, one_of, whole_number
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.errors import UserError
+from pipeline.evaluation.geometry import LEAST_SAMPLE
 from pipeline.progress import progress
 from pipeline.retrieval.tabulate import tabulate
 from pipeline.training.batches import ContrastiveBatches
@@ -122,8 +123,16 @@ class ContrastiveFineTuning(Stage):
         ).between(0, workplace.max_steps, workplace.rank, workplace.ranks)
 
     def _require_divergence(self, workplace: Workplace) -> None:
-        if self.monitor == KL and workplace.dual_encoder.symmetric:
+        if self.monitor != KL:
+            return
+        if workplace.dual_encoder.symmetric:
             raise UserError("stage.monitor=kl compares two towers, and query=shared is one; choose another measure.")
+        documents = len(workplace.dataset.split("validation").documents)
+        if documents < LEAST_SAMPLE:
+            raise UserError(
+                f"stage.monitor=kl needs at least {LEAST_SAMPLE} documents in the validation split, and it has "
+                f"{documents}; choose another measure."
+            )
 
     def _table(self, workplace: Workplace) -> np.ndarray | None:
         """Give the vectors of all documents where the document tower is frozen."""
