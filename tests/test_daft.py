@@ -1,18 +1,13 @@
 """Alignment and DAFT from the command line: frozen means frozen, killed means continued, and what is refused."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
 from pipeline.encoders.dual_encoder import DualEncoder
-from tests.test_train import ROOT, pairs, refusal, settings_of, sha256, tiny_bert, train  # noqa: F401
+from tests.test_train import kill_after_a_checkpoint, pairs, refusal, settings_of, sha256, tiny_bert, train  # noqa: F401
 
 SMALL = ["query=static", "stage=daft", "query.init=token_embeddings"]
 
@@ -52,19 +47,7 @@ def test_daft_is_two_measured_steps_in_one_folder(finished):
 def test_killed_in_either_part_it_ends_with_the_same_bits(finished, tiny_bert, pairs, tmp_path):  # noqa: F811
     arguments = daft_of(tiny_bert, pairs, tmp_path / "run")
     for part in ("align", "fine_tune"):
-        checkpoints = tmp_path / "run" / "checkpoint" / part
-        process = subprocess.Popen(
-            [sys.executable, "train.py", *arguments],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        while process.poll() is None and not list(checkpoints.glob("step-*")):
-            time.sleep(0.02)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_after_a_checkpoint(arguments, tmp_path / "run" / "checkpoint" / part, 0)
     done = train(*arguments)
     assert done.returncode == 0, done.stderr
     for name in ("model/query/model.safetensors", "model/document/model.safetensors", "metrics.json"):

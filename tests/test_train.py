@@ -176,25 +176,30 @@ def test_a_folder_of_another_run_is_refused(finished, tiny_bert, pairs):
     assert "stage.temperature is 0.05 there and 0.1 here" in refused.stderr
 
 
+def kill_after_a_checkpoint(arguments: list[str], checkpoints: Path, seconds: float) -> None:
+    """Start a training and kill it some time after it has written another checkpoint."""
+    there = set(checkpoints.glob("step-*"))
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while process.poll() is None and not set(checkpoints.glob("step-*")) - there:
+        time.sleep(0.02)
+    time.sleep(seconds)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def test_killed_at_random_moments_it_ends_with_the_same_bits(finished, tiny_bert, pairs, tmp_path):
     arguments = settings_of(tiny_bert, pairs, tmp_path / "run")
     checkpoints = tmp_path / "run" / "checkpoint"
     generator = random.Random(os.getpid())
     for _ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "train.py", *arguments],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        there = set(checkpoints.glob("step-*"))
-        while process.poll() is None and not set(checkpoints.glob("step-*")) - there:
-            time.sleep(0.02)
-        time.sleep(generator.uniform(0, 0.3))
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_after_a_checkpoint(arguments, checkpoints, generator.uniform(0, 0.3))
     done = train(*arguments)
     assert done.returncode == 0, done.stderr
     for name in ("model/model.safetensors", "metrics.json", "runs/test.dense.trec", "results.csv"):

@@ -1,6 +1,5 @@
 """A static query tower over a document tower: token vectors that start from what the document tower knows."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -103,14 +102,10 @@ def _encoded(tower: TransformerTower, settings: EncodingSettings) -> np.ndarray:
     vectors = np.empty((len(texts), tower.dimension), dtype=np.float32)
     encode = tower.frozen(settings.torch_device, settings.dtype, settings.tokens)
     with progress("Encoding the vocabulary", len(texts), "tokens") as advance, torch.inference_mode():
-        for rows in _batches(len(texts), len(texts[0]), settings.tokens):
+        for rows in batches_by_length([len(text) for text in texts], settings.tokens):
             batch = {
                 name: value.to(settings.torch_device) for name, value in tower.pad([texts[i] for i in rows]).items()
             }
             vectors[rows] = encode(batch).float().cpu().numpy()
             advance(len(rows))
     return vectors
-
-
-def _batches(texts: int, length: int, budget: int) -> Iterator[np.ndarray]:
-    return batches_by_length([length] * texts, budget)

@@ -61,7 +61,7 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
     ) -> None:
         self.split, self.negatives, self.negatives_count = split, negatives, negatives_count
         self.batch_size, self.seed = batch_size, seed
-        self.positives = _positives(dataset, split)
+        self.positives = positive_positions(dataset, split)
         self.trainable = np.flatnonzero([len(positions) > 0 for positions in self.positives])
         if len(self.trainable) < batch_size:
             raise UserError(
@@ -159,7 +159,7 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
         return masked
 
 
-def _positives(dataset: Dataset, split: Split) -> list[np.ndarray]:
+def positive_positions(dataset: Dataset, split: Split) -> list[np.ndarray]:
     """Positions of each query's relevant documents, in the order of the queries."""
     found = []
     for query_id in split.queries.ids():

@@ -11,6 +11,7 @@ from pipeline.encoders.encoding import EncodingSettings, encode
 from pipeline.evaluation.geometry import FIGURES, LEAST_SAMPLE, alignment, distinct_rows, kl_divergence
 from pipeline.evaluation.scoring import measure_retrieval
 from pipeline.retrieval.tabulate import tabulate
+from pipeline.training.batches import positive_positions
 
 VALIDATION_MEASURES = ("ndcg@10", "mrr@10", "map@100", "recall@100")
 KL = "kl"
@@ -46,6 +47,10 @@ class Validation:
         self.split = narrowed(dataset.split("validation"), queries, documents, seed)
         step = max(1, len(self.split.documents) // KL_SAMPLE)
         self.sample = np.arange(0, len(self.split.documents), step)[:KL_SAMPLE]
+        found = positive_positions(dataset, self.split)
+        self.pairs = np.array([[row, positions[0]] for row, positions in enumerate(found) if len(positions)])
+        """A query and its first relevant document, positions [pairs, 2]."""
+        self.frozen: np.ndarray | None = None
 
     def __call__(self, dual_encoder: DualEncoder) -> dict[str, float]:
         """Measure.
@@ -64,7 +69,7 @@ class Validation:
         for side, vectors in (("query", queries), ("document", sampled)):
             if len(vectors) > 1:
                 row |= {f"{side}/{name}": figure(vectors) for name, figure in FIGURES.items()}
-        row["alignment"] = alignment(*self._pairs(queries, documents))
+        row["alignment"] = alignment(queries[self.pairs[:, 0]], documents[self.pairs[:, 1]])
         if not dual_encoder.symmetric:
             row |= self._divergence(dual_encoder, sampled)
         return row
@@ -72,20 +77,11 @@ class Validation:
     def _documents(self, dual_encoder: DualEncoder) -> np.ndarray:
         tower, documents = dual_encoder.document, self.split.documents
         if self.store is not None:
-            # A frozen tower is a table.
-            return np.array(tabulate(tower, documents, "document", self.encoding, self.store, "documents").vectors)
+            if self.frozen is None:  # a frozen tower is a table
+                table = tabulate(tower, documents, "document", self.encoding, self.store, "documents")
+                self.frozen = np.array(table.vectors)
+            return self.frozen
         return encode(tower, documents.take(slice(None), tower.title_separator), "document", self.encoding)
-
-    def _pairs(self, queries: np.ndarray, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pair every query's vector with its first relevant document's."""
-        rows, positions = [], []
-        for row, query_id in enumerate(self.split.queries.ids()):
-            grades = self.split.judgements[query_id].items()
-            relevant = self.split.documents.positions(i for i, grade in grades if grade >= self.dataset.relevant_from)
-            if len(relevant):
-                rows.append(row)
-                positions.append(relevant[0])
-        return queries[rows], documents[positions]
 
     def _divergence(self, dual_encoder: DualEncoder, sampled: np.ndarray) -> dict[str, float]:
         """Estimate the divergence of the query tower's outputs from the document tower's; equal ones count once."""
