@@ -23,7 +23,9 @@ from pipeline.encoders.building import EncoderSettings, Shared, build_dual_encod
 from pipeline.encoders.pooling import Mean
 from pipeline.training.batches import ContrastiveBatches
 from pipeline.training.devices import quiet_libraries
+from pipeline.training.examples import labelled
 from pipeline.training.module import ContrastiveModule, set_dropout
+from pipeline.training.objectives import Contrastive
 from pipeline.training.schedule import Schedule
 
 BATCH, STEPS, UNTIMED, ROUNDS, LENGTH = 32, 10, 2, 3, 256
@@ -63,8 +65,10 @@ def ours(dataset: Dataset, precision: str, dropout: float | None = None) -> list
         set_dropout(dual_encoder, dropout)
     split = dataset.split("train")
     negatives = np.random.default_rng(0).integers(len(split.documents), size=(len(split.queries), 1))
-    batches = ContrastiveBatches(dataset, split, negatives, 1, BATCH, seed=0).between(0, STEPS + UNTIMED)
-    module = ContrastiveModule(dual_encoder, split.documents, 0.05, Schedule(2e-5, 2, "linear", 100), 0.01, seed=0)
+    examples = labelled(dataset, split, negatives, 1)
+    batches = ContrastiveBatches(examples, BATCH, seed=0).between(0, STEPS + UNTIMED)
+    schedule = Schedule(2e-5, 2, "linear", 100)
+    module = ContrastiveModule(dual_encoder, examples, Contrastive(0.05, "row"), schedule, 0.01, seed=0)
     clock = LightningClock()
     trainer = pl.Trainer(
         accelerator="cpu",

@@ -3,13 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
 
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import encode
+from pipeline.encoders.static_tower import StaticTower
 from tests.test_train import kill_after_a_checkpoint, pairs, refusal, settings_of, sha256, tiny_bert, train  # noqa: F401
 
-SMALL = ["query=static", "stage=daft", "query.init=token_embeddings"]
+RATES = ["stage.align.query_rate=1", "stage.fine_tune.query_rate=1"]
+SMALL = ["query=static", "stage=daft", "query.init=token_embeddings", *RATES]
 
 
 def daft_of(tiny_bert, pairs, folder, *more: str) -> list[str]:  # noqa: F811
@@ -62,6 +67,7 @@ def test_a_frozen_tower_keeps_its_weights_and_its_vectors(tiny_bert, pairs, tmp_
         "query.init=token_embeddings",
         "stage.patience=null",
         "stage.monitor=ndcg@10",
+        "stage.query_rate=1",
     ]
     done = train(*settings_of(tiny_bert, pairs, folder, *more))
     assert done.returncode == 0, done.stderr
@@ -82,3 +88,50 @@ def test_a_shared_tower_is_refused(stage, tiny_bert, pairs, tmp_path, monkeypatc
     data = ["backbone=local", f"backbone.path={tiny_bert}", "dataset=jsonl", f"dataset.path={pairs}"]
     said = refusal(monkeypatch, capsys, *data, f"stage={stage}", "trainer.accelerator=cpu", *places)
     assert "needs a query tower of its own" in said
+
+
+def rival(tiny_bert, pairs, folder, *more: str) -> dict:  # noqa: F811
+    done = train(*settings_of(tiny_bert, pairs, folder, *more))
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "metrics.json").read_text())["training"]
+
+
+@pytest.mark.parametrize("stage", ["mse", "leaf", "kale", "align"])
+def test_texts_without_labels_bring_the_towers_closer(stage, tiny_bert, pairs, tmp_path):  # noqa: F811
+    more = ["query=first_k", "query.layers=first 1", f"stage={stage}", "stage.patience=null"]
+    if stage == "align":
+        more += ["stage.texts=[pairs,queries,sentences]", "stage.monitor=ndcg@10"]
+    training = rival(tiny_bert, pairs, tmp_path / "run", *more)
+    losses = training["curves"]["loss"]
+    assert losses[-1]["loss"] < losses[0]["loss"]
+    assert losses[-1]["below_chance"] > losses[0]["below_chance"]
+
+
+def test_light_retriever_is_trained_through_the_document_tower_and_served_as_a_look_up(tiny_bert, pairs, tmp_path):  # noqa: F811
+    training = rival(tiny_bert, pairs, tmp_path / "run", "query=light_retriever", "stage=dpr")
+    assert training["curves"]["loss"][-1]["below_chance"] > training["curves"]["loss"][0]["below_chance"]
+    pair = DualEncoder.load(tmp_path / "run" / "model")
+    assert isinstance(pair.query, StaticTower)
+    router = SentenceTransformer(str(tmp_path / "run" / "model"), device="cpu")
+    texts = ["grey parrots", "a bird that talks", ""]
+    assert np.allclose(router.encode_query(texts), encode(pair.query, texts, "query"), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["stage.texts=[words]"], "stage.texts=words is not one of pairs, queries, documents or sentences"),
+        (["stage.texts=[]"], "must name one or more of pairs"),
+        (["stage.texts=[pairs,pairs]"], "each once"),
+        (["stage.objective=cosine"], "stage.objective=cosine is not one of"),
+        (["stage.objective=squared_error", "negatives=bm25"], "has no use for negatives"),
+        (["stage.texts=[queries]", "negatives=bm25"], "has no use for negatives"),
+        (["query=light_retriever"], "needs a query tower of its own"),
+        (["stage.sentences=0"], "stage.sentences=0"),
+    ],
+)
+def test_what_cannot_be_aligned_is_refused(more, sentence, tiny_bert, pairs, tmp_path, monkeypatch, capsys):  # noqa: F811
+    query = [] if any(setting.startswith("query=") for setting in more) else ["query=twin"]
+    settings = settings_of(tiny_bert, pairs, tmp_path / "run", *query, "stage=align", *more)
+    assert sentence in refusal(monkeypatch, capsys, *settings)
+    assert not (tmp_path / "run" / "model").exists()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,9 @@ class StaticTower(Tower):
         UserError: When the vocabulary and the vectors do not match.
     """
 
+    padded: ClassVar[bool] = False
+    rate: ClassVar[float] = 500.0  # a token's vector is in few steps, and nothing is built on top of it
+
     def __init__(
         self,
         vectors: Tensor,
@@ -61,10 +64,8 @@ class StaticTower(Tower):
         return self.token_vectors.shape[1]
 
     def pad(self, token_ids: list[list[int]]) -> Batch:
-        """Put tokenized texts one after the other: `input_ids` [tokens] and `offsets`, where each begins, [texts]."""
-        lengths = torch.tensor([0, *map(len, token_ids)], dtype=torch.long)
-        flat = [token for text in token_ids for token in text]
-        return {"input_ids": torch.tensor(flat, dtype=torch.long), "offsets": lengths.cumsum(0)[:-1]}
+        """Put tokenized texts one after the other; see `in_a_row`."""
+        return in_a_row(token_ids)
 
     def forward(self, batch: Batch) -> Tensor:
         """Turn a batch made by `pad` into vectors [texts, dimension]."""
@@ -103,3 +104,10 @@ class StaticTower(Tower):
 
     def _finished(self, vectors: Tensor) -> Tensor:
         return functional.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors
+
+
+def in_a_row(token_ids: list[list[int]]) -> Batch:
+    """Put tokenized texts one after the other: `input_ids` [tokens] and `offsets`, where each begins, [texts]."""
+    lengths = torch.tensor([0, *map(len, token_ids)], dtype=torch.long)
+    flat = [token for text in token_ids for token in text]
+    return {"input_ids": torch.tensor(flat, dtype=torch.long), "offsets": lengths.cumsum(0)[:-1]}

@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,11 @@ class Tower(nn.Module, ABC):
         prompts: What is put before a text of each kind.
         title_separator: What stands between a document's title and its text, for those who join them.
     """
+
+    padded: ClassVar[bool] = True
+    """Whether a batch of texts of unlike length is filled up to the longest."""
+    rate: ClassVar[float] = 1.0
+    """How many times a transformer's learning rate suits the tower's weights."""
 
     def __init__(
         self,
@@ -93,6 +98,10 @@ class Tower(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    def served(self) -> "Tower":
+        """Give the tower that serves once training is over: itself, unless it was trained in another form."""
+        return self
 
     def token_ids(self, texts: list[str], kind: Kind) -> list[list[int]]:
         """Tokenize texts with the prompt of their kind; those that are cut are counted in `truncated`."""

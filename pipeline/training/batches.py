@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import IterableDataset
 
-from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import UserError
+from pipeline.training.examples import Examples
 
 EPOCH_ORDER, DRAWS, DROPOUT = 1, 2, 3
 """What a generator is for; keeps the streams of one seed apart."""
@@ -39,34 +39,21 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
     """Batches of queries with a positive and negatives each, for the steps from `first_step` to `last_step`.
 
     Args:
-        dataset: Says which grades count as positive.
-        split: Where the training queries are.
-        negatives: Positions of each query's negative candidates, [queries, depth], int64, -1 where there are fewer.
-        negatives_count: Negatives drawn for each query and step.
+        examples: Queries, documents, positives and negatives.
         batch_size: Queries in a step, over all ranks.
         seed: Fixes the order of the queries and every draw.
 
     Raises:
-        UserError: When the split has no query with a positive, or fewer queries than a batch needs.
+        UserError: When fewer queries have a positive than a batch needs.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        split: Split,
-        negatives: np.ndarray | None,
-        negatives_count: int,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        self.split, self.negatives, self.negatives_count = split, negatives, negatives_count
-        self.batch_size, self.seed = batch_size, seed
-        self.positives = positive_positions(dataset, split)
-        self.trainable = np.flatnonzero([len(positions) > 0 for positions in self.positives])
+    def __init__(self, examples: Examples, batch_size: int, seed: int) -> None:
+        self.examples, self.batch_size, self.seed = examples, batch_size, seed
+        self.trainable = np.flatnonzero([len(positions) > 0 for positions in examples.positives])
         if len(self.trainable) < batch_size:
             raise UserError(
-                f"The {split.name} split of {dataset.name} has {len(self.trainable)} queries with a positive document, "
-                f"fewer than stage.batch_size={batch_size}; lower the batch size or raise dataset.limit."
+                f"The {examples.name} has {len(self.trainable)} queries with a positive document, fewer than "
+                f"stage.batch_size={batch_size}; lower the batch size or raise dataset.limit."
             )
         self.steps_per_epoch = len(self.trainable) // batch_size
         self.first_step = self.last_step = self.rank = 0
@@ -96,8 +83,8 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
         documents = self._documents(step, rows)
         size = len(rows) // self.ranks
         mine = slice(self.rank * size, (self.rank + 1) * size)
-        width = 1 + self.negatives_count
-        query_texts = self.split.queries.take(rows)
+        width = 1 + self.examples.negatives_count
+        query_texts = self.examples.queries.take(rows)
         masked = self._masked(rows[mine], query_texts, documents, first=self.rank * size)
         return ContrastiveBatch(
             step=step,
@@ -118,22 +105,24 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
     def _documents(self, step: int, rows: np.ndarray) -> np.ndarray:
         """Draw each query's positive and negatives: positions, [queries, 1 + negatives]."""
         generator = np.random.default_rng([self.seed, DRAWS, step])
-        drawn = np.empty((len(rows), 1 + self.negatives_count), dtype=np.int64)
+        drawn = np.empty((len(rows), 1 + self.examples.negatives_count), dtype=np.int64)
         for place, row in enumerate(rows):
-            drawn[place, 0] = generator.choice(self.positives[row])
-            if self.negatives_count:
+            drawn[place, 0] = generator.choice(self.examples.positives[row])
+            if self.examples.negatives_count:
                 drawn[place, 1:] = self._draw_negatives(generator, row)
         return drawn
 
     def _draw_negatives(self, generator: np.random.Generator, row: int) -> np.ndarray:
         """Draw a query's negatives without repetition; what its candidates cannot fill comes from the whole corpus."""
-        assert self.negatives is not None
-        candidates = self.negatives[row]
+        assert self.examples.negatives is not None
+        candidates = self.examples.negatives[row]
         candidates = candidates[candidates >= 0]
-        drawn = generator.permutation(candidates)[: self.negatives_count]
-        missing = self.negatives_count - len(drawn)
+        drawn = generator.permutation(candidates)[: self.examples.negatives_count]
+        missing = self.examples.negatives_count - len(drawn)
         return (
-            np.concatenate([drawn, generator.integers(len(self.split.documents), size=missing)]) if missing else drawn
+            np.concatenate([drawn, generator.integers(len(self.examples.documents), size=missing)])
+            if missing
+            else drawn
         )
 
     def _masked(self, rows: np.ndarray, query_texts: list[str], documents: np.ndarray, first: int) -> np.ndarray:
@@ -144,7 +133,7 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
         """
         width = documents.shape[1]
         columns = documents.reshape(-1)
-        text_of = _first_occurrences(self.split.documents.take(columns))
+        text_of = _first_occurrences(self.examples.documents.take(columns))
         repeated = text_of != np.arange(len(columns))
         column_of = {int(position): column for column, position in enumerate(columns)}
         twins: dict[str, list[int]] = {}
@@ -152,20 +141,11 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
             twins.setdefault(text, []).append(row)
         masked = np.tile(repeated, (len(rows), 1))
         for place, row in enumerate(rows):
-            own = [column_of[int(p)] for p in self.positives[row] if int(p) in column_of]
+            own = [column_of[int(p)] for p in self.examples.positives[row] if int(p) in column_of]
             own += [twin * width for twin in twins[query_texts[first + place]]]
             masked[place, np.isin(text_of, text_of[own])] = True
             masked[place, (first + place) * width] = False
         return masked
-
-
-def positive_positions(dataset: Dataset, split: Split) -> list[np.ndarray]:
-    """Positions of each query's relevant documents, in the order of the queries."""
-    found = []
-    for query_id in split.queries.ids():
-        grades = split.judgements.get(query_id, {})
-        found.append(split.documents.positions(i for i, grade in grades.items() if grade >= dataset.relevant_from))
-    return found
 
 
 def _first_occurrences(texts: list[str]) -> np.ndarray:

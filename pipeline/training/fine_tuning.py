@@ -1,27 +1,23 @@
-"""Contrastive fine-tuning, and its first half: alignment of a query tower with a frozen document tower."""
+"""Contrastive fine-tuning of a dual encoder, symmetric or with two towers."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
 from pipeline.checks import number, one_of, whole_number
-from pipeline.encoders.static_tower import StaticTower
+from pipeline.data.joined import JoinedVectors
 from pipeline.errors import UserError
 from pipeline.evaluation.geometry import LEAST_SAMPLE
 from pipeline.progress import progress
-from pipeline.retrieval.tabulate import tabulate
 from pipeline.training.batches import ContrastiveBatches
 from pipeline.training.checkpoint import Checkpoints, load_weights
 from pipeline.training.collapse import collapse_summary
 from pipeline.training.course import Course, History, Rhythm
-from pipeline.training.losses import NORMALISATIONS
+from pipeline.training.examples import Examples, labelled
 from pipeline.training.module import ContrastiveModule, set_dropout
+from pipeline.training.objectives import Contrastive, Objective
 from pipeline.training.schedule import DECAYS, Schedule
 from pipeline.training.stages import Stage, Training, Workplace
 from pipeline.training.validation import KL, VALIDATION_MEASURES, Validation
@@ -46,7 +42,7 @@ class ContrastiveFineTuning(Stage):
         patience: Validations without a better one before stopping; None: never.
         checkpoint_every: Steps between checkpoints.
         normalisation: Of the loss: `row` or `global`.
-        query_rate: How many times the learning rate a query tower of its own has.
+        query_rate: How many times the learning rate a query tower of its own has; None: what suits its kind.
         on_collapse: `report` a tower that has collapsed and go on, or `stop`.
 
     Raises:
@@ -70,12 +66,11 @@ class ContrastiveFineTuning(Stage):
         patience: int | None,
         checkpoint_every: int,
         normalisation: str,
-        query_rate: float,
+        query_rate: float | None,
         on_collapse: str,
     ) -> None:
         self.name = name
         self.batch_size = whole_number("stage.batch_size", batch_size)
-        self.temperature = number("stage.temperature", temperature, above=True)
         self.learning_rate = number("stage.learning_rate", learning_rate, above=True)
         self.weight_decay = number("stage.weight_decay", weight_decay)
         self.warmup_steps = whole_number("stage.warmup_steps", warmup_steps, least=0)
@@ -88,8 +83,8 @@ class ContrastiveFineTuning(Stage):
         self.validation_documents = whole_number("stage.validation_documents", validation_documents, least=0)
         self.monitor = one_of("stage.monitor", monitor, (*VALIDATION_MEASURES, KL))
         self.patience = None if patience is None else whole_number("stage.patience", patience, least=0)
-        self.normalisation = one_of("stage.normalisation", normalisation, NORMALISATIONS)
-        self.query_rate = number("stage.query_rate", query_rate, above=True)
+        self.objective: Objective = Contrastive(temperature, normalisation)
+        self.query_rate = None if query_rate is None else number("stage.query_rate", query_rate, above=True)
         self.on_collapse = one_of("stage.on_collapse", on_collapse, ("report", "stop"))
         self.checkpoint_every = whole_number("stage.checkpoint_every", checkpoint_every)
 
@@ -112,15 +107,19 @@ class ContrastiveFineTuning(Stage):
             batches.between(first_step, workplace.max_steps, workplace.rank, workplace.ranks)
             self._fit(workplace, batches, checkpoints, history, first_step, logger)
         load_weights(workplace.dual_encoder, checkpoints.best)
+        workplace.dual_encoder.query = workplace.dual_encoder.query.served()
         return self._summary(batches, history)
 
     def _batches(self, workplace: Workplace) -> ContrastiveBatches:
-        split = workplace.dataset.split("train")
-        negatives = workplace.negatives
+        return ContrastiveBatches(self._examples(workplace), self.batch_size, workplace.seed).between(
+            0, workplace.max_steps, workplace.rank, workplace.ranks
+        )
+
+    def _examples(self, workplace: Workplace) -> Examples:
+        """Gather what batches are drawn from."""
+        split, negatives = workplace.dataset.split("train"), workplace.negatives
         candidates = negatives.candidates(workplace.dataset, split, workplace.lexical, workplace.store)
-        return ContrastiveBatches(
-            workplace.dataset, split, candidates, negatives.count, self.batch_size, workplace.seed
-        ).between(0, workplace.max_steps, workplace.rank, workplace.ranks)
+        return labelled(workplace.dataset, split, candidates, negatives.count)
 
     def _require_divergence(self, workplace: Workplace) -> None:
         if self.monitor != KL:
@@ -134,7 +133,7 @@ class ContrastiveFineTuning(Stage):
                 f"{documents}; choose another measure."
             )
 
-    def _table(self, workplace: Workplace) -> np.ndarray | None:
+    def _table(self, workplace: Workplace, examples: Examples) -> JoinedVectors | None:
         """Give the vectors of all documents where the document tower is frozen."""
         return None
 
@@ -151,15 +150,14 @@ class ContrastiveFineTuning(Stage):
         schedule = Schedule(self.learning_rate, self.warmup_steps, self.decay, steps)
         if self.dropout is not None:
             set_dropout(workplace.dual_encoder, self.dropout)
-        table = self._table(workplace)
+        table = self._table(workplace, batches.examples)
         module = ContrastiveModule(
             workplace.dual_encoder,
-            batches.split.documents,
-            self.temperature,
+            batches.examples,
+            self.objective,
             schedule,
             self.weight_decay,
             workplace.seed,
-            self.normalisation,
             self.query_rate,
             table,
         )
@@ -215,98 +213,19 @@ class Joint(ContrastiveFineTuning):
 
     def prepare(self, workplace: Workplace) -> Training:
         """Refuse one tower, which cannot be unlike itself."""
-        _require_two(workplace, self.name)
+        require_two(workplace, self.name)
         return super().prepare(workplace)
 
 
-class Alignment(ContrastiveFineTuning):
-    """The query tower alone, against a document tower that is frozen (DAFT's first stage, Leonhardt et al. 2022).
+def require_two(workplace: Workplace, stage: str) -> None:
+    """Refuse a query tower that has no weight of its own where two towers are needed.
 
-    A frozen tower is a table: its vectors of all training documents are computed once, and it never runs again.
-
-    Args:
-        max_steps: Steps at most; None: as many as the trainer is set to.
-        settings: As in `ContrastiveFineTuning`.
+    Raises:
+        UserError: When the document tower's weights are the query tower's too.
     """
-
-    def __init__(self, max_steps: int | None, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.max_steps = None if max_steps is None else whole_number("stage.max_steps", max_steps)
-
-    def prepare(self, workplace: Workplace) -> Training:
-        """Refuse one tower: freezing it for the documents would freeze it for the queries too."""
-        _require_two(workplace, self.name)
-        return super().prepare(replace(workplace, max_steps=self.max_steps or workplace.max_steps))
-
-    def _train(self, workplace: Workplace, batches: ContrastiveBatches, logger: Logger | None) -> dict[str, Any]:
-        """Train with the document tower out of it, and give it back as it was."""
-        with _frozen(workplace):
-            return super()._train(workplace, batches, logger)
-
-    def _table(self, workplace: Workplace) -> np.ndarray:
-        """Encode the training documents, once."""
-        documents = workplace.dataset.split("train").documents
-        tower = workplace.dual_encoder.document
-        return tabulate(tower, documents, "document", workplace.encoding, workplace.store, "documents").vectors
-
-    def _trainer_settings(self, workplace: Workplace) -> dict[str, Any]:
-        """Sparse gradients cannot be clipped, and Adam's steps do not grow with them."""
-        return {"gradient_clip_val": None} if isinstance(workplace.dual_encoder.query, StaticTower) else {}
-
-
-class Daft(Stage):
-    """Distribution-aligned fine-tuning: align the query tower, then fine-tune both (Leonhardt et al. 2022).
-
-    Only weights pass from one to the other. Each has checkpoints of its own, and the pair is measured in between.
-
-    Args:
-        name: What the stage is called in the run folder.
-        align: The first part.
-        fine_tune: The second.
-    """
-
-    def __init__(self, name: str, align: Alignment, fine_tune: ContrastiveFineTuning) -> None:
-        self.name, self.align, self.fine_tune = name, align, fine_tune
-
-    def prepare(self, workplace: Workplace) -> Training:
-        """Prepare both parts."""
-        align = self.align.prepare(replace(workplace, checkpoints=workplace.checkpoints / "align"))
-        fine_tune = self.fine_tune.prepare(replace(workplace, checkpoints=workplace.checkpoints / "fine_tune"))
-
-        def train(logger: Logger | None) -> dict[str, Any]:
-            return self._both(workplace, align, fine_tune, logger)
-
-        return train
-
-    def _both(
-        self, workplace: Workplace, align: Training, fine_tune: Training, logger: Logger | None
-    ) -> dict[str, Any]:
-        aligned = align(logger)
-        workplace.say(f"Aligned in {aligned['best_step']} steps; measuring, then fine-tuning both towers.")
-        workplace.score("aligned")
-        return fine_tune(logger) | {"stage": self.name, "align": aligned}
-
-
-def _require_two(workplace: Workplace, stage: str) -> None:
-    if workplace.dual_encoder.symmetric:
-        raise UserError(
-            f"stage={stage} needs a query tower of its own, and query=shared is the document tower itself, which would be "
-            "frozen or unlike itself; choose query=static, first_k, miniature or twin."
-        )
-
-
-@contextmanager
-def _frozen(workplace: Workplace) -> Iterator[None]:
-    """Take the document tower out of training for a while, and let a static query tower have sparse gradients."""
     query, document = workplace.dual_encoder.query, workplace.dual_encoder.document
-    trained = [weight for weight in document.parameters() if weight.requires_grad]
-    document.requires_grad_(False)
-    if isinstance(query, StaticTower):
-        query.sparse = True
-    try:
-        yield
-    finally:
-        for weight in trained:
-            weight.requires_grad_(True)
-        if isinstance(query, StaticTower):
-            query.sparse = False
+    if set(query.parameters()) <= set(document.parameters()):
+        raise UserError(
+            f"stage={stage} needs a query tower of its own, and this one's weights are the document tower's, which would "
+            "be frozen or unlike themselves; choose query=static, first_k, miniature or twin."
+        )

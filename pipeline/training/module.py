@@ -6,14 +6,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from pipeline.data.texts import Texts
+from pipeline.data.joined import JoinedVectors
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 from pipeline.training.batches import DROPOUT, ContrastiveBatch
-from pipeline.training.losses import chance_level, contrastive_loss, gather_with_gradient
+from pipeline.training.examples import Examples
+from pipeline.training.losses import gather_with_gradient
+from pipeline.training.objectives import Objective
 from pipeline.training.schedule import Schedule
 
 TOKENS_IN_A_PASS = {"cpu": 2048, "cuda": 65_536}
@@ -26,13 +28,12 @@ class ContrastiveModule(pl.LightningModule):
 
     Args:
         dual_encoder: What is trained.
-        documents: The corpus that the batches' positions point into.
-        temperature: Divides the scores.
+        examples: What the batches' positions point into.
+        objective: The loss.
         schedule: The learning rate by step.
         weight_decay: Of AdamW; biases and normalisation weights are not decayed.
         seed: Dropout is a function of it and the step.
-        normalisation: Of the loss: `row` or `global`.
-        query_rate: How many times the learning rate a query tower of its own has.
+        query_rate: How many times the learning rate a query tower of its own has; None: what suits its kind.
         table: The vectors of all documents where the document tower is frozen, [documents, dimension]; that tower never
             runs then. None: documents are encoded.
     """
@@ -40,22 +41,21 @@ class ContrastiveModule(pl.LightningModule):
     def __init__(
         self,
         dual_encoder: DualEncoder,
-        documents: Texts,
-        temperature: float,
+        examples: Examples,
+        objective: Objective,
         schedule: Schedule,
         weight_decay: float,
         seed: int,
-        normalisation: str = "row",
-        query_rate: float = 1.0,
-        table: np.ndarray | None = None,
+        query_rate: float | None = None,
+        table: JoinedVectors | None = None,
     ) -> None:
         super().__init__()
         # Encoders come from their folders in evaluation mode; encoding works on copies, so this holds to the last step.
-        self.dual_encoder, self.documents = dual_encoder.train(), documents
-        self.temperature, self.schedule, self.weight_decay, self.seed = temperature, schedule, weight_decay, seed
-        self.normalisation, self.query_rate, self.table = normalisation, query_rate, table
+        self.dual_encoder, self.examples, self.objective = dual_encoder.train(), examples, objective
+        self.schedule, self.weight_decay, self.seed, self.table = schedule, weight_decay, seed, table
+        self.query_rate = dual_encoder.query.rate if query_rate is None else query_rate
         self.chance = 0.0
-        """The loss of equal scores at the last step."""
+        """The loss of a collapsed query tower at the last step."""
         if table is not None:
             dual_encoder.document.eval()
         self.attention_before: dict[PreTrainedModel, str] = {}
@@ -63,10 +63,10 @@ class ContrastiveModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         """On a CPU, compute attention plainly: for texts of a few hundred tokens the fused kernel's gradient is slower."""
         if self.device.type == "cpu":
-            for tower in {self.dual_encoder.query, self.dual_encoder.document}:
-                if tower.transformer is not None:
-                    self.attention_before[tower.transformer] = tower.transformer.config._attn_implementation
-                    tower.transformer.set_attn_implementation("eager")
+            towers = (self.dual_encoder.query, self.dual_encoder.document)
+            for transformer in {tower.transformer for tower in towers if tower.transformer is not None}:
+                self.attention_before[transformer] = transformer.config._attn_implementation
+                transformer.set_attn_implementation("eager")
 
     def on_fit_end(self) -> None:
         """Leave the towers as they came."""
@@ -87,18 +87,11 @@ class ContrastiveModule(pl.LightningModule):
         """
         queries = self._encode("query", batch.queries)
         documents = gather_with_gradient(self._documents(batch.documents))
-        masked = torch.as_tensor(batch.masked, device=self.device)
+        targets, masked = (torch.as_tensor(part, device=self.device) for part in (batch.targets, batch.masked))
         with torch.autocast(self.device.type, enabled=False):
             # Autocast would round the scores to bfloat16, and the temperature makes their last digits count.
-            scores = queries.float() @ documents.float().T
-        loss = contrastive_loss(
-            scores,
-            torch.as_tensor(batch.targets, device=self.device),
-            masked,
-            self.temperature,
-            self.normalisation,
-        )
-        self.chance = chance_level(masked, self.normalisation)
+            loss = self.objective.loss(queries.float(), documents.float(), targets, masked)
+            self.chance = self.objective.chance(documents.detach().float(), targets, masked)
         if not torch.isfinite(loss):
             raise UserError(
                 f"The loss became {loss.item()} at step {batch.step}; the last good checkpoint is kept: "
@@ -137,7 +130,7 @@ class ContrastiveModule(pl.LightningModule):
         if self.table is not None:
             return torch.from_numpy(self.table[positions]).to(self.device)
         separator = self.dual_encoder.document.title_separator
-        return self._encode("document", self.documents.take(positions, separator))
+        return self._encode("document", self.examples.documents.take(positions, separator))
 
     def _encode(self, kind: Kind, texts: list[str]) -> Tensor:
         return encode_with_gradient(self.dual_encoder.tower(kind), texts, kind, self.device)
@@ -156,7 +149,7 @@ def encode_with_gradient(tower: Tower, texts: list[str], kind: Kind, device: tor
         Vectors in the order of the texts, [N, dimension].
     """
     token_ids = tower.token_ids(texts, kind)
-    if isinstance(tower, StaticTower):  # a look-up needs no passes
+    if not tower.padded:
         return tower({name: tensor.to(device) for name, tensor in tower.pad(token_ids).items()})
     lengths = np.array([len(ids) for ids in token_ids])
     order = np.argsort(-lengths, kind="stable")

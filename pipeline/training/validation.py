@@ -11,7 +11,7 @@ from pipeline.encoders.encoding import EncodingSettings, encode
 from pipeline.evaluation.geometry import FIGURES, LEAST_SAMPLE, alignment, distinct_rows, kl_divergence
 from pipeline.evaluation.scoring import measure_retrieval
 from pipeline.retrieval.tabulate import tabulate
-from pipeline.training.batches import positive_positions
+from pipeline.training.examples import positive_positions
 
 VALIDATION_MEASURES = ("ndcg@10", "mrr@10", "map@100", "recall@100")
 KL = "kl"

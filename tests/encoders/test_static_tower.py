@@ -12,8 +12,9 @@ from pipeline.encoders.encoding import encode
 from pipeline.encoders.loading import open_tower
 from pipeline.encoders.pooling import Mean
 from pipeline.encoders.rarity import inverse_document_frequencies
-from pipeline.encoders.static_query import Static, vocabulary_vectors
+from pipeline.encoders.static_query import Static
 from pipeline.encoders.static_tower import StaticTower
+from pipeline.encoders.vocabulary import vocabulary_vectors
 from pipeline.errors import UserError
 from tests.encoders.conftest import TEXTS, VOCABULARY
 

@@ -7,6 +7,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError
 from pipeline.training.batches import ContrastiveBatches
+from pipeline.training.examples import labelled
 from pipeline.training.validation import narrowed
 
 
@@ -30,7 +31,7 @@ def planted(count: int = 10):
 
 
 def batches_of(dataset, split, size=4, seed=0, negatives=None, count=0):
-    return ContrastiveBatches(dataset, split, negatives, count, size, seed)
+    return ContrastiveBatches(labelled(dataset, split, negatives, count), size, seed)
 
 
 def same(one, other) -> bool:

@@ -1,0 +1,43 @@
+"""DAFT: two stages in one, each measured."""
+
+from dataclasses import replace
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+from pipeline.training.alignment import Alignment
+from pipeline.training.fine_tuning import ContrastiveFineTuning
+from pipeline.training.stages import Stage, Training, Workplace
+
+
+class Daft(Stage):
+    """Distribution-aligned fine-tuning: align the query tower, then fine-tune both (Leonhardt et al. 2022).
+
+    Only weights pass from one to the other. Each has checkpoints of its own, and the pair is measured in between.
+
+    Args:
+        name: What the stage is called in the run folder.
+        align: The first part.
+        fine_tune: The second.
+    """
+
+    def __init__(self, name: str, align: Alignment, fine_tune: ContrastiveFineTuning) -> None:
+        self.name, self.align, self.fine_tune = name, align, fine_tune
+
+    def prepare(self, workplace: Workplace) -> Training:
+        """Prepare both parts."""
+        align = self.align.prepare(replace(workplace, checkpoints=workplace.checkpoints / "align"))
+        fine_tune = self.fine_tune.prepare(replace(workplace, checkpoints=workplace.checkpoints / "fine_tune"))
+
+        def train(logger: Logger | None) -> dict[str, Any]:
+            return self._both(workplace, align, fine_tune, logger)
+
+        return train
+
+    def _both(
+        self, workplace: Workplace, align: Training, fine_tune: Training, logger: Logger | None
+    ) -> dict[str, Any]:
+        aligned = align(logger)
+        workplace.say(f"Aligned in {aligned['best_step']} steps; measuring, then fine-tuning both towers.")
+        workplace.score("aligned")
+        return fine_tune(logger) | {"stage": self.name, "align": aligned}

@@ -1,0 +1,45 @@
+"""Training examples: queries, documents, and which document each query shall find."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.data.joined import JoinedTexts
+from pipeline.data.texts import Texts
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What batches are drawn from.
+
+    Attributes:
+        name: Where they come from, for messages: `train split of nq`.
+        queries: Texts for the query tower, Q of them.
+        documents: Texts for the document tower.
+        positives: Positions of each query's relevant documents, Q arrays.
+        negatives: Positions of each query's negative candidates, [Q, depth], int64, -1 where there are fewer; or None.
+        negatives_count: Negatives drawn for each query and step.
+    """
+
+    name: str
+    queries: Texts | JoinedTexts
+    documents: Texts | JoinedTexts
+    positives: list[np.ndarray]
+    negatives: np.ndarray | None = None
+    negatives_count: int = 0
+
+
+def labelled(dataset: Dataset, split: Split, negatives: np.ndarray | None = None, count: int = 0) -> Examples:
+    """Take a split's queries with the documents that are judged relevant for them."""
+    name = f"{split.name} split of {dataset.name}"
+    return Examples(name, split.queries, split.documents, positive_positions(dataset, split), negatives, count)
+
+
+def positive_positions(dataset: Dataset, split: Split) -> list[np.ndarray]:
+    """Positions of each query's relevant documents, in the order of the queries."""
+    found = []
+    for query_id in split.queries.ids():
+        grades = split.judgements.get(query_id, {})
+        found.append(split.documents.positions(i for i, grade in grades.items() if grade >= dataset.relevant_from))
+    return found
