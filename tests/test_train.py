@@ -381,6 +381,7 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(argument, sentence, tmp
         ("evaluation.k=5", "ndcg@10 looks deeper than the 5 results"),
         ("evaluation.hybrid_weights=[0.2,1.5]", "must be between 0 and 1"),
         ("evaluation.hybrid_normalisation=zscore", "evaluation.hybrid_normalisation=zscore is unknown"),
+        ("evaluation.hybrid_depth=20", "hybrid_depth=20 goes with hybrid_normalisation=raw alone"),
     ],
 )
 def test_what_does_not_fit_the_data_or_the_backbone_is_refused_before_work(

@@ -105,6 +105,7 @@ class Cell:
             k=config.evaluation.k,
             hybrid_weights=list(config.evaluation.hybrid_weights),
             hybrid_normalisation=config.evaluation.hybrid_normalisation,
+            hybrid_depth=config.evaluation.hybrid_depth,
         )
         self.retriever.require(self.dual_encoder)
 
