@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.timing import print_rates, turn_by_turn
 from pipeline.retrieval.blocks import Description
+from pipeline.retrieval.early_stopping import Reranked, rerank
 from pipeline.retrieval.hits import Hits
 from pipeline.retrieval.hybrid import dense_scores, interpolate
 from pipeline.retrieval.table import Table
@@ -49,17 +50,27 @@ def compare_search(table: Table, queries: np.ndarray, k: int) -> None:
     print_rates(title, turn_by_turn(ways, ROUNDS), QUERIES, "queries", "ours (torch, from disk)")
 
 
-def time_reranking(table: Table, queries: np.ndarray, candidates: int) -> None:
-    """Time the interpolated re-ranking of candidates whose vectors are looked up in the table."""
+def time_reranking(table: Table, queries: np.ndarray, candidates: int, depth: int) -> None:
+    """Time the interpolated re-ranking of candidates whose vectors are looked up in the table, all or until decided."""
     generator = np.random.default_rng(1)
     positions = np.stack([generator.permutation(len(table))[:candidates] for _ in queries])
-    lexical = Hits(positions, -np.sort(-generator.random(positions.shape, dtype=np.float32)))
+    # Scores as BM25's fall: from about 20, steeply and then slowly.
+    falling = 20 * np.exp(-np.linspace(0, 1.5, candidates)) * generator.uniform(0.7, 1, (len(queries), 1))
+    lexical = Hits(positions, falling.astype(np.float32))
 
-    def rerank() -> Hits:
-        return interpolate(lexical, dense_scores(table.vectors, queries, positions), 0.3)
+    def score_all() -> Hits:
+        return interpolate(lexical, dense_scores(table.vectors, queries, positions), 0.3, "raw")
 
-    seconds = sorted(turn_by_turn({"ours": rerank}, ROUNDS)["ours"])[ROUNDS // 2]
-    print(f"Re-ranking {candidates:,} candidates of {len(table):,}: {1000 * seconds / len(queries):.2f} ms a query\n")
+    def stop_early() -> Reranked:
+        return rerank(lexical, table, queries, 0.3, depth)
+
+    found = stop_early()
+    assert np.array_equal(found.hits.positions, score_all().cut(depth).positions), "the two rankings disagree"
+    ways = {"all scored": score_all, f"until the top {depth} is decided": stop_early}
+    print(f"Re-ranking {candidates:,} candidates of {len(table):,}; {found.scored / found.candidates:.1%} decide")
+    for way, seconds in turn_by_turn(ways, ROUNDS).items():
+        print(f"  {way}: {1000 * sorted(seconds)[ROUNDS // 2] / len(queries):.2f} ms a query")
+    print()
 
 
 def main() -> None:
@@ -69,7 +80,7 @@ def main() -> None:
         queries = unit_vectors(np.random.default_rng(1), QUERIES, DIMENSION)
         for k in (100, 1000):
             compare_search(table, queries, k)
-        time_reranking(table, queries[:200], 1000)
+        time_reranking(table, queries[:200], 1000, 10)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Alignment and DAFT from the command line: frozen means frozen, killed means continued, and what is refused."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def test_daft_is_two_measured_steps_in_one_folder(finished):
     assert {"query/mean_cosine", "document/effective_rank", "query/uniformity", "alignment", "kl"} <= row.keys()
     assert "below_chance" in training["curves"]["loss"][-1]
     assert training["collapsed"] in (True, False)
+    for name in ("curves", "diagnostics"):
+        assert "fine-tuning begins" in (finished / "plots" / f"{name}.svg").read_text()
+    with open(finished / "curves.csv", newline="") as file:
+        steps = [(row["part"], int(row["step"])) for row in csv.DictReader(file) if row["ndcg@10"]]
+    assert steps[:4] == [("alignment", 0), ("alignment", 10), ("alignment", 20), ("fine-tuning", 20)]
+    assert steps[-1] == ("fine-tuning", 50)
 
 
 def test_killed_in_either_part_it_ends_with_the_same_bits(finished, tiny_bert, pairs, tmp_path):  # noqa: F811

@@ -174,6 +174,25 @@ def test_several_models_share_one_bm25_and_are_compared_under_their_own_names(he
     assert (tmp_path / "out" / "metrics.json").read_bytes() == before
 
 
+def test_reranking_stops_early_where_only_the_best_are_kept(here, pairs, models, tmp_path):
+    settings = [
+        f"models=[{models}/first_run]",
+        "measures=[ndcg@10]",
+        "hybrid_normalisation=raw",
+        "hybrid_weights=[0.5]",
+    ]
+    here(*settings, *dataset_settings(pairs, tmp_path / "whole"))
+    said = here(*settings, *dataset_settings(pairs, tmp_path / "early", "hybrid_depth=10"))
+    whole, early = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "early"))
+    details = early["details"]["hybrid"]
+    assert 0 < details["dense_scored"] < details["candidates"]
+    assert f"scored {details['dense_scored']:,} of {details['candidates']:,} candidates" in " ".join(said.split())
+    assert early["systems"]["dense"] == whole["systems"]["dense"]
+    lines = [(tmp_path / name / "runs" / "test.hybrid.trec").read_text().splitlines() for name in ("whole", "early")]
+    assert [line for line in lines[0] if int(line.split()[3]) <= 10] == lines[1]
+    assert early["systems"]["hybrid"] == whole["systems"]["hybrid"]
+
+
 def test_a_run_folder_and_its_model_folder_are_one_model(here, pairs, models, tmp_path):
     for name, entry in (("run", models / "first_run"), ("model", models / "first_run" / "model")):
         here(f"models=[{entry}]", *dataset_settings(pairs, tmp_path / name))
@@ -231,7 +250,7 @@ def test_settings_that_both_commands_have_have_one_default():
         ours, theirs = compose("evaluate"), compose("train")
     assert ours.encoding == theirs.encoding
     assert ours.tables == theirs.tables
-    for key in ("split", "measures", "k", "hybrid_weights", "hybrid_normalisation"):
+    for key in ("split", "measures", "k", "hybrid_weights", "hybrid_normalisation", "hybrid_depth"):
         assert ours[key] == theirs.evaluation[key], key
 
 
@@ -304,6 +323,8 @@ def test_a_k_above_the_corpus_and_a_missing_split_are_refused(refused, pairs, mo
     assert "k is 100,000 but the corpus has only" in refused(*settings, "k=100000")
     assert "map@1000 looks deeper than the 50 results that are kept" in refused(*settings, "k=50")
     assert "has no split 'dev'" in refused(*settings, "split=dev")
+    assert "goes with hybrid_normalisation=raw alone" in refused(*settings, "hybrid_depth=10")
+    assert "map@1000 looks at" in refused(*settings, "hybrid_depth=10", "hybrid_normalisation=raw")
     assert not (tmp_path / "out").exists()
 
 

@@ -138,7 +138,13 @@ def test_a_run_folder_holds_all_that_a_run_makes(finished):
     assert [row["step"] for row in metrics["training"]["curves"]["validation"]] == [0, 10, 20, 30]
     names = {str(path.relative_to(finished)) for path in finished.rglob("*")}
     systems = [f"runs/test.{system}.trec" for system in metrics["systems"]]
-    plots = ["plots/per_query.png", "plots/per_query.svg", "plots/curves.png"]
+    plots = [
+        "plots/per_query.png",
+        "plots/per_query.svg",
+        "plots/curves.png",
+        "plots/diagnostics.png",
+        "plots/diagnostics.svg",
+    ]
     others = ["config.yaml", "log.txt", "results.csv", "per_query.csv", "model/model.safetensors", "index/index.faiss"]
     assert {*systems, *plots, *others, "curves/metrics.csv"} <= names
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl", ".ckpt"))]
@@ -279,7 +285,7 @@ def test_what_an_offline_wandb_run_holds(tiny_bert, pairs, tmp_path):
     config = {item.key: json.loads(item.value_json) for item in run.config.update}
     assert config["stage"]["batch_size"] == 16
     history = {item.key or item.nested_key[0] for record in records for item in record.history.item}
-    assert {"train/loss", "validation/ndcg@10", "results", "per_query", "curves"} <= history
+    assert {"train/loss", "validation/ndcg@10", "results", "per_query", "curves", "diagnostics"} <= history
     summary = {item.key or item.nested_key[0]: item.value_json for record in records for item in record.summary.update}
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert float(summary["dense/ndcg@10"]) == metrics["systems"]["dense"]["ndcg@10"]
@@ -381,6 +387,7 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(argument, sentence, tmp
         ("evaluation.k=5", "ndcg@10 looks deeper than the 5 results"),
         ("evaluation.hybrid_weights=[0.2,1.5]", "must be between 0 and 1"),
         ("evaluation.hybrid_normalisation=zscore", "evaluation.hybrid_normalisation=zscore is unknown"),
+        ("evaluation.hybrid_depth=20", "hybrid_depth=20 goes with hybrid_normalisation=raw alone"),
     ],
 )
 def test_what_does_not_fit_the_data_or_the_backbone_is_refused_before_work(

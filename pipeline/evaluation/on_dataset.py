@@ -49,6 +49,7 @@ def _retriever(config: DictConfig) -> Retriever:
         k=config.k,
         hybrid_weights=list(config.hybrid_weights),
         hybrid_normalisation=config.hybrid_normalisation,
+        hybrid_depth=config.hybrid_depth,
     )
 
 

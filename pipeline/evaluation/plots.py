@@ -1,38 +1,20 @@
-"""Pictures of a result: which queries gained and lost, and how training went."""
+"""The picture of a result: which queries gained and which lost."""
 
 import textwrap
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.files import atomic_write
+from pipeline.evaluation.drawing import BLUE, GRID, MUTED, ORANGE, picture
 
-GAINED, LOST, MUTED, INK = "#1b6ca8", "#c4501b", "#8a8f98", "#22262b"
-"""Blue and orange: told apart by people who confuse red and green, and in print."""
-
+GAINED, LOST = BLUE, ORANGE
 TEXTS_SHOWN = 6
 CHARACTERS_A_LINE = 74
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "svg.hashsalt": "tandem",  # the same picture is the same file
-}
 
 
 @dataclass(frozen=True)
@@ -60,15 +42,13 @@ def plot_per_query(
     change = np.asarray(after) - np.asarray(before)
     order = np.argsort(-change, kind="stable")
     changes = [Change(" ".join(texts[row].split()), float(before[row]), float(after[row])) for row in order]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(13, 7.6))
+    with picture(path, (13, 7.6)) as figure:
         _head(figure, change, float(np.mean(before)), float(np.mean(after)), names, measure)
         _bars(figure.add_axes((0.065, 0.09, 0.355, 0.7)), change[order], measure)
         gained = [item for item in changes[:TEXTS_SHOWN] if item.after > item.before]
         lost = [item for item in changes[: -TEXTS_SHOWN - 1 : -1] if item.after < item.before]
         _texts(figure, 0.775, f"Gained most ({measure} under {names[0]} → {names[1]})", gained, GAINED)
         _texts(figure, 0.385, f"Lost most ({measure} under {names[0]} → {names[1]})", lost, LOST)
-        _save(figure, path)
 
 
 def _head(
@@ -97,7 +77,7 @@ def _bars(axes: Axes, change: np.ndarray, measure: str) -> None:
     axes.set_xlabel("queries, from the one that gained most to the one that lost most")
     axes.set_ylabel(f"change in {measure}", parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.grid(axis="y", color="#e4e7eb", linewidth=0.8)
+    axes.grid(axis="y", **GRID)
     axes.set_axisbelow(True)
 
 
@@ -113,46 +93,3 @@ def _texts(figure: Figure, top: float, heading: str, changes: Sequence[Change], 
             figure.text(0.552, height, line, size=9.5, parse_math=False)
             height -= 0.0225
         height -= 0.0085
-
-
-def plot_curves(rows: Sequence[Mapping[str, float]], measure: str, path: Path) -> None:
-    """Draw the training loss and the validation measure against steps; PNG and SVG.
-
-    Args:
-        rows: Each with `step` and any of `loss` and the measure; a row without one of them leaves it out.
-        measure: The validation measure's key, such as `ndcg@10`.
-        path: Where the picture goes, without an ending; `.png` and `.svg` are written.
-    """
-    with rc_context(STYLE):
-        figure = Figure(figsize=(10, 4), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        _curve(left, rows, "loss", LOST)
-        left.set_title("training loss", loc="left", weight="bold")
-        _curve(right, rows, measure, GAINED)
-        best = max((row for row in rows if row.get(measure) is not None), key=lambda row: row[measure], default=None)
-        found = f", best {best[measure]:.3f} at step {best['step']:,}" if best else ""
-        right.set_title(f"{measure} on validation{found}", loc="left", weight="bold", parse_math=False)
-        _save(figure, path)
-
-
-def _curve(axes: Axes, rows: Sequence[Mapping[str, float]], key: str, colour: str) -> None:
-    points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
-    axes.set_xlabel("step")
-    axes.grid(axis="y", color="#e4e7eb", linewidth=0.8)
-    if not points:
-        axes.text(0.5, 0.5, "nothing recorded", ha="center", color=MUTED, transform=axes.transAxes)
-        return
-    steps, values = zip(*points, strict=True)
-    axes.plot(steps, values, color=colour, linewidth=1.8, marker="o" if len(points) < 60 else None, markersize=3.5)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path = Path(path)
-    with warnings.catch_warnings():
-        # Queries may hold characters that no installed font has; an empty box is enough said.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        for ending, settings in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
-            picture = BytesIO()
-            figure.savefig(picture, format=ending, facecolor="white", **settings)
-            with atomic_write(path.with_name(f"{path.name}.{ending}"), "wb") as file:
-                file.write(picture.getvalue())

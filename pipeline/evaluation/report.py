@@ -108,13 +108,25 @@ def caption(metrics: dict[str, Any]) -> list[str]:
         why = "; ".join(f"{side} tower: {figure}" for side, figure in training["collapsed_towers"].items())
         lines.append(f"The training collapsed at step {training['collapsed_at']} ({why}).")
     for name, details in metrics["details"].items():
-        if "lexical_weight" in details:
-            tuned = f"tuned on {details['tuned_on']}" if details["tuned_on"] else "untuned"
-            lines.append(
-                f"{name}: lexical weight {details['lexical_weight']:g}, {details['normalisation']} scores, {tuned}."
-            )
+        lines += [f"{name}: {words}" for words in _hybrid_words(details)]
         lines += [f"{name}: {words}: {details[count]:,}." for count, words in COUNTS.items() if details.get(count)]
     return lines
+
+
+def _hybrid_words(details: dict[str, Any]) -> list[str]:
+    """Say what a hybrid's ranking rests on: its weight, and how many candidates it had to score."""
+    words = []
+    if "lexical_weight" in details:
+        tuned = f"tuned on {details['tuned_on']}" if details["tuned_on"] else "untuned"
+        words.append(f"lexical weight {details['lexical_weight']:g}, {details['normalisation']} scores, {tuned}.")
+    if "dense_scored" in details:
+        scored, candidates, best = details["dense_scored"], details["candidates"], f"the top {details['depth']:,}"
+        if scored < candidates:
+            share = f"{scored:,} of {candidates:,} candidates ({scored / candidates:.1%})"
+            words.append(f"scored {share}, the others could not enter {best}.")
+        else:
+            words.append(f"scored all {candidates:,} candidates, each of which could enter {best}.")
+    return words
 
 
 def read_significance(metrics: dict[str, Any]) -> Significance | None:

@@ -12,19 +12,18 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.errors import UserError
-from pipeline.evaluation.measures import Measure, measure, parse_measures
+from pipeline.evaluation.depths import DEPTH, chosen_depth, chosen_hybrid_depth
+from pipeline.evaluation.measures import measure, parse_measures
 from pipeline.evaluation.results import Results, SystemResult
 from pipeline.retrieval.bm25 import Bm25
-from pipeline.retrieval.hits import Hits, remove_self_hits, require_depth
+from pipeline.retrieval.early_stopping import rerank
+from pipeline.retrieval.hits import Hits, remove_self_hits
 from pipeline.retrieval.hybrid import NORMALISATIONS, dense_scores, interpolate, tune_weight
 from pipeline.retrieval.index import Index
 from pipeline.retrieval.run import Run
 from pipeline.retrieval.table import Table
 from pipeline.retrieval.tabulate import tabulate
 from pipeline.retrieval.torch_index import TorchIndex
-
-DEPTH = 1000
-"""Results kept for each query unless asked otherwise: what TREC keeps."""
 
 UNTUNED_WEIGHT = 0.5
 TUNING_SPLIT = "validation"
@@ -44,9 +43,11 @@ class Retriever:
         k: Results kept for each query; None: 1,000 or the whole corpus.
         hybrid_weights: Lexical weights tried on the validation split; a single one is taken as it is.
         hybrid_normalisation: `minmax` or `raw`.
+        hybrid_depth: Results that re-ranking keeps; fewer than `k` lets it stop early. None: as many as it was given.
 
     Raises:
-        UserError: For an unknown split or measure, or a `k` that the corpus cannot fill or that a measure exceeds.
+        UserError: For an unknown split or measure, a `k` that the corpus cannot fill or that a measure exceeds, or a
+            `hybrid_depth` that does not go with `k`, the normalisation or a measure.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Retriever:
         k: int | None,
         hybrid_weights: Sequence[float],
         hybrid_normalisation: str,
+        hybrid_depth: int | None,
     ) -> None:
         self.dataset = dataset
         self.split = dataset.split(split)
@@ -76,6 +78,7 @@ class Retriever:
             raise UserError(f"The hybrid weights {self.hybrid_weights} must be between 0 and 1, one or more of them.")
         one_of("evaluation.hybrid_normalisation", hybrid_normalisation, NORMALISATIONS)
         self.hybrid_normalisation = hybrid_normalisation
+        self.hybrid_depth = chosen_hybrid_depth(hybrid_depth, self.depth, hybrid_normalisation, self.measures)
         self._lexical_hits: dict[str, Hits] = {}
 
     def require(self, dual_encoder: DualEncoder) -> None:
@@ -143,10 +146,18 @@ class Retriever:
         with timed(seconds, "tune"):
             details = self._weight(dual_encoder)
         with timed(seconds, "search"):
-            lexical = self._lexical(self.split)
+            hits, counts = self._reranked(documents, queries, details["lexical_weight"])
+        return self._scored(name, self.split, hits, details | counts, seconds)
+
+    def _reranked(self, documents: Table, queries: Table, weight: float) -> tuple[Hits, dict[str, int]]:
+        """Interpolate what BM25 found, all of it or only until the best are known; count what was scored then."""
+        lexical = self._lexical(self.split)
+        if self.hybrid_depth is None:
             dense = dense_scores(documents.vectors, queries.vectors, lexical.positions)
-            hits = interpolate(lexical, dense, details["lexical_weight"], self.hybrid_normalisation)
-        return self._scored(name, self.split, hits, details, seconds)
+            return interpolate(lexical, dense, weight, self.hybrid_normalisation), {}
+        found = rerank(lexical, documents, queries.vectors, weight, self.hybrid_depth)
+        counts = {"depth": self.hybrid_depth, "dense_scored": found.scored, "candidates": found.candidates}
+        return found.hits, counts
 
     def _weight(self, dual_encoder: DualEncoder) -> dict:
         """Tune the lexical weight on the validation split, if there is one that is not the scored one."""
@@ -163,8 +174,9 @@ class Retriever:
         depth = objective.cutoff or lexical.positions.shape[1]
 
         def earned(hits: Hits) -> float:
-            kept = Hits(hits.positions[:, :depth], hits.scores[:, :depth])
-            scores = measure(self._run("hybrid", split, kept), split.judgements, [objective.name], self._relevant_from)
+            scores = measure(
+                self._run("hybrid", split, hits.cut(depth)), split.judgements, [objective.name], self._relevant_from
+            )
             return scores.means()[objective.name]
 
         weight, tried = tune_weight(lexical, dense, self.hybrid_weights, earned, self.hybrid_normalisation)
@@ -193,7 +205,7 @@ class Retriever:
     def _without_self(self, split: Split, hits: Hits) -> Hits:
         if self.dataset.remove_self_hits:
             hits = remove_self_hits(hits, split.queries.ids(), split.documents)
-        return Hits(hits.positions[:, : self.depth], hits.scores[:, : self.depth])
+        return hits.cut(self.depth)
 
     def _tables(self, dual_encoder: DualEncoder, split: Split, seconds: dict[str, float]) -> tuple[Table, Table]:
         with timed(seconds, "encode_documents"):
@@ -213,22 +225,6 @@ class Retriever:
         run = self._run(name, split, hits)
         names = [item.name for item in self.measures]
         return SystemResult(run, measure(run, split.judgements, names, self._relevant_from), details, seconds)
-
-
-def chosen_depth(k: int | None, documents: int, measures: Sequence[Measure]) -> int:
-    """Decide how many results to keep for each query.
-
-    Raises:
-        UserError: When `k` cannot be filled from the corpus, or a measure looks deeper than `k` while there is more.
-    """
-    if k is not None:
-        require_depth(k, documents)
-    depth = min(DEPTH, documents) if k is None else k
-    for item in measures:
-        needed = min(item.cutoff, documents)
-        if depth < needed:
-            raise UserError(f"{item.name} looks deeper than the {depth:,} results that are kept; set k={needed}.")
-    return depth
 
 
 def measure_retrieval(

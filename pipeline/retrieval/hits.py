@@ -49,6 +49,10 @@ class Hits:
             np.pad(self.scores, ((0, 0), (0, missing)), constant_values=-np.inf),
         )
 
+    def cut(self, depth: int) -> "Hits":
+        """Keep the best `depth` of every query."""
+        return Hits(self.positions[:, :depth], self.scores[:, :depth])
+
     def without(self, unwanted: np.ndarray) -> "Hits":
         """Drop one document of every query; later results move up and the depth stays.
 

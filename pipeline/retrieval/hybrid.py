@@ -18,6 +18,8 @@ NORMALISATIONS = ("minmax", "raw")
 def dense_scores(vectors: np.ndarray, queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Score chosen documents of every query.
 
+    Each product is computed on its own, so that it has the same bits whichever documents are scored beside it.
+
     Args:
         vectors: A table's vectors, float32 `[documents, dimension]`.
         queries: float32 `[queries, dimension]`.
@@ -29,7 +31,7 @@ def dense_scores(vectors: np.ndarray, queries: np.ndarray, positions: np.ndarray
     scores = np.full(positions.shape, -np.inf, dtype=np.float32)
     for row, (query, candidates) in enumerate(zip(queries, positions, strict=True)):
         present = candidates >= 0
-        scores[row, present] = vectors[candidates[present]] @ query
+        scores[row, present] = np.vecdot(vectors[candidates[present]], query)
     return scores
 
 
@@ -55,7 +57,12 @@ def interpolate(lexical: Hits, dense: np.ndarray, weight: float, normalisation: 
     parts = [np.where(present, scores, 0.0).astype(np.float64) for scores in (lexical.scores, dense)]
     if normalisation == "minmax":
         parts = [min_max(scores, present) for scores in parts]
-    return Hits.ordered(lexical.positions, weight * parts[0] + (1 - weight) * parts[1])
+    return Hits.ordered(lexical.positions, mixed(parts[0], parts[1], weight))
+
+
+def mixed(lexical: np.ndarray, dense: np.ndarray, weight: float) -> np.ndarray:
+    """Interpolate scores that are there, in float64, and round once: float32 of their common shape."""
+    return (weight * lexical.astype(np.float64) + (1 - weight) * dense.astype(np.float64)).astype(np.float32)
 
 
 def min_max(scores: np.ndarray, present: np.ndarray) -> np.ndarray:

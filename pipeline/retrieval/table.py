@@ -1,11 +1,14 @@
 """Tables: the vectors of one tower over one list of texts, memory-mapped, whole or not trusted."""
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.retrieval.blocks import check_blocks, checksum, read_blocks, read_description
+
+ROWS_AT_ONCE = 8192
 
 
 class Table:
@@ -35,6 +38,12 @@ class Table:
     def dimension(self) -> int:
         """Numbers in a vector."""
         return self.vectors.shape[1]
+
+    @cached_property
+    def largest_norm(self) -> float:
+        """Length of the longest vector, in float64; computed when it is first asked for, block by block."""
+        blocks = (self.vectors[start : start + ROWS_AT_ONCE] for start in range(0, len(self), ROWS_AT_ONCE))
+        return max(float(np.linalg.norm(block.astype(np.float64), axis=1).max()) for block in blocks)
 
     @classmethod
     def from_array(cls, vectors: np.ndarray, texts_fingerprint: str = "") -> "Table":

@@ -1,6 +1,5 @@
 """One cell of the grid: dataset x encoders x stage -> a run folder."""
 
-import csv
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +17,17 @@ from pipeline.data.texts import Texts
 from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import instantiate
-from pipeline.evaluation.plots import plot_curves
 from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
 from pipeline.files import atomic_write, digest_of
+from pipeline.training.curves_plot import plot_curves
 from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision
+from pipeline.training.diagnostics_plot import plot_diagnostics
 from pipeline.training.loggers import log_results
 from pipeline.training.model_card import model_card
+from pipeline.training.parts import parts_of, write_curves
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
 
@@ -105,6 +106,7 @@ class Cell:
             k=config.evaluation.k,
             hybrid_weights=list(config.evaluation.hybrid_weights),
             hybrid_normalisation=config.evaluation.hybrid_normalisation,
+            hybrid_depth=config.evaluation.hybrid_depth,
         )
         self.retriever.require(self.dual_encoder)
 
@@ -217,11 +219,11 @@ class Cell:
         """Write figures, rankings and plots; `metrics.json` comes last and marks the folder as finished."""
         scores = {name: system.scores for name, system in systems.items()}
         results = replace(self.retriever.results(systems), significance=compare(scores))
-        if "curves" in trained:
-            curves = trained["curves"]
-            rows = sorted(curves["loss"] + curves["validation"], key=lambda row: row["step"])
-            plot_curves(rows, trained["monitor"], self.folder.path / "plots" / "curves")
-            _write_curves(rows, self.folder.path / "curves.csv")
+        parts = parts_of(trained)
+        if parts:
+            plot_curves(parts, trained["monitor"], self.folder.path / "plots" / "curves")
+            plot_diagnostics(parts, self.folder.path / "plots" / "diagnostics")
+            write_curves(parts, self.folder.path / "curves.csv")
         with atomic_write(self.folder.path / "model" / "README.md") as card:
             card.write(self._card(results.metrics(trained)))
         plotted = ("zero_shot", "dense") if self.stage.trains else ("bm25", "dense")
@@ -236,12 +238,3 @@ def _sweep() -> str | None:
         return None
     # The same command continues the same sweep; another one is another sweep, though of the same configuration.
     return f"{hydra.job.config_name}-{digest_of(sys.argv[1:])[:8]}"
-
-
-def _write_curves(rows: list[dict[str, float]], path: Path) -> None:
-    """Write losses and validations by step, of the whole training however often it was resumed."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    with atomic_write(path) as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

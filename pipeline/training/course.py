@@ -13,7 +13,7 @@ from pipeline.training.batches import ContrastiveBatch
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.collapse import collapse_sentence, collapsed_towers
 from pipeline.training.module import ContrastiveModule
-from pipeline.training.validation import KL
+from pipeline.training.validation import best_row
 
 STEPS_BETWEEN_LOSSES = 10
 
@@ -34,8 +34,7 @@ class History:
 
     def best_step(self, monitor: str) -> int:
         """Give the step of the best validation, the earliest of equals."""
-        sign = -1 if monitor == KL else 1
-        return int(max(self.validations, key=lambda row: (sign * row[monitor], -row["step"]))["step"])
+        return int(best_row(self.validations, monitor)["step"])
 
 
 @dataclass(frozen=True)

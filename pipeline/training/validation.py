@@ -1,5 +1,6 @@
 """What is found out every few steps of a training: real retrieval over a part of the validation split, and diagnostics."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,12 @@ KL_SAMPLE = 500
 """Documents that the diagnostics look at."""
 KL_OF_COPIES = -1000.0
 """Stands for minus infinity, the estimate where both towers give the same vectors, as two copies do."""
+
+
+def best_row(validations: Sequence[dict[str, float]], monitor: str) -> dict[str, float]:
+    """Give the best of several validations by one of their figures, the earliest of equals."""
+    sign = -1 if monitor == KL else 1
+    return max(validations, key=lambda row: (sign * row[monitor], -row["step"]))
 
 
 class Validation:

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from pipeline.evaluation.plots import TEXTS_SHOWN, plot_curves, plot_per_query
+from pipeline.evaluation.plots import TEXTS_SHOWN, plot_per_query
 
 NAMES = ("zero_shot", "dense")
 
@@ -52,15 +52,3 @@ def test_one_sided_changes_are_drawn(tmp_path, change):
         np.full(count, 0.5), np.full(count, 0.5 + change / 2), ["text"] * count, NAMES, "map", tmp_path / "all"
     )
     assert (tmp_path / "all.svg").read_text().count("<!-- none -->") == (2 if change == 0 else 1)
-
-
-def test_curves_tell_the_best_step(tmp_path):
-    rows = [{"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0, "ndcg@10": 0.4}, {"step": 30, "ndcg@10": 0.3}]
-    plot_curves(rows, "ndcg@10", tmp_path / "curves")
-    assert "ndcg@10 on validation, best 0.400 at step 20" in (tmp_path / "curves.svg").read_text()
-    assert (tmp_path / "curves.png").stat().st_size > 1000
-
-
-def test_curves_without_validation_say_so(tmp_path):
-    plot_curves([{"step": 1, "loss": 2.0}], "ndcg@10", tmp_path / "curves")
-    assert "nothing recorded" in (tmp_path / "curves.svg").read_text()

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import measure
-from pipeline.evaluation.report import LETTERS, print_folder, require_letters, results_table
+from pipeline.evaluation.report import LETTERS, caption, print_folder, require_letters, results_table
 from pipeline.evaluation.results import Results, SystemResult, write_results
 from pipeline.evaluation.significance import compare
 from pipeline.retrieval.trec import read_trec
@@ -109,6 +109,19 @@ def test_a_finished_folder_prints_its_table_again_from_its_files(results, tmp_pa
     assert "dense: lexical weight 0.3, minmax scores, tuned on validation." in table
     assert "bm25: queries without results, which count 0: 2." in table
     assert "bm25: queries that nobody judged, left out: 1." in table
+
+
+@pytest.mark.parametrize(
+    ("scored", "words"),
+    [
+        (212_345, "hybrid: scored 212,345 of 2,854,000 candidates (7.4%), the others could not enter the top 10."),
+        (2_854_000, "hybrid: scored all 2,854,000 candidates, each of which could enter the top 10."),
+    ],
+)
+def test_a_caption_says_how_many_candidates_a_hybrid_scored(results, scored, words):
+    metrics = results.metrics({})
+    metrics["details"]["hybrid"] = {"depth": 10, "dense_scored": scored, "candidates": 2_854_000}
+    assert words in caption(metrics)
 
 
 def test_the_best_of_a_column_is_bold(results, tmp_path):

@@ -71,6 +71,7 @@ def retriever_of(tmp_path: Path):
             "k": None,
             "hybrid_weights": [0.0, 0.5, 1.0],
             "hybrid_normalisation": "minmax",
+            "hybrid_depth": None,
         }
         return Retriever(dataset, changed.pop("split", "test"), **(settings | changed))
 
@@ -139,6 +140,70 @@ def test_without_validation_the_hybrid_is_untuned_and_says_so(dataset, encoder, 
     assert details == {"lexical_weight": 0.5, "normalisation": "minmax", "tuned_on": None}
     assert retriever_of(dataset, split="validation").encoder(encoder)["hybrid"].details["tuned_on"] is None
     assert retriever_of(dataset, hybrid_weights=[0.3]).encoder(encoder)["hybrid"].details["lexical_weight"] == 0.3
+
+
+@pytest.mark.parametrize("weights", [[0.0], [0.3], [1.0], [0.0, 0.5, 1.0]])
+def test_a_hybrid_that_stops_early_is_the_whole_one_cut_and_counts_what_it_scored(
+    dataset, encoder, retriever_of, weights
+):
+    settings = {"hybrid_weights": weights, "hybrid_normalisation": "raw", "measures": ["mrr@2"]}
+    whole = retriever_of(dataset, **settings).encoder(encoder)["hybrid"]
+    early = retriever_of(dataset, **settings, hybrid_depth=2).encoder(encoder)["hybrid"]
+    candidates = 0
+    for query, _ in QUERIES:
+        assert early.run.ranking(query) == whole.run.ranking(query)[:2]
+        assert early.run.scores(query).tolist() == whole.run.scores(query)[:2].tolist()
+        candidates += len(whole.run.ranking(query))
+    counts = {"depth": 2, "dense_scored": early.details["dense_scored"], "candidates": candidates}
+    assert early.details == whole.details | counts
+    assert 0 < early.details["dense_scored"] <= candidates
+    assert early.scores.means() == whole.scores.means()
+
+
+def test_a_hybrid_that_stops_early_knows_of_self_hits(encoder, retriever_of):
+    queries = [("d2", "Copy a file and its permission bits.")]
+    own = Dataset("own", {"test": split("test", queries, {"d2": {"d6": 1}})}, 1, True, "fingerprint", {})
+    settings = {"hybrid_weights": [0.5], "hybrid_normalisation": "raw", "measures": ["mrr@1"], "k": 3}
+    whole = retriever_of(own, **settings).encoder(encoder)["hybrid"].run.ranking("d2")
+    early = retriever_of(own, **settings, hybrid_depth=1).encoder(encoder)["hybrid"].run.ranking("d2")
+    assert early == whole[:1]
+    assert early != ["d2"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"hybrid_normalisation": "minmax"}, "goes with hybrid_normalisation=raw alone: minmax needs the dense scores"),
+        ({"hybrid_depth": 7}, "hybrid_depth=7 exceeds the 6 results that are re-ranked"),
+        ({"hybrid_depth": 4, "k": 3, "measures": ["mrr@1"]}, "hybrid_depth=4 exceeds the 3 results"),
+        ({"hybrid_depth": 0}, "hybrid_depth=0 must be a whole number of at least 1"),
+        ({"hybrid_depth": 2.5}, "hybrid_depth=2.5 must be a whole number"),
+        ({"hybrid_depth": True}, "hybrid_depth=True must be a whole number"),
+        ({"hybrid_depth": "ten"}, "hybrid_depth=ten must be a whole number"),
+        (
+            {"measures": ["mrr@2", "recall@3"]},
+            "recall@3 looks at 3 results, and hybrid_depth=2 keeps fewer; set hybrid_d",
+        ),
+        (
+            {"measures": ["recall@100"]},
+            "recall@100 looks at 6 results, and hybrid_depth=2 keeps fewer; set hybrid_depth=6",
+        ),
+        (
+            {"measures": ["map"]},
+            "map looks at 6 results, and hybrid_depth=2 keeps fewer; set hybrid_depth=6 or leave map",
+        ),
+    ],
+)
+def test_a_hybrid_depth_that_does_not_go_with_the_rest_is_refused(dataset, retriever_of, tmp_path, changed, sentence):
+    settings = {"hybrid_normalisation": "raw", "hybrid_depth": 2, "measures": ["mrr@2"]} | changed
+    with pytest.raises(UserError) as refused:
+        retriever_of(dataset, **settings)
+    assert sentence in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_hybrid_depth_of_all_results_goes_with_every_measure(dataset, retriever_of):
+    retriever_of(dataset, hybrid_normalisation="raw", hybrid_depth=6, measures=["map", "recall@100"])
 
 
 def measured(encoder, split, measures, dataset):
