@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import UserError
+from pipeline.evaluation.cells import OVERRIDES
 from pipeline.files import atomic_write, digest_of, disk_errors, locked, read_json, write_json
 
 ELSEWHERE = ("folder", "tables", "logger")
@@ -26,7 +27,7 @@ class RunFolder:
     """
 
     def __init__(self, config: DictConfig, overrides: list[str]) -> None:
-        self.config = config
+        self.config, self.overrides = config, overrides
         self.settings = _settings(config)
         self.path = Path(config.folder or Path("outputs") / _name(overrides, self.settings))
 
@@ -99,6 +100,8 @@ class RunFolder:
                 )
         with atomic_write(place) as file:
             file.write(OmegaConf.to_yaml(self.config, resolve=True))
+        with atomic_write(self.path / OVERRIDES) as file:
+            file.write(OmegaConf.to_yaml(OmegaConf.create(self.overrides)))
 
 
 def _settings(config: DictConfig) -> dict[str, Any]:

@@ -64,7 +64,8 @@ class Validation:
 
         Returns:
             The validation measures; for each tower, as `query/…` and `document/…`, the figures of `geometry`; the
-            `alignment` of queries and their relevant documents; for two towers their `kl`.
+            `alignment` of queries and their relevant documents; for two towers their `kl`, and how many of its
+            documents repeat another and were left out.
         """
         tower, split = dual_encoder.query, self.split
         documents = self._documents(dual_encoder)
@@ -97,7 +98,8 @@ class Validation:
             return {}
         texts = self.split.documents.take(self.sample[kept], dual_encoder.document.title_separator)
         others = encode(dual_encoder.query, texts, "document", self.encoding)
-        return {KL: max(kl_divergence(sampled[kept], others), KL_OF_COPIES)}
+        estimate = max(kl_divergence(sampled[kept], others), KL_OF_COPIES)
+        return {KL: estimate, "kl_repeated_documents": len(sampled) - len(kept)}
 
 
 def narrowed(split: Split, queries: int, documents: int, seed: int) -> Split:

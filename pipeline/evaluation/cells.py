@@ -1,0 +1,102 @@
+"""The cells of a sweep beside each other: what differed between them, what came out, and which have collapsed."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from pipeline.errors import UserError
+from pipeline.evaluation.results import METRICS
+from pipeline.files import atomic_write, read_json
+
+OVERRIDES = "overrides.yaml"
+"""What the command line changed for a run, as `key=value`."""
+FIGURES = {
+    "query cosine": "query/mean_cosine",
+    "document cosine": "document/mean_cosine",
+    "query rank": "query/effective_rank",
+    "document rank": "document/effective_rank",
+}
+"""Columns that say whether a tower has collapsed, and where the last validation has them."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One finished run of a sweep.
+
+    Attributes:
+        name: Its folder's.
+        overrides: What the command line, or the sweep, chose for it.
+        metrics: What its `metrics.json` holds.
+    """
+
+    name: str
+    overrides: dict[str, str]
+    metrics: dict[str, Any]
+
+    def row(self, chosen: Sequence[str]) -> dict[str, Any]:
+        """Give the row of a table: the chosen overrides, the dense system's measures, and the figures of collapse."""
+        training = self.metrics["training"]
+        validations = training.get("curves", {}).get("validation", [{}])
+        row: dict[str, Any] = {key: self.overrides.get(key, "") for key in chosen} or {"run": self.name}
+        row |= {name: self.metrics["systems"]["dense"][name] for name in self.metrics["measures"]}
+        row |= {column: validations[-1].get(key) for column, key in FIGURES.items()}
+        since = training.get("collapsed_at")
+        return row | {"collapsed": f"from step {since}" if training.get("collapsed") else "no"}
+
+
+def read_cells(folder: Path) -> list[Cell]:
+    """Read every finished run folder right below a folder.
+
+    Raises:
+        UserError: When there is none.
+    """
+    cells = []
+    for place in sorted(Path(folder).glob(f"*/{METRICS}")):
+        chosen = place.parent / OVERRIDES
+        overrides = OmegaConf.to_container(OmegaConf.load(chosen)) if chosen.exists() else []
+        pairs = [str(override).lstrip("+~").partition("=") for override in overrides]  # type: ignore[union-attr]
+        cells.append(Cell(place.parent.name, {key: value for key, _, value in pairs}, read_json(place)))
+    cells = [cell for cell in cells if "dense" in cell.metrics.get("systems", {})]
+    if not cells:
+        raise UserError(f"sweep={folder} has no finished run folder in it; give the folder that a sweep wrote into.")
+    return cells
+
+
+def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Give one row for each cell; settings that all of them share are left out."""
+    keys = dict.fromkeys(key for cell in cells for key in cell.overrides)
+    chosen = [key for key in keys if len({cell.overrides.get(key) for cell in cells}) > 1]
+    rows = [cell.row(chosen) for cell in cells]
+    return sorted(rows, key=lambda row: [str(row[key]) for key in chosen])
+
+
+def cells_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
+    """Lay the rows out for the terminal."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for column in rows[0]:
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        style = "red" if row["collapsed"] != "no" else ""
+        table.add_row(*(_shown(column, value) for column, value in row.items()), style=style)
+    return table
+
+
+def write_cells(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write the rows as CSV, whole or not at all."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with atomic_write(path) as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _shown(column: str, value: Any) -> str:
+    if not isinstance(value, float):
+        return "" if value is None else str(value)
+    return f"{value:.1f}" if column.endswith("rank") else f"{value:.4f}"

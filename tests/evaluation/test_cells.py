@@ -1,0 +1,63 @@
+"""A sweep's cells beside each other: what differed, what came out, what collapsed."""
+
+import csv
+import json
+
+import pytest
+import yaml
+from rich.console import Console
+
+from pipeline.errors import UserError
+from pipeline.evaluation.cells import cells_table, read_cells, rows_of, write_cells
+
+
+def planted(folder, name: str, overrides: list[str], collapsed: bool) -> None:
+    place = folder / name
+    place.mkdir(parents=True)
+    validation = {"step": 10, "query/mean_cosine": 0.5, "query/effective_rank": 12.345}
+    training = {"collapsed": collapsed, "curves": {"validation": [validation]}} | (
+        {"collapsed_at": 5} if collapsed else {}
+    )
+    systems = {"bm25": {"mrr@10": 0.1}, "dense": {"mrr@10": 0.25}}
+    (place / "metrics.json").write_text(json.dumps({"measures": ["mrr@10"], "systems": systems, "training": training}))
+    (place / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    planted(tmp_path, "b", ["stage=joint", "+seed=1", "dataset=squad"], True)
+    planted(tmp_path, "a", ["stage=align", "+seed=1", "dataset=squad"], False)
+    (tmp_path / "unfinished").mkdir()
+    return tmp_path
+
+
+def test_only_what_differs_is_a_column_and_finished_cells_are_rows(sweep):
+    rows = rows_of(read_cells(sweep))
+    assert [row["stage"] for row in rows] == ["align", "joint"]
+    assert "seed" not in rows[0]
+    assert [row["collapsed"] for row in rows] == ["no", "from step 5"]
+    assert (rows[0]["mrr@10"], rows[0]["query rank"], rows[0]["document rank"]) == (0.25, 12.345, None)
+
+
+def test_a_single_cell_is_named_by_its_folder(tmp_path):
+    planted(tmp_path, "only", ["stage=joint"], False)
+    assert rows_of(read_cells(tmp_path))[0]["run"] == "only"
+
+
+def test_rows_are_shown_and_written_whole(sweep):
+    rows = rows_of(read_cells(sweep))
+    console = Console(width=200, record=True, quiet=False)
+    console.print(cells_table(rows, "a sweep"))
+    text = console.export_text()
+    assert "12.3" in text
+    assert "from step 5" in text
+    write_cells(rows, sweep / "cells.csv")
+    with open(sweep / "cells.csv", encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    assert [row["stage"] for row in read] == ["align", "joint"]
+    assert float(read[0]["query rank"]) == 12.345
+
+
+def test_a_folder_without_finished_cells_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no finished run folder"):
+        read_cells(tmp_path)
