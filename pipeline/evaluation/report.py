@@ -105,8 +105,7 @@ def caption(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"Letters: better than that system ({significance.caption()}).")
     training = metrics.get("training", {})
     if training.get("collapsed"):
-        why = "; ".join(f"{side} tower: {figure}" for side, figure in training["collapsed_towers"].items())
-        lines.append(f"The training collapsed at step {training['collapsed_at']} ({why}).")
+        lines.append(collapse_line(training))
     for name, details in metrics["details"].items():
         lines += [f"{name}: {words}" for words in _hybrid_words(details)]
         lines += [f"{name}: {words}: {details[count]:,}." for count, words in COUNTS.items() if details.get(count)]
@@ -127,6 +126,16 @@ def _hybrid_words(details: dict[str, Any]) -> list[str]:
         else:
             words.append(f"scored all {candidates:,} candidates, each of which could enter {best}.")
     return words
+
+
+def collapse_line(training: dict[str, Any]) -> str:
+    """Say in plain words which towers a training has collapsed, and when.
+
+    Args:
+        training: What `metrics.json` says of a training that has.
+    """
+    why = "; ".join(f"{side} tower: {figure}" for side, figure in training["collapsed_towers"].items())
+    return f"The training collapsed at step {training['collapsed_at']} ({why})."
 
 
 def read_significance(metrics: dict[str, Any]) -> Significance | None:

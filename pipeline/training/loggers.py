@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from pipeline.checks import one_of
+from pipeline.evaluation.report import collapse_line
 from pipeline.files import read_json, write_json
 
 
@@ -105,7 +106,10 @@ def log_results(logger: Logger | None, metrics: dict[str, Any], folder: Path) ->
     import wandb  # late: it is slow to import, and only its own logger needs it
 
     run = logger.experiment
-    run.summary.update({**figures, "collapsed": metrics["training"].get("collapsed")})
+    training = metrics["training"]
+    collapsed = training.get("collapsed")
+    said = {"collapsed": collapsed} | ({"collapse": collapse_line(training)} if collapsed else {})
+    run.summary.update(figures | said)
     tables = {"results": folder / "results.csv", "per_query": folder / "per_query.csv"}
     run.log({key: _table(path) for key, path in tables.items() if path.exists()})
     run.log({path.stem: wandb.Image(str(path)) for path in sorted((folder / "plots").glob("*.png"))})
