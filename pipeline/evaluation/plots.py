@@ -1,12 +1,9 @@
 """Pictures of a result: which queries gained and lost, and how training went."""
 
 import textwrap
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -14,25 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.files import atomic_write
-
-GAINED, LOST, MUTED, INK = "#1b6ca8", "#c4501b", "#8a8f98", "#22262b"
-"""Blue and orange: told apart by people who confuse red and green, and in print."""
+from pipeline.evaluation.drawing import GAINED, LOST, MUTED, STYLE, save_figure
 
 TEXTS_SHOWN = 6
 CHARACTERS_A_LINE = 74
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "svg.hashsalt": "tandem",  # the same picture is the same file
-}
 
 
 @dataclass(frozen=True)
@@ -68,7 +50,7 @@ def plot_per_query(
         lost = [item for item in changes[: -TEXTS_SHOWN - 1 : -1] if item.after < item.before]
         _texts(figure, 0.775, f"Gained most ({measure} under {names[0]} → {names[1]})", gained, GAINED)
         _texts(figure, 0.385, f"Lost most ({measure} under {names[0]} → {names[1]})", lost, LOST)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def _head(
@@ -132,7 +114,7 @@ def plot_curves(rows: Sequence[Mapping[str, float]], measure: str, path: Path) -
         best = max((row for row in rows if row.get(measure) is not None), key=lambda row: row[measure], default=None)
         found = f", best {best[measure]:.3f} at step {best['step']:,}" if best else ""
         right.set_title(f"{measure} on validation{found}", loc="left", weight="bold", parse_math=False)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def _curve(axes: Axes, rows: Sequence[Mapping[str, float]], key: str, colour: str) -> None:
@@ -144,15 +126,3 @@ def _curve(axes: Axes, rows: Sequence[Mapping[str, float]], key: str, colour: st
         return
     steps, values = zip(*points, strict=True)
     axes.plot(steps, values, color=colour, linewidth=1.8, marker="o" if len(points) < 60 else None, markersize=3.5)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path = Path(path)
-    with warnings.catch_warnings():
-        # Queries may hold characters that no installed font has; an empty box is enough said.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        for ending, settings in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
-            picture = BytesIO()
-            figure.savefig(picture, format=ending, facecolor="white", **settings)
-            with atomic_write(path.with_name(f"{path.name}.{ending}"), "wb") as file:
-                file.write(picture.getvalue())
