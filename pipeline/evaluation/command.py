@@ -31,7 +31,7 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         scores = {name: system.scores for name, system in results.systems.items()}
         results = replace(results, significance=compare(scores, config.test, config.baseline, config.level))
     metrics = write_results(results, folder, plotted=_plotted(config, results), with_runs=bool(config.models))
-    print_metrics(metrics)
+    print_metrics(metrics, latency=results.latency)
     print(f"Written to {folder}.")
     return metrics
 
@@ -55,6 +55,10 @@ def _check(config: DictConfig) -> None:
         raise UserError("Give either models=[…] with a dataset, or run_files=[…] with qrels=…, and not both.")
     if config.run_files and config.qrels is None:
         raise UserError("run_files needs judgements; give them as qrels=FILE.")
+    if not isinstance(config.latency, bool):
+        raise UserError(f"latency={config.latency} must be true or false.")
+    if config.latency and config.run_files:
+        raise UserError("latency=true times encoders, and run files have none; give models=[…], or leave it out.")
     require_letters(len(config.run_files) or 1 + 2 * len(config.models))
     parse_measures(config.measures)
     whole_number("relevant_from", config.relevant_from)
