@@ -1,5 +1,6 @@
 """`evaluate.py` as it is used: models on a dataset, run files against judgements, and what it refuses."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 import evaluate as evaluate_command
+from pipeline.evaluation import latency_measurement
 from tests.evaluation.conftest import save_tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -213,6 +215,34 @@ def test_a_written_run_scores_as_it_did_when_it_was_made(here, pairs, models, tm
     assert again["queries"] == made["queries"]
 
 
+def test_latency_is_a_file_a_column_and_a_picture_and_leaves_the_metrics_as_they_are(
+    here, pairs, models, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(latency_measurement, "SECONDS", 0.01)
+    given = f"models=[{models}/first_run,{models}/second]"
+    settings = dataset_settings(pairs, tmp_path / "out")
+    assert "query ms" not in here(given, *settings)
+    assert not (tmp_path / "out" / "latency.csv").exists()
+    before = (tmp_path / "out" / "metrics.json").read_bytes()
+    said = here(given, *settings, "latency=true")
+    assert (tmp_path / "out" / "metrics.json").read_bytes() == before
+    with open(tmp_path / "out" / "latency.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["side"], row["batch_size"]) for row in rows] == [
+        (model, side, size)
+        for model in ("first_run", "second")
+        for side in ("query", "document")
+        for size in ("1", "32", "256")
+    ]
+    lines = said.splitlines()
+    assert "query ms" in next(line for line in lines if "system" in line)
+    # Two dense systems have a cell, BM25 and the hybrids have none.
+    assert sum("(1×)" in line for line in lines) == 2
+    assert "(batch 1, " in said
+    assert "scaled: their 12 × 768 lies on" in (tmp_path / "out" / "plots" / "quality_latency.svg").read_text()
+    assert (tmp_path / "out" / "plots" / "quality_latency.png").exists()
+
+
 # --- help and composition
 
 
@@ -268,13 +298,15 @@ def test_bad_input_ends_the_command_with_one_sentence_and_status_2(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "Give either models=[…] with a dataset, or run_files=[…] with qrels=…, and not both."),
+        ([], "Give either models=[…] with a dataset, or run_files=[…] with qrels=…, or sweep=FOLDER alone."),
         (["models=[minilm]", "run_files=[a]"], "and not both"),
         (["run_files=[a.trec]"], "run_files needs judgements; give them as qrels=FILE."),
         (["run_files=a.trec", "qrels=b"], "run_files=a.trec must be a list; write run_files=[a.trec]."),
         (["models=[minilm]", "test=fischer"], "test=fischer is unknown; did you mean fisher?"),
         (["models=[minilm]", "level=0"], "level=0 must be a number above 0"),
         (["models=[minilm]", "relevant_from=0"], "relevant_from=0 must be a whole number of at least 1"),
+        (["models=[minilm]", "latency=maybe"], "latency=maybe must be true or false."),
+        (["run_files=[a]", "qrels=b", "latency=true"], "latency=true times encoders, and run files have none"),
         (["models=[minilm]", "measures=[]"], "No measure is asked for"),
         (["models=[minilm]", "baseline=dence"], "baseline=dence is not among the systems compared; did you mean dense"),
         (["models=[minilmm]"], "models: minilmm is neither a folder nor a backbone; did you mean minilm"),

@@ -98,10 +98,24 @@ class Encoder:
         vectors = np.empty((len(texts), self.tower.dimension), dtype=np.float32)
         for start in range(0, len(texts), self.settings.window):
             ids = self.tower.token_ids(texts[start : start + self.settings.window], kind)
-            for batch in batches_by_length([len(text) for text in ids], self.settings.tokens):
-                vectors[start + batch] = self._vectors([ids[position] for position in batch])
-                if advance:
-                    advance(sum(len(ids[position]) for position in batch))
+            vectors[start : start + len(ids)] = self.encode_tokens(ids, advance)
+        return vectors
+
+    def encode_tokens(self, token_ids: list[list[int]], advance: Callable[[int], None] | None = None) -> np.ndarray:
+        """Encode tokenized texts, divided into batches of about equal length.
+
+        Args:
+            token_ids: What the tower's `token_ids` made of the texts.
+            advance: Called with the number of tokens of each batch that is done.
+
+        Returns:
+            Vectors in the order of the texts, float32, [texts, dimension]; the device has finished with them.
+        """
+        vectors = np.empty((len(token_ids), self.tower.dimension), dtype=np.float32)
+        for batch in batches_by_length([len(text) for text in token_ids], self.settings.tokens):
+            vectors[batch] = self._vectors([token_ids[position] for position in batch])
+            if advance:
+                advance(sum(len(token_ids[position]) for position in batch))
         return vectors
 
     @torch.inference_mode()

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from pipeline.checks import number, one_of, whole_number
 from pipeline.errors import UserError
+from pipeline.evaluation.cells import cells_table, read_cells, rows_of, write_cells
 from pipeline.evaluation.measures import parse_measures
 from pipeline.evaluation.report import print_metrics, require_letters
 from pipeline.evaluation.results import Results, write_results
@@ -24,6 +26,8 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: When the settings or the files that they name cannot be used.
     """
+    if config.sweep is not None:
+        return tabulate_sweep(Path(config.sweep))
     _check(config)
     folder = _folder(config)
     results = _scored(config)
@@ -31,9 +35,24 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         scores = {name: system.scores for name, system in results.systems.items()}
         results = replace(results, significance=compare(scores, config.test, config.baseline, config.level))
     metrics = write_results(results, folder, plotted=_plotted(config, results), with_runs=bool(config.models))
-    print_metrics(metrics)
+    print_metrics(metrics, latency=results.latency)
     print(f"Written to {folder}.")
     return metrics
+
+
+def tabulate_sweep(folder: Path) -> dict[str, Any]:
+    """Print the cells of a sweep beside each other, and write them to `cells.csv` in its folder.
+
+    Returns:
+        `cells`: the rows.
+
+    Raises:
+        UserError: When the folder has no finished cell.
+    """
+    rows = rows_of(read_cells(folder))
+    write_cells(rows, folder / "cells.csv")
+    Console().print(cells_table(rows, f"{folder} ({len(rows)} cells)"))
+    return {"cells": rows}
 
 
 def _scored(config: DictConfig) -> Results:
@@ -52,10 +71,14 @@ def _check(config: DictConfig) -> None:
         if not OmegaConf.is_list(config[setting]):
             raise UserError(f"{setting}={config[setting]} must be a list; write {setting}=[{config[setting]}].")
     if bool(config.models) == bool(config.run_files):
-        raise UserError("Give either models=[…] with a dataset, or run_files=[…] with qrels=…, and not both.")
+        raise UserError("Give either models=[…] with a dataset, or run_files=[…] with qrels=…, or sweep=FOLDER alone.")
     if config.run_files and config.qrels is None:
         raise UserError("run_files needs judgements; give them as qrels=FILE.")
-    require_letters(len(config.run_files) or 1 + 2 * len(config.models))
+    if not isinstance(config.latency, bool):
+        raise UserError(f"latency={config.latency} must be true or false.")
+    if config.latency and config.run_files:
+        raise UserError("latency=true times encoders, and run files have none; give models=[…], or leave it out.")
+    require_letters(len(config.run_files))
     parse_measures(config.measures)
     whole_number("relevant_from", config.relevant_from)
     one_of("test", config.test, TEST_NAMES)

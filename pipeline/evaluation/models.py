@@ -49,14 +49,28 @@ def find_models(entries: Sequence[str]) -> list[NamedModel]:
     """Find what the user means by each entry.
 
     Args:
-        entries: Run folders, their `model` folders, sentence-transformers folders, or names of `conf/backbone`.
+        entries: Run folders, their `model` folders, sentence-transformers folders, or names of `conf/backbone`; with
+            `*` in it, all folders that match.
 
     Raises:
         UserError: When an entry is none of these.
     """
-    found = [_find(str(entry)) for entry in entries]
+    entries = [path for entry in entries for path in _matching(str(entry))]
+    found = [_find(entry) for entry in entries]
     names = distinct_names([_path_for_name(entry, folder) for entry, (folder, _) in zip(entries, found, strict=True)])
     return [NamedModel(name, folder, backbone) for name, (folder, backbone) in zip(names, found, strict=True)]
+
+
+def _matching(entry: str) -> list[str]:
+    """Replace an entry with `*` in it by the folders that match."""
+    if "*" not in entry:
+        return [entry]
+    path = Path(entry).expanduser()
+    matches = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+    found = [str(place) for place in sorted(matches) if place.is_dir()]
+    if not found:
+        raise UserError(f"models: no folder matches {entry}.")
+    return found
 
 
 def _find(entry: str) -> tuple[Path | None, str | None]:

@@ -1,13 +1,17 @@
 """Models that retrieve from a split of a dataset, beside one BM25."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from pipeline.data.source import open_dataset
 from pipeline.entry import instantiate
+from pipeline.evaluation.latency import Latencies
+from pipeline.evaluation.latency_measurement import QUERIES, measure_latency
 from pipeline.evaluation.models import NamedModel, find_models
+from pipeline.evaluation.report import require_letters
 from pipeline.evaluation.results import Results, SystemResult
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import require_baseline
@@ -20,6 +24,7 @@ def evaluate_models(config: DictConfig) -> Results:
         UserError: When a model, the dataset or a setting cannot be used.
     """
     models = find_models(config.models)
+    require_letters(1 + 2 * len(models))
     names = system_names(models)
     require_baseline(config.baseline, ["bm25", *(name for pair in names for name in pair)])
     retriever = _retriever(config)
@@ -32,7 +37,20 @@ def evaluate_models(config: DictConfig) -> Results:
         retriever.require(dual_encoder)
         systems = systems or retriever.bm25()
         systems |= retriever.encoder(dual_encoder, dense, hybrid)
-    return retriever.results(systems)
+    results = retriever.results(systems)
+    if not config.latency:
+        return results
+    return replace(results, latency=_latency(config, models, [dense for dense, _ in names], retriever))
+
+
+def _latency(config: DictConfig, models: list[NamedModel], systems: list[str], retriever: Retriever) -> Latencies:
+    """Time the models' encoders on the first queries of the scored split."""
+    loaded = (
+        (system, model.name, model.load(config.trust_remote_code))
+        for system, model in zip(systems, models, strict=True)
+    )
+    queries = retriever.split.queries
+    return measure_latency(loaded, queries.take(slice(min(QUERIES, len(queries)))), retriever.encoding)
 
 
 def _retriever(config: DictConfig) -> Retriever:

@@ -1,5 +1,6 @@
 """The table of a finished run folder, on the terminal."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.errors import UserError
+from pipeline.evaluation.latency import Latencies
 from pipeline.evaluation.results import METRICS
 from pipeline.evaluation.significance import Comparison, Significance
 from pipeline.files import read_json
@@ -16,6 +18,9 @@ from pipeline.files import read_json
 LETTERS = "abcdefghijklmnoprstuvwxyz"
 SUPERSCRIPTS = dict(zip(LETTERS, "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
 """Unicode has no raised q, so no system is called q."""
+
+WIDTH_OF_A_FILE = 500
+"""In characters: more than any table takes."""
 
 COUNTS = {
     "truncated_documents": "documents cut to the model's maximum length",
@@ -42,19 +47,21 @@ def print_folder(folder: Path, console: Console | None = None) -> dict[str, Any]
     return metrics
 
 
-def print_metrics(metrics: dict[str, Any], console: Console | None = None) -> None:
+def print_metrics(metrics: dict[str, Any], console: Console | None = None, latency: Latencies | None = None) -> None:
     """Print systems against measures, the best in bold, with the marks of significance and what they mean."""
-    console = console or Console()
-    console.print(results_table(metrics))
-    for line in caption(metrics):
+    # A file has no width, and nothing in it need be cut to the one that is assumed.
+    console = console or Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    console.print(results_table(metrics, latency))
+    for line in [*caption(metrics), *([latency.caption()] if latency else [])]:
         console.print(Text(line, style="dim"), soft_wrap=True)
 
 
-def results_table(metrics: dict[str, Any]) -> Table:
+def results_table(metrics: dict[str, Any], latency: Latencies | None = None) -> Table:
     """Lay out a table of systems against measures.
 
     Args:
         metrics: What `metrics.json` holds.
+        latency: What encoding a query takes, which has no place in `metrics.json`; None leaves its column out.
 
     Raises:
         UserError: When there are more systems than letters to mark them with.
@@ -72,6 +79,8 @@ def results_table(metrics: dict[str, Any]) -> Table:
     table.add_column("system")
     for measure in measures:
         table.add_column(measure, justify="left", no_wrap=True)
+    if latency:
+        table.add_column("query ms", justify="right", no_wrap=True)
     for name, means in systems.items():
         cells = []
         for measure in measures:
@@ -79,6 +88,7 @@ def results_table(metrics: dict[str, Any]) -> Table:
             beaten = significance.beaten_by(name, measure) if significance else []
             marks = "".join(SUPERSCRIPTS[letters[other]] for other in beaten)
             cells.append(Text(f"{means[measure]:.4f}{marks}", style="bold" if best else ""))
+        cells += [Text(latency.cell(name))] if latency else []
         collapsed = " (collapsed)" if metrics["details"].get(name, {}).get("collapsed") else ""
         table.add_row(Text(letters[name], style="dim"), f"{name}{collapsed}", *cells)
     return table

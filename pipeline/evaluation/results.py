@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.latency import HEADER, Latencies
+from pipeline.evaluation.latency_plot import plot_quality_latency
 from pipeline.evaluation.measures import Scores
 from pipeline.evaluation.plots import plot_per_query
 from pipeline.evaluation.significance import Significance
@@ -47,6 +49,8 @@ class Results:
         fingerprint: The dataset's, or of the judgements where there is nothing else.
         systems: By name, in the order of the table.
         significance: Which systems differ; None for one system alone.
+        latency: How long the encoders take for queries, where that was asked for; like all durations kept out of
+            `metrics.json`.
     """
 
     dataset: str
@@ -58,6 +62,7 @@ class Results:
     fingerprint: str
     systems: dict[str, SystemResult]
     significance: Significance | None = None
+    latency: Latencies | None = None
 
     def metrics(self, training: dict[str, Any]) -> dict[str, Any]:
         """Put everything that the table says into one JSON-like value, the form of `metrics.json`."""
@@ -90,7 +95,7 @@ def write_results(
     plotted: tuple[str, str] | None = None,
     with_runs: bool = True,
 ) -> dict[str, Any]:
-    """Write runs, CSV files, the per-query plot and, last, `metrics.json`: a folder that has it is finished.
+    """Write runs, CSV files, plots and, last, `metrics.json`: a folder that has it is finished.
 
     Args:
         results: What was found.
@@ -112,6 +117,10 @@ def write_results(
     _write_csv(folder / "per_query.csv", ["query_id", "query", "system", *measures], _query_rows(results))
     if plotted:
         _plot(results, plotted, folder / "plots" / "per_query")
+    if results.latency:
+        _write_csv(folder / "latency.csv", HEADER, results.latency.rows())
+        quality = {name: system.scores.means()[measures[0]] for name, system in results.systems.items()}
+        plot_quality_latency(results.latency, quality, measures[0], folder / "plots" / "quality_latency")
     write_json(folder / "timings.json", {name: system.seconds for name, system in results.systems.items()})
     metrics = results.metrics(training or {})
     write_json(folder / METRICS, metrics)
