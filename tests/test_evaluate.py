@@ -299,7 +299,9 @@ def test_bad_input_ends_the_command_with_one_sentence_and_status_2(tmp_path):
     ("arguments", "sentence"),
     [
         ([], "Give either models=[…] with a dataset, or run_files=[…] with qrels=…, or sweep=FOLDER alone."),
-        (["models=[minilm]", "run_files=[a]"], "and not both"),
+        (["models=[minilm]", "run_files=[a]"], "or sweep=FOLDER alone"),
+        (["models=[no/such/*]"], "models: no folder matches no/such/*."),
+        (["sweep=no/such"], "sweep=no/such has no finished run folder in it"),
         (["run_files=[a.trec]"], "run_files needs judgements; give them as qrels=FILE."),
         (["run_files=a.trec", "qrels=b"], "run_files=a.trec must be a list; write run_files=[a.trec]."),
         (["models=[minilm]", "test=fischer"], "test=fischer is unknown; did you mean fisher?"),
