@@ -14,21 +14,17 @@ from pipeline.encoders.encoding import encode
 from pipeline.encoders.static_tower import StaticTower
 from tests.test_train import kill_after_a_checkpoint, pairs, refusal, settings_of, sha256, tiny_bert, train  # noqa: F401
 
-RATES = ["stage.align.query_rate=1", "stage.fine_tune.query_rate=1"]
-SMALL = ["query=static", "stage=daft", "query.init=token_embeddings", *RATES]
+SMALL = ["query=static", "stage=daft", "query.init=token_embeddings", "stage.query_rate=1"]
 
 
-def daft_of(tiny_bert, pairs, folder, *more: str) -> list[str]:  # noqa: F811
-    """Take the settings of a training, with those of the stage for both of its parts."""
-    settings = []
-    for setting in settings_of(tiny_bert, pairs, folder):
-        key, _, value = setting.partition("=")
-        if key.startswith("stage."):
-            name = key.removeprefix("stage.")
-            settings += [f"stage.align.{name}={value}", f"stage.fine_tune.{name}={value}"]
-        else:
-            settings.append(setting)
-    return [*SMALL, *settings, "stage.align.max_steps=20", "stage.align.patience=null", *more]
+def daft_of(tiny_bert, pairs, folder) -> list[str]:  # noqa: F811
+    """Add DAFT to the settings of a training."""
+    return [
+        *settings_of(tiny_bert, pairs, folder, *SMALL),
+        "stage.align.max_steps=20",
+        "stage.align.patience=null",
+        "stage.patience=null",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +101,7 @@ def rival(tiny_bert, pairs, folder, *more: str) -> dict:  # noqa: F811
 
 @pytest.mark.parametrize("stage", ["mse", "leaf", "kale", "align"])
 def test_texts_without_labels_bring_the_towers_closer(stage, tiny_bert, pairs, tmp_path):  # noqa: F811
-    more = ["query=first_k", "query.layers=first 1", f"stage={stage}", "stage.patience=null"]
+    more = ["query=first_k", "query.layers=first 1", f"stage={stage}", "stage.patience=null", "stage.batch_size=16"]
     if stage == "align":
         more += ["stage.texts=[pairs,queries,sentences]", "stage.monitor=ndcg@10"]
     training = rival(tiny_bert, pairs, tmp_path / "run", *more)

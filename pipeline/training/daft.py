@@ -1,5 +1,6 @@
 """DAFT: two stages in one, each measured."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,12 +18,14 @@ class Daft(Stage):
 
     Args:
         name: What the stage is called in the run folder.
-        align: The first part.
-        fine_tune: The second.
+        align: The settings of `Alignment` that are its own.
+        settings: Those of both parts, as in `ContrastiveFineTuning`.
     """
 
-    def __init__(self, name: str, align: Alignment, fine_tune: ContrastiveFineTuning) -> None:
-        self.name, self.align, self.fine_tune = name, align, fine_tune
+    def __init__(self, name: str, align: Mapping[str, Any], **settings: Any) -> None:
+        self.name = name
+        self.align = Alignment(**{**settings, **align, "name": "align"})
+        self.fine_tune = ContrastiveFineTuning(name="fine_tune", **settings)
 
     def prepare(self, workplace: Workplace) -> Training:
         """Prepare both parts."""
