@@ -14,7 +14,7 @@ from pipeline.encoders.encoding import encode
 from pipeline.encoders.static_tower import StaticTower
 from tests.test_train import kill_after_a_checkpoint, pairs, refusal, settings_of, sha256, tiny_bert, train  # noqa: F401
 
-SMALL = ["query=static", "stage=daft", "query.init=token_embeddings", "stage.query_rate=1"]
+SMALL = ["query=static", "stage=daft", "query.init=token_embeddings", "stage.query_learning_rate=1e-3"]
 
 
 def daft_of(tiny_bert, pairs, folder) -> list[str]:  # noqa: F811
@@ -70,7 +70,7 @@ def test_a_frozen_tower_keeps_its_weights_and_its_vectors(tiny_bert, pairs, tmp_
         "query.init=token_embeddings",
         "stage.patience=null",
         "stage.monitor=ndcg@10",
-        "stage.query_rate=1",
+        "stage.query_learning_rate=1e-3",
     ]
     done = train(*settings_of(tiny_bert, pairs, folder, *more))
     assert done.returncode == 0, done.stderr

@@ -32,8 +32,8 @@ class Tower(nn.Module, ABC):
 
     padded: ClassVar[bool] = True
     """Whether a batch of texts of unlike length is filled up to the longest."""
-    rate: ClassVar[float] = 1.0
-    """How many times a transformer's learning rate suits the tower's weights."""
+    learning_rate: ClassVar[float | None] = None
+    """What suits the tower's weights whatever suits a transformer's; None: the same."""
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ class ContrastiveFineTuning(Stage):
         patience: Validations without a better one before stopping; None: never.
         checkpoint_every: Steps between checkpoints.
         normalisation: Of the loss: `row` or `global`.
-        query_rate: How many times the learning rate a query tower of its own has; None: what suits its kind.
+        query_learning_rate: Of a query tower of its own; None: what suits its kind.
         on_collapse: `report` a tower that has collapsed and go on, or `stop`.
 
     Raises:
@@ -66,7 +66,7 @@ class ContrastiveFineTuning(Stage):
         patience: int | None,
         checkpoint_every: int,
         normalisation: str,
-        query_rate: float | None,
+        query_learning_rate: float | None,
         on_collapse: str,
     ) -> None:
         self.name = name
@@ -84,7 +84,9 @@ class ContrastiveFineTuning(Stage):
         self.monitor = one_of("stage.monitor", monitor, (*VALIDATION_MEASURES, KL))
         self.patience = None if patience is None else whole_number("stage.patience", patience, least=0)
         self.objective: Objective = Contrastive(temperature, normalisation)
-        self.query_rate = None if query_rate is None else number("stage.query_rate", query_rate, above=True)
+        self.query_learning_rate = query_learning_rate
+        if query_learning_rate is not None:
+            number("stage.query_learning_rate", query_learning_rate, above=True)
         self.on_collapse = one_of("stage.on_collapse", on_collapse, ("report", "stop"))
         self.checkpoint_every = whole_number("stage.checkpoint_every", checkpoint_every)
 
@@ -158,7 +160,7 @@ class ContrastiveFineTuning(Stage):
             schedule,
             self.weight_decay,
             workplace.seed,
-            self.query_rate,
+            self.query_learning_rate,
             table,
         )
         validation = Validation(

@@ -33,7 +33,7 @@ class ContrastiveModule(pl.LightningModule):
         schedule: The learning rate by step.
         weight_decay: Of AdamW; biases and normalisation weights are not decayed.
         seed: Dropout is a function of it and the step.
-        query_rate: How many times the learning rate a query tower of its own has; None: what suits its kind.
+        query_learning_rate: Of a query tower of its own; None: what suits its kind.
         table: The vectors of all documents where the document tower is frozen, [documents, dimension]; that tower never
             runs then. None: documents are encoded.
     """
@@ -46,14 +46,16 @@ class ContrastiveModule(pl.LightningModule):
         schedule: Schedule,
         weight_decay: float,
         seed: int,
-        query_rate: float | None = None,
+        query_learning_rate: float | None = None,
         table: JoinedVectors | None = None,
     ) -> None:
         super().__init__()
         # Encoders come from their folders in evaluation mode; encoding works on copies, so this holds to the last step.
         self.dual_encoder, self.examples, self.objective = dual_encoder.train(), examples, objective
         self.schedule, self.weight_decay, self.seed, self.table = schedule, weight_decay, seed, table
-        self.query_rate = dual_encoder.query.rate if query_rate is None else query_rate
+        own = query_learning_rate or dual_encoder.query.learning_rate or schedule.peak
+        self.query_rate = own / schedule.peak
+        """How many times the schedule's learning rate a query tower of its own has."""
         self.chance = 0.0
         """The loss of a collapsed query tower at the last step."""
         if table is not None:
