@@ -41,7 +41,7 @@ def test_daft_is_two_measured_steps_in_one_folder(finished):
     training = metrics["training"]
     assert (training["stage"], training["steps"], training["align"]["steps"]) == ("daft", 30, 20)
     row = training["curves"]["validation"][-1]
-    assert {"query/mean_cosine", "document/effective_rank", "query/uniformity", "alignment", "kl"} <= row.keys()
+    assert {"query/mean_cosine", "document/effective_rank", "query/uniformity", "alignment", "kl", "kl_repeated_documents"} <= row.keys()
     assert "below_chance" in training["curves"]["loss"][-1]
     assert training["collapsed"] in (True, False)
     for name in ("curves", "diagnostics"):
@@ -78,6 +78,7 @@ def test_a_frozen_tower_keeps_its_weights_and_its_vectors(tiny_bert, pairs, tmp_
     after = load_file(folder / "model" / "document" / "model.safetensors")
     assert all((before[name] == weight).all() for name, weight in after.items())
     inputs = json.loads((folder / "inputs.json").read_text())
+    assert "There is no table of this document tower's vectors of" in (folder / "log.txt").read_text()
     opened = DualEncoder.load(folder / "model")
     assert opened.document.fingerprint("document") == inputs["document tower"]
     assert opened.query.fingerprint("query") != inputs["query tower"]
@@ -104,6 +105,7 @@ def test_texts_without_labels_bring_the_towers_closer(stage, tiny_bert, pairs, t
     more = ["query=first_k", "query.layers=first 1", f"stage={stage}", "stage.patience=null", "stage.batch_size=16"]
     if stage == "align":
         more += ["stage.texts=[pairs,queries,sentences]", "stage.monitor=ndcg@10"]
+        more += ["negatives=bm25", "negatives.count=1"]
     training = rival(tiny_bert, pairs, tmp_path / "run", *more)
     losses = training["curves"]["loss"]
     assert losses[-1]["loss"] < losses[0]["loss"]
@@ -131,6 +133,7 @@ def test_light_retriever_is_trained_through_the_document_tower_and_served_as_a_l
         (["stage.texts=[queries]", "negatives=bm25"], "has no use for negatives"),
         (["query=light_retriever"], "needs a query tower of its own"),
         (["stage.sentences=0"], "stage.sentences=0"),
+        (["dataset.limit=4"], "stage.monitor=kl needs at least 16 documents in the validation split"),
     ],
 )
 def test_what_cannot_be_aligned_is_refused(more, sentence, tiny_bert, pairs, tmp_path, monkeypatch, capsys):  # noqa: F811

@@ -40,13 +40,23 @@ def tabulate(tower: Tower, texts: Texts, kind: Kind, settings: EncodingSettings,
     """
     if not len(texts):
         raise UserError(f"There are no {label} to encode; check the dataset.")
-    made_from = {"tower": tower.fingerprint(kind), "texts": texts.fingerprint, "precision": settings.precision}
-    description = Description(len(texts), tower.dimension, settings.window, made_from)
-    folder = Path(store) / "vectors" / description.key
+    folder, description = _place(tower, texts, kind, settings, store)
     if not is_finished(folder):
         with locked(folder, f"the vectors of the {label}"):
             _write_missing(TableWriter(folder, description), tower, texts, kind, settings, label)
     return Table.open(folder)
+
+
+def is_tabulated(tower: Tower, texts: Texts, kind: Kind, settings: EncodingSettings, store: Path) -> bool:
+    """Tell whether `tabulate` has nothing left to encode; a table made by another tower, or of other texts, is another."""
+    return is_finished(_place(tower, texts, kind, settings, store)[0])
+
+
+def _place(tower: Tower, texts: Texts, kind: Kind, settings: EncodingSettings, store: Path) -> tuple[Path, Description]:
+    """Say where a table lies, under a key made of all that determines it, and what it is made from."""
+    made_from = {"tower": tower.fingerprint(kind), "texts": texts.fingerprint, "precision": settings.precision}
+    description = Description(len(texts), tower.dimension, settings.window, made_from)
+    return Path(store) / "vectors" / description.key, description
 
 
 def _write_missing(

@@ -9,7 +9,7 @@ from pipeline.data.joined import JoinedTexts, JoinedVectors
 from pipeline.data.sentences import sentences_of
 from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Kind
-from pipeline.retrieval.tabulate import tabulate
+from pipeline.retrieval.tabulate import is_tabulated, tabulate
 from pipeline.training.examples import Examples, positive_positions
 from pipeline.training.stages import Workplace
 
@@ -33,6 +33,9 @@ class AlignmentTexts(Examples):
     def table(self, workplace: Workplace) -> JoinedVectors:
         """Give the document tower's vectors of all targets, encoding what no earlier run has: [documents, dimension]."""
         tower, settings, store = workplace.dual_encoder.document, workplace.encoding, workplace.store
+        new = sum(len(texts) for texts, kind in self.targets if not is_tabulated(tower, texts, kind, settings, store))
+        if new:
+            workplace.say(f"There is no table of this document tower's vectors of {new:,} texts: encoding them once.")
         return JoinedVectors(
             [tabulate(tower, texts, kind, settings, store, _label(kind)).vectors for texts, kind in self.targets]
         )
