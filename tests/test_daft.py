@@ -41,7 +41,14 @@ def test_daft_is_two_measured_steps_in_one_folder(finished):
     training = metrics["training"]
     assert (training["stage"], training["steps"], training["align"]["steps"]) == ("daft", 30, 20)
     row = training["curves"]["validation"][-1]
-    assert {"query/mean_cosine", "document/effective_rank", "query/uniformity", "alignment", "kl", "kl_repeated_documents"} <= row.keys()
+    assert {
+        "query/mean_cosine",
+        "document/effective_rank",
+        "query/uniformity",
+        "alignment",
+        "kl",
+        "kl_repeated_documents",
+    } <= row.keys()
     assert "below_chance" in training["curves"]["loss"][-1]
     assert training["collapsed"] in (True, False)
     for name in ("curves", "diagnostics"):

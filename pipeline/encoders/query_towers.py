@@ -26,7 +26,7 @@ class LayerSubset(QueryTower):
     """A query tower of some of the document tower's layers, with weights of its own.
 
     Args:
-        layers: `first 2`, `last 2`, `alternate` (every second one, the first among them), or a list such as [0, 1, 10, 11].
+        layers: `first 2`, `last 2`, `ends 2` (half of them from either end), `alternate` (every second one, the first among them), or a list such as [0, 1, 10, 11].
 
     Raises:
         UserError: When the words are not understood.
@@ -194,7 +194,7 @@ def chosen_layers(layers: str | Sequence[int], depth: int) -> list[int]:
     """Number the layers that a user's words mean, from 0.
 
     Args:
-        layers: `all`, `first k`, `last k`, `alternate`, or numbers in ascending order.
+        layers: `all`, `first k`, `last k`, `ends k`, `alternate`, or numbers in ascending order.
         depth: How many there are.
 
     Raises:
@@ -202,16 +202,17 @@ def chosen_layers(layers: str | Sequence[int], depth: int) -> list[int]:
     """
     if isinstance(layers, str):
         word, _, count = layers.partition(" ")
-        if word in ("first", "last") and count.isdigit():
+        if word in ("first", "last", "ends") and count.isdigit():
             if not 1 <= int(count) <= depth:
                 raise UserError(
                     f"query.layers={layers} is out of range: there are {depth} layers, so choose 1 to {depth}."
                 )
-            return list(range(depth))[: int(count)] if word == "first" else list(range(depth))[-int(count) :]
+            first = {"first": int(count), "last": 0, "ends": -(-int(count) // 2)}[word]
+            return [*range(first), *range(depth - int(count) + first, depth)]
         if layers in ("all", "alternate"):
             return list(range(0, depth, 1 if layers == "all" else 2))
         raise UserError(
-            f"query.layers={layers} is not understood; write 'first 2', 'last 2', alternate, or a list such as [0,1,10,11]."
+            f"query.layers={layers} is not understood; write 'first 2', 'last 2', 'ends 2', alternate, or a list such as [0,1,10,11]."
         )
     chosen = list(layers)
     if not chosen or not all(isinstance(layer, int) and 0 <= layer < depth for layer in chosen):

@@ -25,6 +25,10 @@ def built(folder, query, settings=None, layers=None):
     ("words", "numbers"),
     [
         ("all", [0, 1, 2, 3]),
+        ("ends 2", [0, 3]),
+        ("ends 3", [0, 1, 3]),
+        ("ends 4", [0, 1, 2, 3]),
+        ("last 1", [3]),
         ("first 2", [0, 1]),
         ("last 1", [3]),
         ("alternate", [0, 2]),
