@@ -46,8 +46,7 @@ class Cell:
         row: dict[str, Any] = {key: self.overrides.get(key, "") for key in chosen} or {"run": self.name}
         row |= {name: self.metrics["systems"]["dense"][name] for name in self.metrics["measures"]}
         row |= {column: validations[-1].get(key) for column, key in FIGURES.items()}
-        since = training.get("collapsed_at")
-        return row | {"collapsed": f"from step {since}" if training.get("collapsed") else "no"}
+        return row | {"collapsed": _collapsed(training)}
 
 
 def read_cells(folder: Path) -> list[Cell]:
@@ -94,6 +93,16 @@ def write_cells(rows: Sequence[dict[str, Any]], path: Path) -> None:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _collapsed(training: dict[str, Any]) -> str:
+    """Say since when a training has collapsed, or that it had for a while; a part before it counts too."""
+    if training.get("collapsed"):
+        return f"from step {training['collapsed_at']}"
+    for part, words in ((training, ""), (training.get("align", {}), " of alignment")):
+        if steps := [step for step in part.get("collapsed_steps", []) if step]:
+            return f"at step {steps[0]}{words}, recovered"
+    return "no"
 
 
 def _shown(column: str, value: Any) -> str:

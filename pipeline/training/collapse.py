@@ -26,17 +26,20 @@ def collapse_summary(validations: list[dict[str, float]]) -> dict[str, Any]:
     """Say whether a training ended collapsed, and since which validation.
 
     Returns:
-        `collapsed`; where true also `collapsed_at`, the step of the first of the last validations that all were, and
-        `collapsed_towers` with the figures that say so.
+        `collapsed_steps`, of all validations that found a tower collapsed; `collapsed`, whether the last one did; where
+        true also `collapsed_at`, the step of the first of the last validations that all were, and `collapsed_towers`
+        with the figures that say so.
     """
+    found = {"collapsed_steps": [int(row["step"]) for row in validations if collapsed_towers(row)]}
     since = None
     for row in reversed(validations):
         if not collapsed_towers(row):
             break
         since = row
     if since is None:
-        return {"collapsed": False}
+        return {**found, "collapsed": False}
     return {
+        **found,
         "collapsed": True,
         "collapsed_at": int(since["step"]),
         "collapsed_towers": collapsed_towers(validations[-1]),

@@ -19,6 +19,7 @@ def planted(folder, name: str, overrides: list[str], collapsed: bool) -> None:
         {"collapsed_at": 5} if collapsed else {}
     )
     systems = {"bm25": {"mrr@10": 0.1}, "dense": {"mrr@10": 0.25}}
+    training["collapsed_steps"] = [5, 10] if collapsed else [0]
     (place / "metrics.json").write_text(json.dumps({"measures": ["mrr@10"], "systems": systems, "training": training}))
     (place / "overrides.yaml").write_text(yaml.safe_dump(overrides))
 
@@ -61,3 +62,12 @@ def test_rows_are_shown_and_written_whole(sweep):
 def test_a_folder_without_finished_cells_is_refused(tmp_path):
     with pytest.raises(UserError, match="no finished run folder"):
         read_cells(tmp_path)
+
+
+def test_a_collapse_that_passed_is_said(tmp_path):
+    planted(tmp_path, "a", ["stage=joint"], False)
+    place = tmp_path / "a" / "metrics.json"
+    metrics = json.loads(place.read_text())
+    metrics["training"]["collapsed_steps"] = [50, 75]
+    place.write_text(json.dumps(metrics))
+    assert rows_of(read_cells(tmp_path))[0]["collapsed"] == "at step 50, recovered"
