@@ -4,7 +4,7 @@ from typing import Any
 
 COSINE = 0.98
 """Vectors whose mean pairwise cosine is above this say next to nothing about their texts."""
-RANK = 3.0
+RANK = 5.0
 """So few effective directions cannot tell documents apart."""
 
 

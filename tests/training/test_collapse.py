@@ -37,7 +37,7 @@ def test_a_training_has_collapsed_when_it_ends_so(drawn):
     rows = [row_of(0, **ill), row_of(10, **well), row_of(20, **ill), row_of(30, **ill)]
     summary = collapse_summary(rows)
     assert (summary["collapsed"], summary["collapsed_at"], list(summary["collapsed_towers"])) == (True, 20, ["query"])
-    assert collapse_summary(rows[:2]) == {"collapsed": False, "collapsed_steps": []}
+    assert collapse_summary(rows[:2]) == {"collapsed": False, "collapsed_steps": [0]}
     assert summary["collapsed_steps"][-1] == rows[-1]["step"]
     assert collapse_sentence(rows[1]) is None
     assert collapse_sentence(rows[2]).startswith("Collapsed at step 20: the query tower (the mean cosine")
