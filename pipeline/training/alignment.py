@@ -37,6 +37,8 @@ class Alignment(ContrastiveFineTuning):
     ) -> None:
         super().__init__(**settings)
         self.max_steps = None if max_steps is None else whole_number("stage.max_steps", max_steps)
+        if isinstance(texts, str):
+            raise UserError(f"stage.texts={texts} must be a list; write stage.texts=[{texts}].")
         self.texts = [one_of("stage.texts", name, TEXTS) for name in texts]
         if not self.texts or len(set(self.texts)) < len(self.texts):
             raise UserError(f"stage.texts={list(texts)} must name one or more of {', '.join(TEXTS)}, each once.")
