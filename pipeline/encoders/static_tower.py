@@ -1,9 +1,11 @@
 """A tower without a transformer: a text's vector is the mean of its tokens' weighted vectors. Encoding is a look-up."""
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -108,6 +110,7 @@ class StaticTower(Tower):
 
 def in_a_row(token_ids: list[list[int]]) -> Batch:
     """Put tokenized texts one after the other: `input_ids` [tokens] and `offsets`, where each begins, [texts]."""
-    lengths = torch.tensor([0, *map(len, token_ids)], dtype=torch.long)
-    flat = [token for text in token_ids for token in text]
-    return {"input_ids": torch.tensor(flat, dtype=torch.long), "offsets": lengths.cumsum(0)[:-1]}
+    lengths = np.fromiter(map(len, token_ids), dtype=np.int64, count=len(token_ids))
+    ends = lengths.cumsum()
+    flat = np.fromiter(chain.from_iterable(token_ids), dtype=np.int64, count=int(lengths.sum()))
+    return {"input_ids": torch.from_numpy(flat), "offsets": torch.from_numpy(ends - lengths)}

@@ -67,7 +67,7 @@ def alignment_texts(workplace: Workplace, chosen: Sequence[str], sentences: int)
         positives = positive_positions(workplace.dataset, split)
     documents = JoinedTexts([texts for texts, _ in targets])
     own = np.arange(first, len(documents))[:, None]
-    if candidates is not None:  # texts without labels have none; what they lack is drawn from all documents
+    if candidates is not None and len(own):  # texts without labels have none; what they lack is drawn from all documents
         candidates = np.concatenate([candidates, np.full((len(own), candidates.shape[1]), -1, dtype=np.int64)])
     return AlignmentTexts(
         name=f"{split.name} split of {workplace.dataset.name}",
