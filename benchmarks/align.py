@@ -61,7 +61,10 @@ class Way:
         self.batches = ContrastiveBatches(examples, BATCH, seed=0)
         schedule = Schedule(2e-5, 2, "constant", 1000)
         self.module = ContrastiveModule(pair, examples, Contrastive(0.05, "row"), schedule, 0.01, seed=0, table=table)
-        self.module.on_fit_start()
+        if table is None:  # as a user would: without dropout, and with the attention that is quick without gradients
+            pair.document.eval()
+        else:
+            self.module.on_fit_start()
         self.optimiser = self.module.configure_optimizers()
         self.step = 0
 

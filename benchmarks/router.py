@@ -1,7 +1,7 @@
 """The pair that a run started from, trained by sentence-transformers' own trainer: the peer of `joint` and `daft`.
 
 `python -m benchmarks.router outputs/rivals/joint` takes towers, dataset, steps and batch size from that run's
-configuration, and writes rankings to `outputs/rivals/router/`, for `evaluate.py run_files=[…] qrels=…`.
+configuration, and writes rankings to `outputs/rivals_router/`, for `evaluate.py run_files=[…] qrels=…`.
 """
 
 import sys
@@ -44,7 +44,7 @@ def main() -> None:
     assert isinstance(config, DictConfig)
     dataset = open_dataset(instantiate(config.dataset), Path(config.tables))
     split = dataset.split(config.evaluation.split)
-    out = folder.parent / "router"
+    out = folder.parent.with_name(f"{folder.parent.name}_router")
     with atomic_write(out / "qrels.txt") as file:
         for query, grades in split.judgements.items():
             file.writelines(f"{query} 0 {document} {grade}\n" for document, grade in grades.items())

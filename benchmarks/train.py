@@ -24,7 +24,7 @@ from pipeline.encoders.pooling import Mean
 from pipeline.training.batches import ContrastiveBatches
 from pipeline.training.devices import quiet_libraries
 from pipeline.training.examples import labelled
-from pipeline.training.module import ContrastiveModule, set_dropout
+from pipeline.training.module import ContrastiveModule, dropout
 from pipeline.training.objectives import Contrastive
 from pipeline.training.schedule import Schedule
 
@@ -58,11 +58,9 @@ class TransformersClock(Clock, TrainerCallback):
     """In sentence-transformers' trainer."""
 
 
-def ours(dataset: Dataset, precision: str, dropout: float | None = None) -> list[float]:
+def ours(dataset: Dataset, precision: str, probability: float | None = None) -> list[float]:
     """Train our module for a few steps."""
     dual_encoder = build_dual_encoder(MiniLM(), Mean(), Shared(), EncoderSettings(max_length=LENGTH))
-    if dropout is not None:
-        set_dropout(dual_encoder, dropout)
     split = dataset.split("train")
     negatives = np.random.default_rng(0).integers(len(split.documents), size=(len(split.queries), 1))
     examples = labelled(dataset, split, negatives, 1)
@@ -81,7 +79,8 @@ def ours(dataset: Dataset, precision: str, dropout: float | None = None) -> list
         enable_model_summary=False,
         gradient_clip_val=1.0,
     )
-    trainer.fit(module, DataLoader(batches, batch_size=None))
+    with dropout(dual_encoder, probability):
+        trainer.fit(module, DataLoader(batches, batch_size=None))
     return clock.steps()
 
 

@@ -135,6 +135,7 @@ def test_light_retriever_is_trained_through_the_document_tower_and_served_as_a_l
     [
         (["stage.texts=[words]"], "stage.texts=words is unknown"),
         (["stage.texts=queries"], "stage.texts=queries must be a list; write stage.texts=[queries]."),
+        (["stage.texts=null"], "stage.texts=None must be a list"),
         (["stage.texts=[]"], "must name one or more of pairs"),
         (["stage.texts=[pairs,pairs]"], "each once"),
         (["stage.objective=cosine"], "stage.objective=cosine is unknown"),
@@ -144,7 +145,7 @@ def test_light_retriever_is_trained_through_the_document_tower_and_served_as_a_l
         (["stage.sentences=0"], "stage.sentences=0"),
         (
             ["dataset.limit=2", "stage.batch_size=2"],
-            "stage.monitor=kl needs at least 16 documents in the validation split",
+            "stage.monitor=kl needs at least 16 different documents",
         ),
     ],
 )

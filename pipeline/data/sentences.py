@@ -30,7 +30,7 @@ def sentences_of(texts: Texts, most: int, seed: int) -> Texts:
     with progress("Cutting documents into sentences", len(texts), "documents") as advance:
         for start in range(0, len(order), TEXTS_AT_ONCE):
             rows = order[start : start + TEXTS_AT_ONCE]
-            for text in texts.take(rows):
+            for text in texts.take(rows, "\n\n"):  # a title is no part of the first sentence
                 found.update(dict.fromkeys(_sentences(text)))
             advance(len(rows))
             if len(found) >= most:

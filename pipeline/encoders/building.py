@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.checks import whole_number
 from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Backbone, Kind, Loaded
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import EncodingSettings
 from pipeline.encoders.layout import Similarity
 from pipeline.encoders.pooling import AsSaved, Pooling
 from pipeline.encoders.projection import Projection
@@ -65,6 +66,7 @@ class Parts:
         seed: What random weights are drawn from.
         texts: Training texts, whose words say which tokens are rare; none where nothing is trained.
         store: The folder shared between runs, for what takes long to make; None keeps nothing.
+        encoding: How a vocabulary is encoded.
     """
 
     backbone: Backbone
@@ -73,6 +75,7 @@ class Parts:
     seed: int
     texts: Sequence[Texts] = ()
     store: Path | None = None
+    encoding: EncodingSettings = field(default_factory=EncodingSettings)
 
     def tower(self, kind: Kind) -> TransformerTower:
         """Build a tower of the backbone for one side."""
@@ -120,6 +123,7 @@ def build_dual_encoder(
     seed: int = 0,
     texts: Sequence[Texts] = (),
     store: Path | None = None,
+    encoding: EncodingSettings | None = None,
 ) -> DualEncoder:
     """Build both towers.
 
@@ -131,11 +135,13 @@ def build_dual_encoder(
         seed: What random weights (of a fresh backbone, of a projection) are drawn from.
         texts: Training texts, for query towers that weigh tokens by their rarity.
         store: The folder shared between runs, for what takes long to make.
+        encoding: How query towers of token vectors encode a vocabulary.
 
     Raises:
         UserError: When the choices do not go together.
     """
-    return DualEncoder(*query.towers(Parts(backbone, pooling, settings or EncoderSettings(), seed, texts, store)))
+    settings, encoding = settings or EncoderSettings(), encoding or EncodingSettings()
+    return DualEncoder(*query.towers(Parts(backbone, pooling, settings, seed, texts, store, encoding)))
 
 
 def build_tower(

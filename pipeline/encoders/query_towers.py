@@ -214,8 +214,12 @@ def chosen_layers(layers: str | Sequence[int], depth: int) -> list[int]:
         raise UserError(
             f"query.layers={layers} is not understood; write 'first 2', 'last 2', 'ends 2', alternate, or a list such as [0,1,10,11]."
         )
-    chosen = list(layers)
-    if not chosen or not all(isinstance(layer, int) and 0 <= layer < depth for layer in chosen):
+    if not isinstance(layers, Sequence):
+        raise UserError(
+            f"query.layers={layers} is not understood; write 'first {layers}' or a list such as [0,1,10,11]."
+        )
+    chosen: list[int] = list(layers)  # type: ignore[arg-type]
+    if not chosen or not all(type(layer) is int and 0 <= layer < depth for layer in chosen):
         raise UserError(f"query.layers={chosen} is out of range: the layers are numbered 0 to {depth - 1}.")
     if sorted(set(chosen)) != chosen:
         raise UserError(

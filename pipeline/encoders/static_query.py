@@ -41,7 +41,7 @@ class Static(QueryTower):
         """Make the token vectors, [vocabulary, dimension]."""
         size, dimension = document.tokenizer.size, document.dimension
         if self.init == "through_tower":
-            return torch.from_numpy(vocabulary_vectors(document, parts.store))
+            return torch.from_numpy(vocabulary_vectors(document, parts.encoding, parts.store))
         if self.init == "random":
             generator = torch.Generator().manual_seed(parts.seed)
             return torch.randn(size, dimension, generator=generator) / dimension**0.5

@@ -10,6 +10,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from pipeline.encoders.building import Parts, QueryTower
+from pipeline.encoders.encoding import EncodingSettings
 from pipeline.encoders.static_tower import StaticTower, in_a_row
 from pipeline.encoders.tower import Batch, Tower
 from pipeline.encoders.transformer_tower import TransformerTower
@@ -69,9 +70,9 @@ class TokenwiseTower(Tower):
         means = functional.embedding_bag(places, vectors, offsets, mode="mean")
         return functional.normalize(means, dim=-1) if self.similarity == "cosine" else means
 
-    def served(self) -> StaticTower:
+    def served(self, settings: EncodingSettings) -> StaticTower:
         """Cache the vectors of the whole vocabulary."""
-        vectors = torch.from_numpy(vocabulary_vectors(self.tower, None))
+        vectors = torch.from_numpy(vocabulary_vectors(self.tower, settings, None))
         return static_tower(self.tower, vectors, torch.ones(len(vectors)))
 
     def description(self) -> dict[str, Any]:
@@ -80,7 +81,7 @@ class TokenwiseTower(Tower):
 
     def write(self, folder: Path, card: str) -> None:
         """Write the static tower that serves."""
-        self.served().write(folder, card)
+        self.served(EncodingSettings()).write(folder, card)
 
 
 class LightRetriever(QueryTower):

@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from pipeline.encoders.layout import Similarity
 from pipeline.encoders.saving import whole_folder
 from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.files import digest_of
+
+if TYPE_CHECKING:
+    from pipeline.encoders.encoding import EncodingSettings
 
 Batch = dict[str, Tensor]
 
@@ -99,8 +102,12 @@ class Tower(nn.Module, ABC):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def served(self) -> "Tower":
-        """Give the tower that serves once training is over: itself, unless it was trained in another form."""
+    def served(self, settings: "EncodingSettings") -> "Tower":
+        """Give the tower that serves once training is over: itself, unless it was trained in another form.
+
+        Args:
+            settings: How that is encoded which then is looked up.
+        """
         return self
 
     def token_ids(self, texts: list[str], kind: Kind) -> list[list[int]]:

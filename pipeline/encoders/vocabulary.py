@@ -26,17 +26,17 @@ def static_tower(document: Tower, vectors: torch.Tensor, weights: torch.Tensor) 
     )
 
 
-def vocabulary_vectors(tower: TransformerTower, store: Path | None) -> np.ndarray:
+def vocabulary_vectors(tower: TransformerTower, settings: EncodingSettings, store: Path | None) -> np.ndarray:
     """Encode every entry of a tower's vocabulary as a text of this one token, between the special tokens of a text.
 
     Args:
         tower: Frozen.
+        settings: Precision, batching and device.
         store: The folder shared between runs, where the vectors are kept; None keeps them nowhere.
 
     Returns:
         float32 [vocabulary, dimension].
     """
-    settings = EncodingSettings(precision="auto")
     if store is None:
         return _encoded(tower, settings)
     key = digest_of({"tower": tower.fingerprint("document"), "precision": settings.precision})[:32]

@@ -61,7 +61,7 @@ def read_cells(folder: Path) -> list[Cell]:
         overrides = OmegaConf.to_container(OmegaConf.load(chosen)) if chosen.exists() else []
         pairs = [str(override).lstrip("+~").partition("=") for override in overrides]  # type: ignore[union-attr]
         cells.append(Cell(place.parent.name, {key: value for key, _, value in pairs}, read_json(place)))
-    cells = [cell for cell in cells if "dense" in cell.metrics.get("systems", {})]
+    cells = [cell for cell in cells if cell.metrics.get("training") and "dense" in cell.metrics["systems"]]
     if not cells:
         raise UserError(f"sweep={folder} has no finished run folder in it; give the folder that a sweep wrote into.")
     return cells
@@ -78,17 +78,23 @@ def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 def cells_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     """Lay the rows out for the terminal."""
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    for column in rows[0]:
-        table.add_column(column, no_wrap=True)
+    columns = columns_of(rows)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         style = "red" if row["collapsed"] != "no" else ""
-        table.add_row(*(_shown(column, value) for column, value in row.items()), style=style)
+        table.add_row(*(_shown(column, row.get(column)) for column in columns), style=style)
     return table
+
+
+def columns_of(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Give the columns of all rows, whether a row is collapsed last."""
+    return [*dict.fromkeys(column for row in rows for column in row if column != "collapsed"), "collapsed"]
 
 
 def write_cells(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Write the rows as CSV, whole or not at all."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = columns_of(rows)
     with atomic_write(path) as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

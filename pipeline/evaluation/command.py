@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from pipeline.checks import number, one_of, whole_number
 from pipeline.errors import UserError
 from pipeline.evaluation.cells import cells_table, read_cells, rows_of, write_cells
 from pipeline.evaluation.measures import parse_measures
-from pipeline.evaluation.report import print_metrics, require_letters
+from pipeline.evaluation.report import console_for_tables, print_metrics, require_letters
 from pipeline.evaluation.results import Results, write_results
 from pipeline.evaluation.significance import TEST_NAMES, compare
 from pipeline.files import digest_of
@@ -27,6 +26,8 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         UserError: When the settings or the files that they name cannot be used.
     """
     if config.sweep is not None:
+        if config.models or config.run_files or config.latency:
+            raise UserError("sweep=FOLDER tabulates finished runs and takes no models, run files or latency.")
         return tabulate_sweep(Path(config.sweep))
     _check(config)
     folder = _folder(config)
@@ -51,7 +52,7 @@ def tabulate_sweep(folder: Path) -> dict[str, Any]:
     """
     rows = rows_of(read_cells(folder))
     write_cells(rows, folder / "cells.csv")
-    Console().print(cells_table(rows, f"{folder} ({len(rows)} cells)"))
+    console_for_tables().print(cells_table(rows, f"{folder} ({len(rows)} cells)"))
     return {"cells": rows}
 
 

@@ -49,11 +49,15 @@ def print_folder(folder: Path, console: Console | None = None) -> dict[str, Any]
 
 def print_metrics(metrics: dict[str, Any], console: Console | None = None, latency: Latencies | None = None) -> None:
     """Print systems against measures, the best in bold, with the marks of significance and what they mean."""
-    # A file has no width, and nothing in it need be cut to the one that is assumed.
-    console = console or Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    console = console or console_for_tables()
     console.print(results_table(metrics, latency))
     for line in [*caption(metrics), *([latency.caption()] if latency else [])]:
         console.print(Text(line, style="dim"), soft_wrap=True)
+
+
+def console_for_tables() -> Console:
+    """Give the terminal; a file has no width, and nothing in it need be cut to the one that is assumed."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
 
 
 def results_table(metrics: dict[str, Any], latency: Latencies | None = None) -> Table:

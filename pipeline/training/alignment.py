@@ -37,18 +37,26 @@ class Alignment(ContrastiveFineTuning):
     ) -> None:
         super().__init__(**settings)
         self.max_steps = None if max_steps is None else whole_number("stage.max_steps", max_steps)
-        if isinstance(texts, str):
-            raise UserError(f"stage.texts={texts} must be a list; write stage.texts=[{texts}].")
+        if isinstance(texts, str) or not isinstance(texts, Sequence):
+            raise UserError(f"stage.texts={texts} must be a list; write stage.texts=[queries].")
         self.texts = [one_of("stage.texts", name, TEXTS) for name in texts]
         if not self.texts or len(set(self.texts)) < len(self.texts):
             raise UserError(f"stage.texts={list(texts)} must name one or more of {', '.join(TEXTS)}, each once.")
         self.sentences = whole_number("stage.sentences", sentences)
         self.objective = make_objective(objective, settings["temperature"], settings["normalisation"])
 
+    @property
+    def uses_negatives(self) -> bool:
+        """Whether documents that are not a query's own count, and some texts have them."""
+        return self.objective.negatives and PAIRS in self.texts
+
     def prepare(self, workplace: Workplace) -> Training:
         """Refuse one tower: freezing it for the documents would freeze it for the queries too."""
         require_two(workplace, self.name)
-        if workplace.negatives.count and not (self.objective.negatives and PAIRS in self.texts):
+        query, document = workplace.dual_encoder.query, workplace.dual_encoder.document
+        if not any(weight.requires_grad for weight in set(query.parameters()) - set(document.parameters())):
+            raise UserError("Nothing of the query tower is left to train; take something out of its backbone.freeze.")
+        if workplace.negatives.count and not self.uses_negatives:
             raise UserError(
                 f"stage={self.name} has no use for negatives: its objective or its texts know none; "
                 "choose negatives=in_batch."
@@ -71,7 +79,8 @@ class Alignment(ContrastiveFineTuning):
 
     def _trainer_settings(self, workplace: Workplace) -> dict[str, Any]:
         """Sparse gradients cannot be clipped, and Adam's steps do not grow with them."""
-        return {"gradient_clip_val": None} if isinstance(workplace.dual_encoder.query, StaticTower) else {}
+        sparse = isinstance(workplace.dual_encoder.query, StaticTower) and workplace.ranks == 1
+        return {"gradient_clip_val": None} if sparse else {}
 
 
 @contextmanager
@@ -81,7 +90,7 @@ def _frozen(workplace: Workplace) -> Iterator[None]:
     trained = [weight for weight in document.parameters() if weight.requires_grad]
     document.requires_grad_(False)
     if isinstance(query, StaticTower):
-        query.sparse = True
+        query.sparse = workplace.ranks == 1  # gradients of several processes are averaged as dense ones
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from pipeline.data.joined import JoinedTexts, JoinedVectors
 from pipeline.data.sentences import sentences_of
 from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Kind
+from pipeline.errors import UserError
 from pipeline.retrieval.tabulate import is_tabulated, tabulate
 from pipeline.training.examples import Examples, positive_positions
 from pipeline.training.stages import Workplace
@@ -49,6 +50,9 @@ def alignment_texts(workplace: Workplace, chosen: Sequence[str], sentences: int)
         chosen: Of `TEXTS`: labelled `pairs`, and without labels the training `queries`, `documents` and `sentences`
             of these.
         sentences: Sentences at most.
+
+    Raises:
+        UserError: When sentences are asked for and there are none.
     """
     split, negatives = workplace.dataset.split("train"), workplace.negatives
     makers = {
@@ -65,9 +69,15 @@ def alignment_texts(workplace: Workplace, chosen: Sequence[str], sentences: int)
         targets = [(split.documents, "document"), *targets]
         queries, first = [split.queries, *unlabelled], len(split.documents)
         positives = positive_positions(workplace.dataset, split)
+    if "sentences" in chosen and not len(unlabelled[-1]):
+        raise UserError(
+            "stage.texts=[sentences]: no training document has a sentence of four words; choose other texts."
+        )
     documents = JoinedTexts([texts for texts, _ in targets])
     own = np.arange(first, len(documents))[:, None]
-    if candidates is not None and len(own):  # texts without labels have none; what they lack is drawn from all documents
+    if candidates is not None and len(
+        own
+    ):  # texts without labels have none; what they lack is drawn from all documents
         candidates = np.concatenate([candidates, np.full((len(own), candidates.shape[1]), -1, dtype=np.int64)])
     return AlignmentTexts(
         name=f"{split.name} split of {workplace.dataset.name}",

@@ -42,13 +42,14 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
         examples: Queries, documents, positives and negatives.
         batch_size: Queries in a step, over all ranks.
         seed: Fixes the order of the queries and every draw.
+        separator: Stands between a query's title and its text, where it is a document without a label.
 
     Raises:
         UserError: When fewer queries have a positive than a batch needs.
     """
 
-    def __init__(self, examples: Examples, batch_size: int, seed: int) -> None:
-        self.examples, self.batch_size, self.seed = examples, batch_size, seed
+    def __init__(self, examples: Examples, batch_size: int, seed: int, separator: str = " ") -> None:
+        self.examples, self.batch_size, self.seed, self.separator = examples, batch_size, seed, separator
         self.trainable = np.flatnonzero([len(positions) > 0 for positions in examples.positives])
         if len(self.trainable) < batch_size:
             raise UserError(
@@ -84,7 +85,7 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
         size = len(rows) // self.ranks
         mine = slice(self.rank * size, (self.rank + 1) * size)
         width = 1 + self.examples.negatives_count
-        query_texts = self.examples.queries.take(rows)
+        query_texts = self.examples.queries.take(rows, self.separator)
         masked = self._masked(rows[mine], query_texts, documents, first=self.rank * size)
         return ContrastiveBatch(
             step=step,

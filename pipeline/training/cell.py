@@ -93,7 +93,7 @@ class Cell:
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
         self.dual_encoder: DualEncoder = build_dual_encoder(
-            backbone, pooling, query, settings, self.seed, self._training_texts(), self.store
+            backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
         self.retriever = Retriever(
             self.dataset,

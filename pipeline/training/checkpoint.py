@@ -15,9 +15,6 @@ from pipeline.files import disk_errors, read_json, write_json
 KEPT = 2
 
 
-KEPT = 2
-
-
 class Checkpoints:
     """The checkpoints of one training: the latest step, to resume from, the one before it, and the best weights so far.
 

@@ -7,22 +7,33 @@ COSINE = 0.98
 RANK = 5.0
 """So few effective directions cannot tell documents apart."""
 
+Row = dict[str, float]
 
-def collapsed_towers(row: dict[str, float]) -> dict[str, str]:
-    """Say which towers have collapsed, and by which figure, from the row of a validation."""
+
+def collapsed_towers(row: Row, start: Row) -> dict[str, str]:
+    """Say which towers have collapsed in training, and by which figure.
+
+    Some checkpoints have vectors that all point one way and tell texts apart all the same; what counts is that a training
+    brings them to one place. So a cosine must also leave less than half of the spread there was.
+
+    Args:
+        row: A validation.
+        start: The first validation of the training, before any step.
+    """
     found = {}
     for side in ("query", "document"):
-        if f"{side}/mean_cosine" not in row:
+        key, rank = f"{side}/mean_cosine", row.get(f"{side}/effective_rank")
+        if key not in row:
             continue
-        cosine, rank = row[f"{side}/mean_cosine"], row[f"{side}/effective_rank"]
-        if cosine > COSINE:
-            found[side] = f"the mean cosine of its vectors is {cosine:.3f}"
-        elif rank < RANK:
+        limit = max(COSINE, 1 - (1 - start.get(key, 0.0)) / 2)
+        if row[key] > limit:
+            found[side] = f"the mean cosine of its vectors is {row[key]:.3f}"
+        elif rank is not None and rank < RANK:
             found[side] = f"its vectors spread over {rank:.1f} directions"
     return found
 
 
-def collapse_summary(validations: list[dict[str, float]]) -> dict[str, Any]:
+def collapse_summary(validations: list[Row]) -> dict[str, Any]:
     """Say whether a training ended collapsed, and since which validation.
 
     Returns:
@@ -30,25 +41,18 @@ def collapse_summary(validations: list[dict[str, float]]) -> dict[str, Any]:
         true also `collapsed_at`, the step of the first of the last validations that all were, and `collapsed_towers`
         with the figures that say so.
     """
-    found = {"collapsed_steps": [int(row["step"]) for row in validations if collapsed_towers(row)]}
-    since = None
-    for row in reversed(validations):
-        if not collapsed_towers(row):
-            break
-        since = row
-    if since is None:
+    towers = [collapsed_towers(row, validations[0]) for row in validations]
+    steps = [int(row["step"]) for row in validations]
+    found = {"collapsed_steps": [step for step, ill in zip(steps, towers, strict=True) if ill]}
+    if not towers[-1]:
         return {**found, "collapsed": False}
-    return {
-        **found,
-        "collapsed": True,
-        "collapsed_at": int(since["step"]),
-        "collapsed_towers": collapsed_towers(validations[-1]),
-    }
+    since = next(place for place in range(len(towers)) if all(towers[place:]))
+    return {**found, "collapsed": True, "collapsed_at": steps[since], "collapsed_towers": towers[-1]}
 
 
-def collapse_sentence(row: dict[str, float]) -> str | None:
+def collapse_sentence(row: Row, start: Row) -> str | None:
     """Say in plain words what has happened to which tower; None where nothing has."""
-    found = collapsed_towers(row)
+    found = collapsed_towers(row, start)
     if not found:
         return None
     towers = " and ".join(f"the {side} tower ({why})" for side, why in found.items())

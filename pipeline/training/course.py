@@ -75,6 +75,7 @@ class Course(pl.Callback):
         validate: Measures a dual encoder on the validation split.
         advance: Called with 1 after every step.
         say: Tells the user something that cannot wait.
+        begins: Steps of a training before this one; loggers count on from there.
     """
 
     def __init__(
@@ -85,9 +86,10 @@ class Course(pl.Callback):
         validate: Callable[[DualEncoder], dict[str, float]],
         advance: Callable[[int], None],
         say: Callable[[str], None],
+        begins: int,
     ) -> None:
         self.rhythm, self.history, self.checkpoints = rhythm, history, checkpoints
-        self.validate, self.advance, self.say = validate, advance, say
+        self.validate, self.advance, self.say, self.begins = validate, advance, say, begins
         self.recent: list[torch.Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -121,11 +123,12 @@ class Course(pl.Callback):
         row = {
             "step": step,
             "loss": float(mean),
-            "below_chance": module.chance - float(mean),
+            "below_chance": float(trainer.strategy.reduce(module.chance, reduce_op="mean")) - float(mean),
             "learning_rate": module.schedule.at(step - 1),
+            "query_learning_rate": module.schedule.at(step - 1) * module.query_rate,
         }
         self.history.losses.append(row)
-        _log(trainer, row, "train")
+        _log(trainer, row, "train", self.begins)
 
     def _validate(self, trainer: pl.Trainer, module: ContrastiveModule, step: int) -> None:
         """Measure on rank 0 and tell the others, so that all of them stop at the same step."""
@@ -133,13 +136,14 @@ class Course(pl.Callback):
         if trainer.is_global_zero:
             row = {"step": step, **self.validate(module.dual_encoder)}
         row = trainer.strategy.broadcast(row)
-        sentence = collapse_sentence(row)
-        if sentence and not (self.history.validations and collapsed_towers(self.history.validations[-1])):
+        before = self.history.validations
+        sentence = collapse_sentence(row, (before or [row])[0])
+        if sentence and not (before and collapsed_towers(before[-1], before[0])):
             self.say(sentence)
         self.history.validations.append(row)
         collapsed = sentence is not None and self.rhythm.stop_on_collapse and step > 0
         self.history.stopped = self.rhythm.exhausted(self.history) or collapsed
-        _log(trainer, row, "validation")
+        _log(trainer, row, "validation", self.begins)
         if trainer.is_global_zero and self.history.best_step(self.rhythm.monitor) == step:
             self.checkpoints.write_best(module.dual_encoder)
 
@@ -147,15 +151,15 @@ class Course(pl.Callback):
         if not all(bool(torch.isfinite(weight).all()) for weight in module.parameters()):
             raise UserError(
                 f"A weight is no finite number after step {step}; the last good checkpoint is kept: "
-                "lower stage.learning_rate, in another folder."
+                "lower the learning rate, in another folder."
             )
         if trainer.is_global_zero:
             self.checkpoints.write(step, module.dual_encoder, trainer.optimizers[0], {"history": vars(self.history)})
         trainer.strategy.barrier()
 
 
-def _log(trainer: pl.Trainer, row: dict[str, float], prefix: str) -> None:
+def _log(trainer: pl.Trainer, row: dict[str, float], prefix: str, begins: int) -> None:
     for logger in trainer.loggers:
         logger.log_metrics(
-            {f"{prefix}/{key}": value for key, value in row.items() if key != "step"}, step=int(row["step"])
+            {f"{prefix}/{key}": value for key, value in row.items() if key != "step"}, step=begins + int(row["step"])
         )

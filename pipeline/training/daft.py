@@ -7,7 +7,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from pipeline.training.alignment import Alignment
-from pipeline.training.fine_tuning import ContrastiveFineTuning
+from pipeline.training.fine_tuning import ContrastiveFineTuning, require_two
+from pipeline.training.negatives import InBatch
 from pipeline.training.stages import Stage, Training, Workplace
 
 
@@ -29,7 +30,9 @@ class Daft(Stage):
 
     def prepare(self, workplace: Workplace) -> Training:
         """Prepare both parts."""
-        align = self.align.prepare(replace(workplace, checkpoints=workplace.checkpoints / "align"))
+        require_two(workplace, self.name)
+        negatives = workplace.negatives if self.align.uses_negatives else InBatch()
+        align = self.align.prepare(replace(workplace, checkpoints=workplace.checkpoints / "align", negatives=negatives))
         fine_tune = self.fine_tune.prepare(replace(workplace, checkpoints=workplace.checkpoints / "fine_tune"))
 
         def train(logger: Logger | None) -> dict[str, Any]:
@@ -43,4 +46,5 @@ class Daft(Stage):
         aligned = align(logger)
         workplace.say(f"Aligned in {aligned['best_step']} steps; measuring, then fine-tuning both towers.")
         workplace.score("aligned")
+        self.fine_tune.begins = aligned["steps"]
         return fine_tune(logger) | {"stage": self.name, "align": aligned}

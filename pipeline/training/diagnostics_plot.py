@@ -93,7 +93,9 @@ def collapses(parts: Sequence[Part]) -> Iterator[tuple[float, float, Rows]]:
     validations = [row for part in parts for row in part.validations]
     steps = [row["step"] for row in validations]
     edges = [*steps[:1], *((before + after) / 2 for before, after in pairwise(steps)), *steps[-1:]]
-    for collapsed, group in groupby(range(len(steps)), key=lambda place: bool(collapsed_towers(validations[place]))):
+    for collapsed, group in groupby(
+        range(len(steps)), key=lambda place: bool(collapsed_towers(validations[place], validations[0]))
+    ):
         places = list(group)
         if collapsed:
             yield edges[places[0]], edges[places[-1] + 1], [validations[place] for place in places]

@@ -16,11 +16,11 @@ from pipeline.training.checkpoint import Checkpoints, load_weights
 from pipeline.training.collapse import collapse_summary
 from pipeline.training.course import Course, History, Rhythm
 from pipeline.training.examples import Examples, labelled
-from pipeline.training.module import ContrastiveModule, set_dropout
+from pipeline.training.module import ContrastiveModule, dropout
 from pipeline.training.objectives import Contrastive, Objective
 from pipeline.training.schedule import DECAYS, Schedule
 from pipeline.training.stages import Stage, Training, Workplace
-from pipeline.training.validation import KL, VALIDATION_MEASURES, Validation
+from pipeline.training.validation import KL, VALIDATION_MEASURES, Validation, narrowed, sample_of
 
 
 class ContrastiveFineTuning(Stage):
@@ -88,6 +88,8 @@ class ContrastiveFineTuning(Stage):
         if query_learning_rate is not None:
             number("stage.query_learning_rate", query_learning_rate, above=True)
         self.on_collapse = one_of("stage.on_collapse", on_collapse, ("report", "stop"))
+        self.begins = 0
+        """Steps of a training before this one, as loggers count them."""
         self.checkpoint_every = whole_number("stage.checkpoint_every", checkpoint_every)
 
     def prepare(self, workplace: Workplace) -> Training:
@@ -109,13 +111,13 @@ class ContrastiveFineTuning(Stage):
             batches.between(first_step, workplace.max_steps, workplace.rank, workplace.ranks)
             self._fit(workplace, batches, checkpoints, history, first_step, logger)
         load_weights(workplace.dual_encoder, checkpoints.best)
-        workplace.dual_encoder.query = workplace.dual_encoder.query.served()
+        workplace.dual_encoder.query = workplace.dual_encoder.query.served(workplace.encoding)
         return self._summary(batches, history)
 
     def _batches(self, workplace: Workplace) -> ContrastiveBatches:
-        return ContrastiveBatches(self._examples(workplace), self.batch_size, workplace.seed).between(
-            0, workplace.max_steps, workplace.rank, workplace.ranks
-        )
+        separator = workplace.dual_encoder.query.title_separator
+        batches = ContrastiveBatches(self._examples(workplace), self.batch_size, workplace.seed, separator)
+        return batches.between(0, workplace.max_steps, workplace.rank, workplace.ranks)
 
     def _examples(self, workplace: Workplace) -> Examples:
         """Gather what batches are drawn from."""
@@ -128,11 +130,13 @@ class ContrastiveFineTuning(Stage):
             return
         if workplace.dual_encoder.symmetric:
             raise UserError("stage.monitor=kl compares two towers, and query=shared is one; choose another measure.")
-        documents = len(workplace.dataset.split("validation").documents)
-        if documents < LEAST_SAMPLE:
+        split = workplace.dataset.split("validation")
+        documents = narrowed(split, self.validation_queries, self.validation_documents, workplace.seed).documents
+        distinct = len(set(documents.take(sample_of(documents))))
+        if distinct < LEAST_SAMPLE:
             raise UserError(
-                f"stage.monitor=kl needs at least {LEAST_SAMPLE} documents in the validation split, and it has "
-                f"{documents}; choose another measure."
+                f"stage.monitor=kl needs at least {LEAST_SAMPLE} different documents, and of the validation split "
+                f"{distinct} are used; choose another measure, or raise stage.validation_documents."
             )
 
     def _table(self, workplace: Workplace, examples: Examples) -> JoinedVectors | None:
@@ -150,8 +154,6 @@ class ContrastiveFineTuning(Stage):
     ) -> None:
         steps = workplace.max_steps
         schedule = Schedule(self.learning_rate, self.warmup_steps, self.decay, steps)
-        if self.dropout is not None:
-            set_dropout(workplace.dual_encoder, self.dropout)
         table = self._table(workplace, batches.examples)
         module = ContrastiveModule(
             workplace.dual_encoder,
@@ -173,8 +175,11 @@ class ContrastiveFineTuning(Stage):
         )
         stops = self.on_collapse == "stop"
         rhythm = Rhythm(steps, self.validate_every, self.checkpoint_every, self.monitor, self.patience, stops)
-        with progress("Training", steps - first_step, "steps") as advance:
-            course = Course(rhythm, history, checkpoints, validation, advance, workplace.say)
+        with (
+            progress("Training", steps - first_step, "steps") as advance,
+            dropout(workplace.dual_encoder, self.dropout),
+        ):
+            course = Course(rhythm, history, checkpoints, validation, advance, workplace.say, self.begins)
             trainer = workplace.trainer(
                 **self._trainer_settings(workplace),
                 max_steps=steps - first_step,

@@ -35,17 +35,20 @@ def contrastive_loss(
     return denominators.logsumexp(dim=0) - logits.gather(1, targets[:, None]).mean()
 
 
-def chance_level(masked: Tensor, normalisation: str = "row") -> float:
+def chance_level(masked: Tensor, normalisation: str = "row") -> Tensor:
     """Give the loss of scores that are all equal, where a collapsed dual encoder's loss stays.
 
-    ln(documents) for `row` and ln(queries * documents) for `global`, of those that are not masked, in one process.
+    ln(documents) for `row`, of this rank's queries, and ln(queries * documents) for `global`, of all ranks; masked
+    documents do not count.
 
     Args:
         masked: As in `contrastive_loss`.
         normalisation: `row` or `global`.
     """
     counted = (~masked).sum(dim=1).double()
-    return float(counted.log().mean() if normalisation == "row" else counted.sum().log())
+    if normalisation == "row":
+        return counted.log().mean()
+    return gather_with_gradient(counted.sum().log().reshape(1)).logsumexp(dim=0)
 
 
 class _Gather(torch.autograd.Function):

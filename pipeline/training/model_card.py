@@ -42,7 +42,7 @@ def model_card(
 def _training(
     config: dict[str, Any], choices: dict[str, str], training: dict[str, Any], dual_encoder: DualEncoder
 ) -> str:
-    stage = config["stage"].get("fine_tune", config["stage"])
+    stage = config["stage"]
     query, document = dual_encoder.query, dual_encoder.document
     rows = {
         "backbone": f"{choices['backbone']}, init {config['backbone'].get('init', 'pretrained')}",
@@ -53,12 +53,24 @@ def _training(
     }
     if training.get("steps"):
         rows |= {
-            "loss": f"InfoNCE, temperature {stage['temperature']}, negatives {choices['negatives']}",
+            "loss": _loss(stage, choices["negatives"]),
             "training": f"{training['steps']} steps of {stage['batch_size']} queries out of {training['queries']}, "
             f"learning rate {stage['learning_rate']}, weights of step {training['best_step']} (best {stage['monitor']} on validation)",
             "seed": str(config["seed"]),
         }
     return "## Training\n\n| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+
+
+def _loss(stage: dict[str, Any], negatives: str) -> str:
+    """Say what was minimised, part by part."""
+    if "align" in stage:
+        rest = {name: value for name, value in stage.items() if name != "align"}
+        first, then = _loss(rest | stage["align"], negatives), _loss(rest, negatives)
+        return f"first, of the query tower alone, {first}; then, of both towers, {then}"
+    texts = f" on {', '.join(stage['texts'])}" if "texts" in stage else ""
+    if stage.get("objective") in ("squared_error", "embedding_divergence"):
+        return f"{stage['objective'].replace('_', ' ')} to the document tower's vectors{texts}"
+    return f"InfoNCE, temperature {stage['temperature']}, negatives {negatives}{texts}"
 
 
 def _measures(metrics: dict[str, Any]) -> str:

@@ -1,5 +1,9 @@
 """The LightningModule of contrastive fine-tuning, symmetric or with two towers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -56,8 +60,8 @@ class ContrastiveModule(pl.LightningModule):
         own = query_learning_rate or dual_encoder.query.learning_rate or schedule.peak
         self.query_rate = own / schedule.peak
         """How many times the schedule's learning rate a query tower of its own has."""
-        self.chance = 0.0
-        """The loss of a collapsed query tower at the last step."""
+        self.chance = torch.zeros(())
+        """The loss of a collapsed query tower at the last step, of this rank's share of the batch."""
         if table is not None:
             dual_encoder.document.eval()
         self.attention_before: dict[PreTrainedModel, str] = {}
@@ -97,7 +101,7 @@ class ContrastiveModule(pl.LightningModule):
         if not torch.isfinite(loss):
             raise UserError(
                 f"The loss became {loss.item()} at step {batch.step}; the last good checkpoint is kept: "
-                "lower stage.learning_rate or raise stage.temperature, in another folder."
+                "lower the learning rate or raise stage.temperature, in another folder."
             )
         return loss
 
@@ -105,7 +109,7 @@ class ContrastiveModule(pl.LightningModule):
         """Make AdamW over the weights that are not frozen; for sparse gradients its lazy kin without weight decay."""
         query = self.dual_encoder.query
         if isinstance(query, StaticTower) and query.sparse:
-            groups = [{"params": list(query.parameters()), "rate": self.query_rate}]
+            groups: list[dict[str, Any]] = [{"params": list(query.parameters()), "rate": self.query_rate}]
             return torch.optim.SparseAdam(groups, lr=self.schedule.peak)
         own = (
             set()
@@ -115,8 +119,10 @@ class ContrastiveModule(pl.LightningModule):
         groups = []
         for rate, tower in ((1.0, False), (self.query_rate, True)):
             trained = [w for w in self.parameters() if w.requires_grad and (w in own) == tower]
+            # Token vectors that are in no text of a step would shrink all the same.
+            decay = 0.0 if tower and isinstance(query, StaticTower) else self.weight_decay
             groups += [
-                {"params": [w for w in trained if w.ndim > 1], "weight_decay": self.weight_decay, "rate": rate},
+                {"params": [w for w in trained if w.ndim > 1], "weight_decay": decay, "rate": rate},
                 {"params": [w for w in trained if w.ndim <= 1], "weight_decay": 0.0, "rate": rate},
             ]
         return torch.optim.AdamW([group for group in groups if group["params"]], lr=self.schedule.peak)
@@ -165,21 +171,28 @@ def encode_with_gradient(tower: Tower, texts: list[str], kind: Kind, device: tor
     return torch.cat(vectors)[torch.as_tensor(np.argsort(order), device=device)]
 
 
-def set_dropout(module: nn.Module, probability: float) -> None:
-    """Give every dropout below a module one probability; its configuration, and so a saved model's, stays as it was.
+@contextmanager
+def dropout(module: nn.Module, probability: float | None) -> Iterator[None]:
+    """Give every dropout below a module one probability for a while; its configuration, and so a saved model's, stays.
 
     Without dropout, attention needs no matrix of tokens by tokens: on a CPU a step takes a third of the time.
 
     Args:
-        module: Changed in place.
-        probability: From 0 to below 1.
+        module: Changed in place, and given back as it was.
+        probability: From 0 to below 1; None leaves everything as it is.
     """
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = probability
-        # Decoders keep the probability of attention's dropout as a number.
-        if isinstance(getattr(part, "attention_dropout", None), float):
-            part.attention_dropout = probability  # type: ignore[assignment]
+    # Decoders keep the probability of attention's dropout as a number.
+    places: list[tuple[Any, str]] = [(part, "p") for part in module.modules() if isinstance(part, nn.Dropout)]
+    numbers = (part for part in module.modules() if isinstance(getattr(part, "attention_dropout", None), float))
+    places += [(part, "attention_dropout") for part in numbers]
+    before = [getattr(part, name) for part, name in places]
+    try:
+        for part, name in places if probability is not None else []:
+            setattr(part, name, probability)
+        yield
+    finally:
+        for (part, name), value in zip(places, before, strict=True):
+            setattr(part, name, value)
 
 
 def derived_seed(*parts: int) -> int:

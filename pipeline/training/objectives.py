@@ -30,7 +30,7 @@ class Objective(ABC):
         """
 
     @abstractmethod
-    def chance(self, documents: Tensor, targets: Tensor, masked: Tensor) -> float:
+    def chance(self, documents: Tensor, targets: Tensor, masked: Tensor) -> Tensor:
         """Give the loss of a query tower that has collapsed; arguments as in `loss`."""
 
 
@@ -52,7 +52,7 @@ class Contrastive(Objective):
         """Score every query against every document."""
         return contrastive_loss(queries @ documents.T, targets, masked, self.temperature, self.normalisation)
 
-    def chance(self, documents: Tensor, targets: Tensor, masked: Tensor) -> float:
+    def chance(self, documents: Tensor, targets: Tensor, masked: Tensor) -> Tensor:
         """Give the loss of equal scores."""
         return chance_level(masked, self.normalisation)
 
@@ -64,11 +64,11 @@ class Distillation(Objective):
         """Compare each query with its own document."""
         return self.distance(queries, documents[targets])
 
-    def chance(self, documents: Tensor, targets: Tensor, masked: Tensor) -> float:
+    def chance(self, documents: Tensor, targets: Tensor, masked: Tensor) -> Tensor:
         """Give the loss of a tower that gives every text the mean direction of the targets, at their mean length."""
         wanted = documents[targets]
         constant = functional.normalize(wanted.mean(dim=0), dim=0) * wanted.norm(dim=1).mean()
-        return float(self.distance(constant.expand_as(wanted), wanted))
+        return self.distance(constant.expand_as(wanted), wanted)
 
     @abstractmethod
     def distance(self, vectors: Tensor, wanted: Tensor) -> Tensor:

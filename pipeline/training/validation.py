@@ -1,5 +1,6 @@
 """What is found out every few steps of a training: real retrieval over a part of the validation split, and diagnostics."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.dataset import Dataset, Split
+from pipeline.data.texts import Texts
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings, encode
 from pipeline.evaluation.geometry import FIGURES, LEAST_SAMPLE, alignment, distinct_rows, kl_divergence
@@ -26,7 +28,8 @@ KL_OF_COPIES = -1000.0
 def best_row(validations: Sequence[dict[str, float]], monitor: str) -> dict[str, float]:
     """Give the best of several validations by one of their figures, the earliest of equals."""
     sign = -1 if monitor == KL else 1
-    return max(validations, key=lambda row: (sign * row[monitor], -row["step"]))
+    # A divergence cannot be estimated where too many vectors have become equal; nothing is worse.
+    return max(validations, key=lambda row: (sign * row.get(monitor, math.inf), -row["step"]))
 
 
 class Validation:
@@ -52,8 +55,7 @@ class Validation:
     ) -> None:
         self.dataset, self.encoding, self.store = dataset, encoding, store
         self.split = narrowed(dataset.split("validation"), queries, documents, seed)
-        step = max(1, len(self.split.documents) // KL_SAMPLE)
-        self.sample = np.arange(0, len(self.split.documents), step)[:KL_SAMPLE]
+        self.sample = sample_of(self.split.documents)
         found = positive_positions(dataset, self.split)
         self.pairs = np.array([[row, positions[0]] for row, positions in enumerate(found) if len(positions)])
         """A query and its first relevant document, positions [pairs, 2]."""
@@ -75,7 +77,7 @@ class Validation:
         )
         sampled = documents[self.sample]
         for side, vectors in (("query", queries), ("document", sampled)):
-            if len(vectors) > 1:
+            if len(vectors) >= LEAST_SAMPLE:  # of fewer, no figure says what the tower does
                 row |= {f"{side}/{name}": figure(vectors) for name, figure in FIGURES.items()}
         row["alignment"] = alignment(queries[self.pairs[:, 0]], documents[self.pairs[:, 1]])
         if not dual_encoder.symmetric:
@@ -100,6 +102,12 @@ class Validation:
         others = encode(dual_encoder.query, texts, "document", self.encoding)
         estimate = max(kl_divergence(sampled[kept], others), KL_OF_COPIES)
         return {KL: estimate, "kl_repeated_documents": len(sampled) - len(kept)}
+
+
+def sample_of(documents: Texts) -> np.ndarray:
+    """Choose the documents that diagnostics look at, evenly: positions."""
+    step = max(1, len(documents) // KL_SAMPLE)
+    return np.arange(0, len(documents), step)[:KL_SAMPLE]
 
 
 def narrowed(split: Split, queries: int, documents: int, seed: int) -> Split:

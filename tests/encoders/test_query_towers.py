@@ -45,6 +45,8 @@ def test_layers_are_named_by_words_or_numbers(words, numbers):
         ("first 5", "query.layers=first 5 is out of range: there are 4 layers"),
         ("first 0", "out of range"),
         ("frist 2", "is not understood"),
+        (2, "query.layers=2 is not understood"),
+        ([True], "out of range"),
         ([0, 4], "the layers are numbered 0 to 3"),
         ([1, 1], "repeats a layer or is not in ascending order"),
         ([2, 0], "not in ascending order"),

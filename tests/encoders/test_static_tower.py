@@ -8,7 +8,7 @@ from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, build_dual_encoder, build_tower
 from pipeline.encoders.dual_encoder import DualEncoder
-from pipeline.encoders.encoding import encode
+from pipeline.encoders.encoding import EncodingSettings, encode
 from pipeline.encoders.loading import open_tower
 from pipeline.encoders.pooling import Mean
 from pipeline.encoders.rarity import inverse_document_frequencies
@@ -97,11 +97,11 @@ def test_a_static_query_tower_beside_its_document_tower_is_one_router(bert_folde
 
 def test_through_tower_is_each_token_as_a_text_of_its_own(bert_folder, tmp_path):
     document = build_tower(Local(str(bert_folder)), Mean(), EncoderSettings(), "document", 0)
-    vectors = vocabulary_vectors(document, tmp_path)
+    vectors = vocabulary_vectors(document, EncodingSettings(), tmp_path)
     for word in ("wing", "heat"):
         cosine = encode(document, [word], "document")[0] @ vectors[VOCABULARY.index(word)]
         assert cosine == pytest.approx(1, abs=1e-3)
-    np.testing.assert_array_equal(vocabulary_vectors(document, tmp_path), vectors)
+    np.testing.assert_array_equal(vocabulary_vectors(document, EncodingSettings(), tmp_path), vectors)
     assert len(list((tmp_path / "vocabularies").glob("*.safetensors"))) == 1
 
 

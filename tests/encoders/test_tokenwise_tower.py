@@ -7,7 +7,7 @@ import torch
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
-from pipeline.encoders.encoding import encode
+from pipeline.encoders.encoding import EncodingSettings, encode
 from pipeline.encoders.pooling import Mean
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tokenwise_tower import LightRetriever
@@ -37,7 +37,7 @@ def test_its_gradients_reach_the_transformer_that_documents_have_too(pair):
 
 
 def test_what_serves_is_a_look_up_with_the_same_vectors(pair):
-    served = pair.query.served()
+    served = pair.query.served(EncodingSettings())
     assert isinstance(served, StaticTower)
     np.testing.assert_allclose(encode(served, TEXTS, "query"), encode(pair.query, TEXTS, "query"), atol=0.01)
     np.testing.assert_allclose(encode(pair.query, [""], "query"), 0)

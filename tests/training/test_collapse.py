@@ -24,23 +24,32 @@ def test_healthy_collapsed_and_partly_collapsed_towers_are_told_apart(drawn):
     healthy = drawn.normal(size=(200, 16))
     collapsed = healthy * 0.01 + 1
     flat = drawn.normal(size=(200, 2)) @ drawn.normal(size=(2, 16))
-    assert collapsed_towers(row_of(0, query=healthy, document=healthy)) == {}
-    assert list(collapsed_towers(row_of(0, query=collapsed, document=healthy))) == ["query"]
-    found = collapsed_towers(row_of(0, query=collapsed, document=flat))
+    start = row_of(0, query=healthy, document=healthy)
+    assert collapsed_towers(start, start) == {}
+    assert list(collapsed_towers(row_of(9, query=collapsed, document=healthy), start)) == ["query"]
+    found = collapsed_towers(row_of(9, query=collapsed, document=flat), start)
     assert "mean cosine" in found["query"]
     assert "spread over 2.0 directions" in found["document"]
+
+
+def test_vectors_that_pointed_one_way_from_the_start_have_not_collapsed_unless_they_lose_half_their_spread(drawn):
+    start = row_of(0, query=drawn.normal(size=(200, 16)) * 0.1 + 1)
+    assert start["query/mean_cosine"] > 0.98
+    assert collapsed_towers(start, start) == {}
+    assert collapsed_towers(row_of(5, query=drawn.normal(size=(200, 16)) * 0.09 + 1), start) == {}
+    assert list(collapsed_towers(row_of(5, query=drawn.normal(size=(200, 16)) * 0.05 + 1), start)) == ["query"]
 
 
 def test_a_training_has_collapsed_when_it_ends_so(drawn):
     healthy, collapsed = drawn.normal(size=(200, 16)), drawn.normal(size=(200, 16)) * 0.01 + 1
     well, ill = ({"query": x, "document": healthy} for x in (healthy, collapsed))
-    rows = [row_of(0, **ill), row_of(10, **well), row_of(20, **ill), row_of(30, **ill)]
+    rows = [row_of(0, **well), row_of(5, **ill), row_of(10, **well), row_of(20, **ill), row_of(30, **ill)]
     summary = collapse_summary(rows)
     assert (summary["collapsed"], summary["collapsed_at"], list(summary["collapsed_towers"])) == (True, 20, ["query"])
-    assert collapse_summary(rows[:2]) == {"collapsed": False, "collapsed_steps": [0]}
-    assert summary["collapsed_steps"][-1] == rows[-1]["step"]
-    assert collapse_sentence(rows[1]) is None
-    assert collapse_sentence(rows[2]).startswith("Collapsed at step 20: the query tower (the mean cosine")
+    assert summary["collapsed_steps"] == [5, 20, 30]
+    assert collapse_summary(rows[:3]) == {"collapsed": False, "collapsed_steps": [5]}
+    assert collapse_sentence(rows[2], rows[0]) is None
+    assert collapse_sentence(rows[3], rows[0]).startswith("Collapsed at step 20: the query tower (the mean cosine")
 
 
 def naive(scores, targets, masked, temperature, normalisation):
@@ -61,10 +70,10 @@ def test_a_loss_is_its_definition_and_at_chance_where_all_scores_are_equal(drawn
     ours = contrastive_loss(*tensors, 0.3, normalisation)
     assert float(ours) == pytest.approx(naive(scores, targets, masked, 0.3, normalisation), abs=1e-10)
     flat = contrastive_loss(torch.full((6, 18), 0.7), *tensors[1:], 0.05, normalisation)
-    assert float(flat) == pytest.approx(chance_level(tensors[2], normalisation), abs=1e-5)
+    assert float(flat) == pytest.approx(float(chance_level(tensors[2], normalisation)), abs=1e-5)
 
 
 def test_chance_is_the_logarithm_of_what_is_counted():
     masked = torch.zeros(4, 8, dtype=torch.bool)
-    assert chance_level(masked, "row") == pytest.approx(np.log(8))
-    assert chance_level(masked, "global") == pytest.approx(np.log(32))
+    assert float(chance_level(masked, "row")) == pytest.approx(np.log(8))
+    assert float(chance_level(masked, "global")) == pytest.approx(np.log(32))

@@ -81,7 +81,7 @@ def test_every_figure_has_its_panel_and_both_towers_their_colours():
     ):
         assert list(curves(panels[title]).values()) == [[[(row["step"], row[name]) for row in of]]]
     assert limits(panels["mean pairwise cosine"]) == [0.98]
-    assert limits(panels["effective rank"]) == [3.0]
+    assert limits(panels["effective rank"]) == [5.0]
     assert limits(panels["loss below its chance level"]) == [0.0]
     assert len({axes.get_xlim() for axes in panels.values()}) == 1
     assert legend == ["query tower", "document tower", "limit of collapse\n(cosine above 0.98, rank below 3)"]
