@@ -84,7 +84,7 @@ def test_every_figure_has_its_panel_and_both_towers_their_colours():
     assert limits(panels["effective rank"]) == [5.0]
     assert limits(panels["loss below its chance level"]) == [0.0]
     assert len({axes.get_xlim() for axes in panels.values()}) == 1
-    assert legend == ["query tower", "document tower", "limit of collapse\n(cosine above 0.98, rank below 3)"]
+    assert legend == ["query tower", "document tower", "limit of collapse\n(cosine above 0.98, rank below 5)"]
     assert not any(bands(axes) for axes in panels.values())
 
 
@@ -107,7 +107,7 @@ def test_the_divergence_of_equal_towers_does_not_squeeze_the_others():
         ([0.1, 0.1, 0.99, 0.99], [(15, 30)], "collapsed from step 20"),
         ([0.1, 0.1, 0.1, 0.99], [(25, 30)], "collapsed from step 30"),
         ([0.1, 0.99, 0.99, 0.1], [(5, 25)], "collapsed at steps 10 to 20"),
-        ([0.99, 0.1, 0.99, 0.1], [(0, 5), (15, 25)], "collapsed at step 0, at step 20"),
+        ([0.1, 0.99, 0.1, 0.99, 0.1], [(5, 15), (25, 35)], "collapsed at step 10, at step 30"),
     ],
 )
 def test_collapsed_validations_are_marked_in_every_panel_and_said(cosines, band, words):
