@@ -31,7 +31,7 @@ from pipeline.retrieval.trec import write_trec
 from pipeline.training.devices import quiet_libraries
 from pipeline.training.examples import labelled
 
-RATES = {"default": {}, "rates": {r"^0\.sub_modules\.query\.": StaticTower.learning_rate}}
+RATES = {"default": {}, "rates": {r"sub_modules\.query\.": StaticTower.learning_rate}}
 """The trainer's own learning rate for all weights, and our rate for the query side."""
 
 

@@ -154,3 +154,14 @@ def test_what_cannot_be_aligned_is_refused(more, sentence, tiny_bert, pairs, tmp
     settings = settings_of(tiny_bert, pairs, tmp_path / "run", *query, "stage=align", *more)
     assert sentence in refusal(monkeypatch, capsys, *settings)
     assert not (tmp_path / "run" / "model").exists()
+
+
+def test_a_static_tower_is_aligned_by_two_processes(tiny_bert, pairs, tmp_path):  # noqa: F811
+    more = ["query=static", "query.init=token_embeddings", "stage=mse", "stage.batch_size=16", "stage.patience=null"]
+    more += ["trainer=ddp_cpu", "trainer.precision=32-true", "trainer.max_steps=10"]
+    settings = [item for item in settings_of(tiny_bert, pairs, tmp_path / "run", *more) if item != "trainer=float32"]
+    done = train(*settings)
+    assert done.returncode == 0, done.stderr
+    losses = json.loads((tmp_path / "run" / "metrics.json").read_text())["training"]["curves"]["loss"]
+    assert losses[-1]["loss"] < losses[0]["loss"]
+    assert losses[-1]["query_learning_rate"] > losses[-1]["learning_rate"]
