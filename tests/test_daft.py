@@ -51,6 +51,7 @@ def test_daft_is_two_measured_steps_in_one_folder(finished):
     } <= row.keys()
     assert "below_chance" in training["curves"]["loss"][-1]
     assert training["collapsed"] in (True, False)
+    assert not (finished / "checkpoint").exists()  # nothing is left to resume
     for name in ("curves", "diagnostics"):
         assert "fine-tuning begins" in (finished / "plots" / f"{name}.svg").read_text()
     with open(finished / "curves.csv", newline="") as file:

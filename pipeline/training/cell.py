@@ -1,5 +1,6 @@
 """One cell of the grid: dataset x encoders x stage -> a run folder."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,11 @@ class Cell:
         )
         self.retriever.require(self.dual_encoder)
 
+    @property
+    def checkpoints(self) -> Path:
+        """Where the training can be resumed from until it is finished."""
+        return self.folder.path / "checkpoint"
+
     def inputs(self) -> dict[str, str]:
         """Fingerprint the data and the weights that the cell starts from."""
         return {
@@ -138,6 +144,8 @@ class Cell:
                 systems[name].details["collapsed"] = True
         self._save_index()
         self._report(systems, trained, logger)
+        # A finished run is never resumed, and the optimisers of a sweep's cells would fill a disk.
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def join(self) -> None:
         """Take part in the training that rank 0 runs."""
@@ -155,7 +163,7 @@ class Cell:
                 encoding=self.encoding,
                 score=self._score,
                 say=self.folder.say,
-                checkpoints=self.folder.path / "checkpoint",
+                checkpoints=self.checkpoints,
                 folder=self.folder.path,
                 store=self.store,
                 seed=self.seed,
