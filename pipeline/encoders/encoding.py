@@ -111,6 +111,11 @@ class Encoder:
         Returns:
             Vectors in the order of the texts, float32, [texts, dimension]; the device has finished with them.
         """
+        if not self.tower.padded:  # no batch is better than another
+            vectors = self._vectors(token_ids)
+            if advance:
+                advance(sum(map(len, token_ids)))
+            return vectors
         vectors = np.empty((len(token_ids), self.tower.dimension), dtype=np.float32)
         for batch in batches_by_length([len(text) for text in token_ids], self.settings.tokens):
             vectors[batch] = self._vectors([token_ids[position] for position in batch])

@@ -82,9 +82,12 @@ class StaticTower(Tower):
     def frozen(self, device: torch.device, dtype: torch.dtype, tokens: int) -> Callable[[Batch], Tensor]:
         """Copy the weighted vectors; always in float32, as a look-up gains nothing from less."""
         table = self.folded().to(device)
+        mode = "sum" if self.similarity == "cosine" else "mean"  # a length that is divided away need not be right
 
         def encode(batch: Batch) -> Tensor:
-            return self._finished(functional.embedding_bag(batch["input_ids"], table, batch["offsets"], mode="mean"))
+            return self._finished(
+                functional.embedding_bag(batch["input_ids"], table, batch["offsets"], mode=mode).float()
+            )
 
         return encode
 
