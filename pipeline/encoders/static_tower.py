@@ -85,9 +85,7 @@ class StaticTower(Tower):
         mode = "sum" if self.similarity == "cosine" else "mean"  # a length that is divided away need not be right
 
         def encode(batch: Batch) -> Tensor:
-            return self._finished(
-                functional.embedding_bag(batch["input_ids"], table, batch["offsets"], mode=mode).float()
-            )
+            return self._finished(functional.embedding_bag(batch["input_ids"], table, batch["offsets"], mode=mode))
 
         return encode
 
