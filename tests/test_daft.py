@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import encode
 from pipeline.encoders.static_tower import StaticTower
-from tests.test_train import kill_after_a_checkpoint, pairs, refusal, settings_of, sha256, tiny_bert, train  # noqa: F401
+from tests.test_train import kill_after_a_checkpoint, kill_when, pairs, refusal, settings_of, sha256, tiny_bert, train  # noqa: F401
 
 SMALL = ["query=static", "stage=daft", "query.init=token_embeddings", "stage.query_learning_rate=1e-3"]
 
@@ -60,10 +60,13 @@ def test_daft_is_two_measured_steps_in_one_folder(finished):
     assert steps[-1] == ("fine-tuning", 50)
 
 
-def test_killed_in_either_part_it_ends_with_the_same_bits(finished, tiny_bert, pairs, tmp_path):  # noqa: F811
+def test_killed_in_either_part_and_between_them_it_ends_with_the_same_bits(finished, tiny_bert, pairs, tmp_path):  # noqa: F811
     arguments = daft_of(tiny_bert, pairs, tmp_path / "run")
-    for part in ("align", "fine_tune"):
-        kill_after_a_checkpoint(arguments, tmp_path / "run" / "checkpoint" / part, 0)
+    checkpoints, log = tmp_path / "run" / "checkpoint", tmp_path / "run" / "log.txt"
+    kill_after_a_checkpoint(arguments, checkpoints / "align", 0)
+    kill_when(lambda: "Aligned in" in log.read_text(), arguments)
+    assert not list((checkpoints / "fine_tune").glob("step-*"))
+    kill_after_a_checkpoint(arguments, checkpoints / "fine_tune", 0)
     done = train(*arguments)
     assert done.returncode == 0, done.stderr
     for name in ("model/query/model.safetensors", "model/document/model.safetensors", "metrics.json"):

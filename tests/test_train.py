@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -182,9 +183,8 @@ def test_a_folder_of_another_run_is_refused(finished, tiny_bert, pairs):
     assert "stage.temperature is 0.05 there and 0.1 here" in refused.stderr
 
 
-def kill_after_a_checkpoint(arguments: list[str], checkpoints: Path, seconds: float) -> None:
-    """Start a training and kill it some time after it has written another checkpoint."""
-    there = set(checkpoints.glob("step-*"))
+def kill_when(happened: Callable[[], bool], arguments: list[str], seconds: float = 0) -> None:
+    """Start a training and kill it some time after something has happened."""
     process = subprocess.Popen(
         [sys.executable, "train.py", *arguments],
         cwd=ROOT,
@@ -192,12 +192,18 @@ def kill_after_a_checkpoint(arguments: list[str], checkpoints: Path, seconds: fl
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    while process.poll() is None and not set(checkpoints.glob("step-*")) - there:
+    while process.poll() is None and not happened():
         time.sleep(0.02)
     time.sleep(seconds)
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def kill_after_a_checkpoint(arguments: list[str], checkpoints: Path, seconds: float) -> None:
+    """Start a training and kill it some time after it has written another checkpoint."""
+    there = set(checkpoints.glob("step-*"))
+    kill_when(lambda: bool(set(checkpoints.glob("step-*")) - there), arguments, seconds)
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bits(finished, tiny_bert, pairs, tmp_path):
