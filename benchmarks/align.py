@@ -16,7 +16,7 @@ from pipeline.data.joined import JoinedVectors
 from pipeline.data.python_docs import PythonDocs
 from pipeline.data.source import open_dataset
 from pipeline.encoders.backbones import MiniLM
-from pipeline.encoders.building import EncoderSettings, QueryTower, build_dual_encoder
+from pipeline.encoders.building import EncoderSettings, QueryTower, build_dual_encoder, build_tower
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.encoders.pooling import Mean
 from pipeline.encoders.precision import fast_bfloat16
@@ -101,21 +101,12 @@ def main() -> None:
         dataset = open_dataset(PythonDocs(name="python_docs", limit=DOCUMENTS), store)
         split = dataset.split("train")
         examples, texts = labelled(dataset, split), [split.documents, split.queries]
-        tower = build_dual_encoder(
-            MiniLM(), Mean(), Static("token_embeddings", "equal"), EncoderSettings(max_length=LENGTH)
-        )
+        tower = build_tower(MiniLM(), Mean(), EncoderSettings(max_length=LENGTH), "document", 0)
         settings = EncodingSettings(precision="auto")
-        table = JoinedVectors(
-            [tabulate(tower.document, split.documents, "document", settings, store, "documents").vectors]
-        )
+        table = JoinedVectors([tabulate(tower, split.documents, "document", settings, store, "documents").vectors])
         for name, query in (("static", Static("through_tower", "idf")), ("two layers", LayerSubset("first 2"))):
-            _compare(
-                name,
-                {
-                    way: Way(query, examples, texts, vectors, store)
-                    for way, vectors in (("table", table), ("re-encoding", None))
-                },
-            )
+            vectors = {"table": table, "re-encoding": None}
+            _compare(name, {way: Way(query, examples, texts, of_way, store) for way, of_way in vectors.items()})
 
 
 def _compare(name: str, ways: dict[str, Way]) -> None:

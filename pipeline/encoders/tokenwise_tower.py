@@ -51,23 +51,26 @@ class TokenwiseTower(Tower):
 
     def forward(self, batch: Batch) -> Tensor:
         """Turn a batch made by `pad` into vectors [texts, dimension]."""
-        return self._mean(self.tower, batch)
+        return self._mean(self.tower, batch, len(batch["input_ids"]))
 
     def frozen(self, device: torch.device, dtype: torch.dtype, tokens: int) -> Callable[[Batch], Tensor]:
         """Copy the transformer."""
         encode = self.tower.frozen(device, dtype, tokens)
-        return lambda batch: self._mean(encode, batch)
+        at_once = max(1, tokens // (1 + sum(map(len, self.tower.tokenizer.around()))))
+        return lambda batch: self._mean(encode, batch, at_once)
 
-    def _mean(self, encode: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
-        """Encode every token of a batch once, and average by text."""
+    def _mean(self, encode: Callable[[Batch], Tensor], batch: Batch, at_once: int) -> Tensor:
+        """Encode every token of a batch once, so many at a time, and average by text."""
         ids, offsets = batch["input_ids"], batch["offsets"]
         if not len(ids):
             return torch.zeros(len(offsets), self.dimension, device=ids.device)
         before, after = self.tower.tokenizer.around()
         tokens, places = ids.unique(return_inverse=True)
-        inputs = self.tower.pad([[*before, token, *after] for token in tokens.tolist()])
-        vectors = encode({name: value.to(ids.device) for name, value in inputs.items()}).float()
-        means = functional.embedding_bag(places, vectors, offsets, mode="mean")
+        vectors = []
+        for some in tokens.split(at_once):
+            inputs = self.tower.pad([[*before, token, *after] for token in some.tolist()])
+            vectors.append(encode({name: value.to(ids.device) for name, value in inputs.items()}).float())
+        means = functional.embedding_bag(places, torch.cat(vectors), offsets, mode="mean")
         return functional.normalize(means, dim=-1) if self.similarity == "cosine" else means
 
     def served(self, settings: EncodingSettings) -> StaticTower:

@@ -1,6 +1,5 @@
 """The cells of a sweep beside each other: what differed between them, what came out, and which have collapsed."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from pipeline.errors import UserError
 from pipeline.evaluation.results import METRICS
-from pipeline.files import atomic_write, read_json
+from pipeline.files import read_json, write_csv
 
 OVERRIDES = "overrides.yaml"
 """What the command line changed for a run, as `key=value`."""
@@ -95,10 +94,7 @@ def columns_of(rows: Sequence[dict[str, Any]]) -> list[str]:
 def write_cells(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Write the rows as CSV, whole or not at all."""
     columns = columns_of(rows)
-    with atomic_write(path) as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, columns, ([row.get(column) for column in columns] for row in rows))
 
 
 def _collapsed(training: dict[str, Any]) -> str:

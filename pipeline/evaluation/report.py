@@ -71,10 +71,7 @@ def results_table(metrics: dict[str, Any], latency: Latencies | None = None) -> 
         UserError: When there are more systems than letters to mark them with.
     """
     systems, measures = metrics["systems"], metrics["measures"]
-    if len(systems) > len(LETTERS):
-        raise UserError(
-            f"{len(systems)} systems are more than the {len(LETTERS)} that a table can mark; compare fewer."
-        )
+    require_letters(len(systems))
     letters = dict(zip(systems, LETTERS, strict=False))
     significance = read_significance(metrics)
     title = ", ".join(part for part in (metrics["dataset"], metrics["split"]) if part)

@@ -1,7 +1,6 @@
 """What an evaluation finds, and the files of a run folder that say it."""
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from pipeline.evaluation.latency_plot import plot_quality_latency
 from pipeline.evaluation.measures import Scores
 from pipeline.evaluation.plots import plot_per_query
 from pipeline.evaluation.significance import Significance
-from pipeline.files import atomic_write, write_json
+from pipeline.files import write_csv, write_json
 from pipeline.retrieval.run import Run
 from pipeline.retrieval.trec import write_trec
 
@@ -113,12 +112,12 @@ def write_results(
     for name, system in results.systems.items() if with_runs else ():
         write_trec(system.run, folder / "runs" / f"{results.split}.{name}.trec")
     measures = next(iter(results.systems.values())).scores.measures
-    _write_csv(folder / "results.csv", ["dataset", "split", "system", *measures], _result_rows(results))
-    _write_csv(folder / "per_query.csv", ["query_id", "query", "system", *measures], _query_rows(results))
+    write_csv(folder / "results.csv", ["dataset", "split", "system", *measures], _result_rows(results))
+    write_csv(folder / "per_query.csv", ["query_id", "query", "system", *measures], _query_rows(results))
     if plotted:
         _plot(results, plotted, folder / "plots" / "per_query")
     if results.latency:
-        _write_csv(folder / "latency.csv", HEADER, results.latency.rows())
+        write_csv(folder / "latency.csv", HEADER, results.latency.rows())
         quality = {name: system.scores.means()[measures[0]] for name, system in results.systems.items()}
         plot_quality_latency(results.latency, quality, measures[0], folder / "plots" / "quality_latency")
     write_json(folder / "timings.json", {name: system.seconds for name, system in results.systems.items()})
@@ -138,13 +137,6 @@ def _query_rows(results: Results) -> Iterator[list[Any]]:
         for row, query_id in enumerate(system.scores.query_ids):
             values = [f"{system.scores.per_query[measure][row]:.6f}" for measure in system.scores.measures]
             yield [query_id, results.queries.get(query_id, ""), name, *values]
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterator[list[Any]]) -> None:
-    with atomic_write(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
 
 
 def _plot(results: Results, systems: tuple[str, str], path: Path) -> None:

@@ -79,8 +79,8 @@ class Alignment(ContrastiveFineTuning):
 
     def _trainer_settings(self, workplace: Workplace) -> dict[str, Any]:
         """Sparse gradients cannot be clipped, and Adam's steps do not grow with them."""
-        sparse = isinstance(workplace.dual_encoder.query, StaticTower) and workplace.ranks == 1
-        return {"gradient_clip_val": None} if sparse else {}
+        query = workplace.dual_encoder.query
+        return {"gradient_clip_val": None} if isinstance(query, StaticTower) and query.sparse else {}
 
 
 @contextmanager

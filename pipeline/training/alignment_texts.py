@@ -61,6 +61,10 @@ def alignment_texts(workplace: Workplace, chosen: Sequence[str], sentences: int)
         "sentences": lambda: sentences_of(split.documents, sentences, workplace.seed),
     }
     unlabelled = [make() for name, make in makers.items() if name in chosen]
+    if "sentences" in chosen and not len(unlabelled[-1]):
+        raise UserError(
+            "stage.texts=[sentences]: no training document has a sentence of four words; choose other texts."
+        )
     targets: list[tuple[Texts, Kind]] = [(texts, "query") for texts in unlabelled]
     queries, positives, candidates = unlabelled, [], None
     first = 0
@@ -69,15 +73,10 @@ def alignment_texts(workplace: Workplace, chosen: Sequence[str], sentences: int)
         targets = [(split.documents, "document"), *targets]
         queries, first = [split.queries, *unlabelled], len(split.documents)
         positives = positive_positions(workplace.dataset, split)
-    if "sentences" in chosen and not len(unlabelled[-1]):
-        raise UserError(
-            "stage.texts=[sentences]: no training document has a sentence of four words; choose other texts."
-        )
     documents = JoinedTexts([texts for texts, _ in targets])
     own = np.arange(first, len(documents))[:, None]
-    if candidates is not None and len(
-        own
-    ):  # texts without labels have none; what they lack is drawn from all documents
+    if candidates is not None and len(own):
+        # Texts without labels have no candidates; what they lack is drawn from all documents.
         candidates = np.concatenate([candidates, np.full((len(own), candidates.shape[1]), -1, dtype=np.int64)])
     return AlignmentTexts(
         name=f"{split.name} split of {workplace.dataset.name}",

@@ -1,12 +1,11 @@
 """The parts that a training is made of, one after the other, and their curves on one axis of steps."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import atomic_write
+from pipeline.files import write_csv
 
 Rows = Sequence[dict[str, float]]
 
@@ -69,7 +68,4 @@ def write_curves(parts: Sequence[Part], path: Path) -> None:
     """
     rows = [({"part": part.name} if len(parts) > 1 else {}) | row for part in parts for row in part.rows]
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with atomic_write(path) as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, columns, ([row.get(column) for column in columns] for row in rows))

@@ -41,3 +41,8 @@ def test_what_serves_is_a_look_up_with_the_same_vectors(pair):
     assert isinstance(served, StaticTower)
     np.testing.assert_allclose(encode(served, TEXTS, "query"), encode(pair.query, TEXTS, "query"), atol=0.01)
     np.testing.assert_allclose(encode(pair.query, [""], "query"), 0)
+
+
+def test_few_tokens_at_a_time_give_the_same_vectors(pair):
+    few = encode(pair.query, TEXTS, "query", EncodingSettings(token_budget=5))
+    np.testing.assert_allclose(few, encode(pair.query, TEXTS, "query"), atol=1e-5)
