@@ -1,8 +1,10 @@
 """Models as a user names them on the command line: folders of several kinds, or backbones."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import hydra
 
@@ -21,11 +23,13 @@ class NamedModel:
         name: What tables call it.
         folder: Where it was saved; None for a backbone as it is downloaded.
         backbone: The backbone's configuration; None for a folder.
+        settings: For a backbone, what is said beside its name, in the form of `train.py`'s configuration.
     """
 
     name: str
     folder: Path | None
     backbone: str | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self, trust_remote_code: bool = False) -> DualEncoder:
         """Open the model.
@@ -35,7 +39,7 @@ class NamedModel:
         """
         if self.folder is not None:
             return DualEncoder.load(self.folder, trust_remote_code=trust_remote_code)
-        config = hydra.compose("train", overrides=[f"backbone={self.backbone}"])
+        config = hydra.compose("train", overrides=[f"backbone={self.backbone}", *_words(self.settings)])
         return build_dual_encoder(
             instantiate(config.backbone),
             instantiate(config.pooling),
@@ -45,12 +49,13 @@ class NamedModel:
         )
 
 
-def find_models(entries: Sequence[str]) -> list[NamedModel]:
+def find_models(entries: Sequence[str], settings: Mapping[str, Any] | None = None) -> list[NamedModel]:
     """Find what the user means by each entry.
 
     Args:
         entries: Run folders, their `model` folders, sentence-transformers folders, or names of `conf/backbone`; with
             `*` in it, all folders that match.
+        settings: For backbones: what `train.py` would be told beside the name, such as `{backbone: {path: FOLDER}}`.
 
     Raises:
         UserError: When an entry is none of these.
@@ -58,7 +63,24 @@ def find_models(entries: Sequence[str]) -> list[NamedModel]:
     entries = [path for entry in entries for path in _matching(str(entry))]
     found = [_find(entry) for entry in entries]
     names = distinct_names([_path_for_name(entry, folder) for entry, (folder, _) in zip(entries, found, strict=True)])
-    return [NamedModel(name, folder, backbone) for name, (folder, backbone) in zip(names, found, strict=True)]
+    for entry, (_, backbone) in zip(entries, found, strict=True):
+        if settings and backbone is None:
+            raise UserError(f"models: {entry} is a folder, which is taken as it was saved; leave its settings out.")
+    return [
+        NamedModel(name, folder, backbone, settings or {})
+        for name, (folder, backbone) in zip(names, found, strict=True)
+    ]
+
+
+def _words(settings: Mapping[str, Any], above: str = "") -> list[str]:
+    """Write nested settings as the words of a command line."""
+    words: list[str] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            words += _words(value, f"{above}{key}.")
+        else:
+            words.append(f"{above}{key}={json.dumps(value, ensure_ascii=False)}")
+    return words
 
 
 def _matching(entry: str) -> list[str]:

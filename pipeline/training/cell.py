@@ -18,6 +18,7 @@ from pipeline.data.texts import Texts
 from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import instantiate
+from pipeline.evaluation.loggers import log_results
 from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
@@ -26,7 +27,6 @@ from pipeline.files import atomic_write, digest_of
 from pipeline.training.curves_plot import plot_curves
 from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision
 from pipeline.training.diagnostics_plot import plot_diagnostics
-from pipeline.training.loggers import log_results
 from pipeline.training.model_card import model_card
 from pipeline.training.parts import parts_of, write_curves
 from pipeline.training.run_folder import RunFolder

@@ -6,9 +6,9 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
+from pipeline.retrieval.negatives import InBatch
 from pipeline.training.alignment import Alignment
 from pipeline.training.fine_tuning import ContrastiveFineTuning, require_two
-from pipeline.training.negatives import InBatch
 from pipeline.training.stages import Stage, Training, Workplace
 
 

@@ -13,7 +13,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.retrieval.bm25 import Bm25
-from pipeline.training.negatives import Negatives
+from pipeline.retrieval.negatives import Negatives
 
 
 @dataclass(frozen=True)

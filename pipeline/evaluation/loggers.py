@@ -4,6 +4,7 @@ import csv
 import os
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,15 +104,28 @@ def log_results(logger: Logger | None, metrics: dict[str, Any], folder: Path) ->
         logger.log_metrics(figures, step=metrics["training"]["steps"])
         logger.save()
         return
-    import wandb  # late: it is slow to import, and only its own logger needs it
-
-    run = logger.experiment
     training = metrics["training"]
     collapsed = training.get("collapsed")
     said = {"collapsed": collapsed} | ({"collapse": collapse_line(training)} if collapsed else {})
-    run.summary.update(figures | said)
-    tables = {"results": folder / "results.csv", "per_query": folder / "per_query.csv"}
-    run.log({key: _table(path) for key, path in tables.items() if path.exists()})
+    logger.experiment.summary.update(figures | said)
+    log_tables(logger, folder, ("results", "per_query"))
+
+
+def log_tables(logger: Logger | None, folder: Path, names: Sequence[str] | None = None) -> None:
+    """Send tables and pictures of a folder to W&B, and end its run; other loggers have no place for them.
+
+    Args:
+        logger: Where to.
+        folder: Holds `NAME.csv` and `plots/*.png`.
+        names: Which tables; None: all of them.
+    """
+    if not isinstance(logger, WandbLogger):
+        return
+    import wandb  # late: it is slow to import, and only its own logger needs it
+
+    run = logger.experiment
+    paths = sorted(folder.glob("*.csv")) if names is None else [folder / f"{name}.csv" for name in names]
+    run.log({path.stem: _table(path) for path in paths if path.exists()})
     run.log({path.stem: wandb.Image(str(path)) for path in sorted((folder / "plots").glob("*.png"))})
     run.finish()
 

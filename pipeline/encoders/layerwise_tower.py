@@ -1,0 +1,87 @@
+"""A tower that says what every layer of another one thinks of a text, in one pass."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from pipeline.encoders.architecture import blocks
+from pipeline.encoders.backbones import Kind
+from pipeline.encoders.tower import Batch, Tower
+from pipeline.encoders.transformer_tower import TransformerTower, token_states
+
+
+class LayerwiseTower(Tower):
+    """The pooled states of a transformer tower's layers 0 to L side by side, before projection and normalisation.
+
+    Layer 0 is what enters the first block, layer L what the transformer gives (after its last normalisation, where it
+    has one): what transformers calls `hidden_states`.
+
+    Args:
+        tower: The tower that is looked into; it stays as it is.
+    """
+
+    def __init__(self, tower: TransformerTower) -> None:
+        super().__init__(tower.tokenizer, "dot", tower.prompts, tower.title_separator)
+        self.tower = tower
+        self.depth = len(blocks(tower.backbone))
+
+    @property
+    def dimension(self) -> int:
+        """Layers, the 0th too, times their width."""
+        return (self.depth + 1) * self.tower.width
+
+    def token_ids(self, texts: list[str], kind: Kind) -> list[list[int]]:
+        """Tokenize as the tower does."""
+        before = self.tower.truncated
+        ids = self.tower.token_ids(texts, kind)
+        self.truncated += self.tower.truncated - before
+        return ids
+
+    def pad(self, token_ids: list[list[int]]) -> Batch:
+        """Make a batch as the tower does."""
+        return self.tower.pad(token_ids)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Turn a batch made by `pad` into pooled states [texts, (layers + 1) * width]."""
+        return self._states(self.tower.backbone, batch)
+
+    def frozen(self, device: torch.device, dtype: torch.dtype, tokens: int) -> Callable[[Batch], Tensor]:
+        """Copy the transformer."""
+        backbone = self.tower.fast_backbone(device, dtype, tokens)
+        return lambda batch: self._states(backbone, batch)
+
+    def _states(self, backbone: PreTrainedModel, batch: Batch) -> Tensor:
+        mask, pooling = batch["attention_mask"], self.tower.pooling
+        # Pooled at once: the token states of all layers together would not stay in the caches, nor perhaps in memory.
+        pooled: list[Tensor] = []
+        with _inputs_of(backbone, lambda states: pooled.append(pooling(states, mask))):
+            pooled.append(pooling(token_states(backbone, batch), mask))
+        return torch.cat(pooled, dim=1)
+
+    def description(self) -> dict[str, Any]:
+        """Say what decides the states beside weights, tokenizer and prompt."""
+        return {"layers": self.tower.description()}
+
+    def write(self, folder: Path, card: str) -> None:
+        """Write the tower that is looked into."""
+        self.tower.write(folder, card)
+
+
+@contextmanager
+def _inputs_of(backbone: PreTrainedModel, look: Callable[[Tensor], Any]) -> Iterator[None]:
+    """Look at the states that enter each block, in their order."""
+
+    def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        look(args[0] if args else kwargs["hidden_states"])
+
+    handles = [block.register_forward_pre_hook(hook, with_kwargs=True) for block in blocks(backbone)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

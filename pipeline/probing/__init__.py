@@ -1,0 +1,1 @@
+"""Looking inside encoders: layer states, probes, attribution, interventions, geometry, exchanged layers."""

@@ -1,0 +1,152 @@
+"""Models as `probe.py` names them: each with its side and its pooling."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.checks import one_of
+from pipeline.encoders.architecture import blocks
+from pipeline.encoders.backbones import Kind
+from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.pooling import pooling_named
+from pipeline.encoders.transformer_tower import TransformerTower
+from pipeline.errors import UserError, nearest
+from pipeline.evaluation.models import find_models
+
+Side = Literal["query", "document", "both"]
+SIDES = ("query", "document", "both")
+
+
+@dataclass(frozen=True)
+class ProbedModel:
+    """A model that is looked into.
+
+    Attributes:
+        name: What tables and pictures call it.
+        encoder: Its towers, both with a transformer inside.
+        side: Which of its towers encodes: `query` or `document` for all texts, `both` for each its own.
+        normalise: Whether the states of every layer are scaled to length 1.
+    """
+
+    name: str
+    encoder: DualEncoder
+    side: Side = "both"
+    normalise: bool = False
+
+    def tower(self, kind: Kind) -> TransformerTower:
+        """Give the tower that encodes queries or documents."""
+        tower = self.encoder.tower(kind if self.side == "both" else self.side)
+        assert isinstance(tower, TransformerTower)
+        return tower
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Whose texts its towers were made for: queries, documents or both."""
+        return ["query", "document"] if self.side == "both" else [self.side]
+
+    @property
+    def depth(self) -> int:
+        """Number of layers, the 0th not counted; of two unlike towers the smaller."""
+        return min(len(blocks(self.tower(kind).backbone)) for kind in self.kinds)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the configuration says of one model.
+
+    Attributes:
+        model: A run folder, a model folder, a sentence-transformers folder or a name of `conf/backbone`.
+        side: See `ProbedModel`.
+        pooling: `cls`, `mean`, `last` or `max`; None takes the model's own.
+        normalise: See `ProbedModel`.
+        settings: What `train.py` would be told beside the backbone's name, such as `{backbone: {path: FOLDER}}`.
+    """
+
+    model: str
+    side: str = "both"
+    pooling: str | None = None
+    normalise: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_models(models: DictConfig, trust_remote_code: bool) -> dict[str, ProbedModel]:
+    """Open what the configuration names.
+
+    Args:
+        models: From a name to a folder or backbone, or to the fields of `Choice`.
+        trust_remote_code: Whether a folder's own code may run.
+
+    Raises:
+        UserError: When there is none, one cannot be opened, or one has a tower without a transformer.
+    """
+    if not OmegaConf.is_dict(models) or not models:
+        raise UserError("Name the models to look into: models='{base: minilm, tuned: outputs/demo/model}', or pair=….")
+    return {str(name): _open(str(name), _choice(str(name), entry), trust_remote_code) for name, entry in models.items()}
+
+
+def _choice(name: str, entry: Any) -> Choice:
+    """Read one entry."""
+    if isinstance(entry, str):
+        return Choice(entry)
+    fields = OmegaConf.to_container(entry, resolve=True) if OmegaConf.is_dict(entry) else None
+    if not isinstance(fields, dict) or "model" not in fields:
+        raise UserError(f"models.{name} must be a folder, a backbone's name, or {{model: …, side: …, pooling: …}}.")
+    for key in fields:
+        if key not in Choice.__dataclass_fields__:
+            raise UserError(f"models.{name}.{key!s} is not a setting; {nearest(str(key), Choice.__dataclass_fields__)}")
+    one_of(f"models.{name}.side", fields.get("side", "both"), SIDES)
+    return Choice(**fields)  # type: ignore[arg-type]
+
+
+def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
+    encoder = find_models([choice.model], choice.settings)[0].load(trust_remote_code)
+    probed = ProbedModel(name, encoder, choice.side, choice.normalise)  # type: ignore[arg-type]
+    for kind in probed.kinds:
+        tower = encoder.tower(kind)
+        if not isinstance(tower, TransformerTower):
+            raise UserError(
+                f"models.{name}: the {kind} tower of {choice.model} has no layers to look into; choose"
+                f" models.{name}.side={'document' if kind == 'query' else 'query'}, or another model."
+            )
+        if choice.pooling is not None:
+            tower.pooling = pooling_named(choice.pooling)
+    return probed
+
+
+def require_alike(models: Mapping[str, ProbedModel], probe: str) -> None:
+    """Refuse models that cannot be compared part by part.
+
+    Args:
+        models: By name.
+        probe: Which probe asks, for the sentence.
+
+    Raises:
+        UserError: When two of them differ in architecture, depth, width or tokenizer; both are named.
+    """
+    (first_name, first), *others = models.items()
+    for name, other in others:
+        for kind in first.kinds:
+            for what, mine, theirs in _differences(first.tower(kind), other.tower(kind)):
+                raise UserError(
+                    f"probe={probe} compares models part by part, and {first_name} and {name} differ in {what}:"
+                    f" {mine} and {theirs}; choose a pair of one architecture."
+                )
+
+
+def _differences(first: TransformerTower, second: TransformerTower) -> list[tuple[str, Any, Any]]:
+    """Name what two towers differ in, the most telling first."""
+    configs = first.backbone.config, second.backbone.config
+    sizes: list[tuple[str, Any, Any]] = [
+        (words, getattr(configs[0], key, None), getattr(configs[1], key, None))
+        for words, key in (
+            ("architecture", "model_type"),
+            ("depth", "num_hidden_layers"),
+            ("width", "hidden_size"),
+            ("neurons", "intermediate_size"),
+            ("vocabulary", "vocab_size"),
+        )
+    ]
+    prints = first.tokenizer.fingerprint()[:8], second.tokenizer.fingerprint()[:8]
+    return [(what, mine, theirs) for what, mine, theirs in [*sizes, ("tokenizer", *prints)] if mine != theirs]
