@@ -7,6 +7,9 @@ import numpy as np
 from pipeline.probing.activity import Activity
 from pipeline.probing.statistics import DRAWS, LEVEL, Interval, bootstrap
 
+NUMBERS_AT_ONCE = 2**20
+"""Texts drawn together, over all draws."""
+
 
 def change_in_per_cent(base: np.ndarray, other: np.ndarray, seed: int) -> Interval:
     """Give the change of a sum over texts in per cent, with its 95% percentile interval, drawing texts.
@@ -24,9 +27,10 @@ def change_in_per_cent(base: np.ndarray, other: np.ndarray, seed: int) -> Interv
         return Interval(*[float("nan")] * 3)
     generator = np.random.default_rng(seed)
     changes = np.empty(DRAWS)
-    for place in range(DRAWS):
-        drawn = generator.integers(0, len(base), len(base))
-        changes[place] = other[drawn].sum() / max(base[drawn].sum(), 1e-12) - 1
+    at_once = max(1, NUMBERS_AT_ONCE // len(base))
+    for start in range(0, DRAWS, at_once):
+        drawn = generator.integers(0, len(base), (min(at_once, DRAWS - start), len(base)))
+        changes[start : start + at_once] = other[drawn].sum(axis=1) / np.maximum(base[drawn].sum(axis=1), 1e-12) - 1
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(changes, [tail, 1 - tail])
     return Interval(100 * float(other.sum() / base.sum() - 1), 100 * float(low), 100 * float(high))

@@ -12,7 +12,7 @@ from pipeline.probing.activity_change import Change, change
 from pipeline.probing.attribution_pictures import pictures
 from pipeline.probing.integrated_gradients import SUB_LAYERS
 from pipeline.probing.outcome import Outcome, Row
-from pipeline.probing.statistics import Interval, bootstrap
+from pipeline.probing.statistics import Interval
 
 PLURAL = {"query": "queries", "document": "documents"}
 WIDE_GAP = 0.1
@@ -98,7 +98,6 @@ class Reported:
         for activity, name in self.each():
             shares = self.shares(activity, name)
             for layer, share in enumerate(shares):
-                per_text = bootstrap(activity.active[name][self.place, :, layer], seed=self.seed)
                 rows.append(
                     {
                         **_place(activity, name, layer),
@@ -106,9 +105,7 @@ class Reported:
                         "rows": activity.rows,
                         "neurons": len(share),
                         "mean share": float(share.mean()),
-                        "active per text": per_text.mean,
-                        "low": per_text.low,
-                        "high": per_text.high,
+                        "active per text": float(activity.active[name][self.place, :, layer].mean()),
                         "active at least once": int((share > 0).sum()),
                         "gap, median": float(np.median(activity.gap[:, layer, SUB_LAYERS.index(name)])),
                         "gap, 95%": float(np.quantile(activity.gap[:, layer, SUB_LAYERS.index(name)], 0.95)),
