@@ -94,7 +94,9 @@ def drifts_of(base: TransformerTower, tuned: TransformerTower, name: str, store:
             "effective_rank": None if np.isnan(rank) else float(rank),
             "full_rank": int(full_rank) or None,
         }
-        for unit, module, change, rank, full_rank in zip(*(found[column] for column in Drift.__dataclass_fields__), strict=True)
+        for unit, module, change, rank, full_rank in zip(
+            *(found[column] for column in Drift.__dataclass_fields__), strict=True
+        )
     ]
 
 

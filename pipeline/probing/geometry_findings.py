@@ -22,9 +22,20 @@ def summary(first: str, alike: Sequence[Row], spreads: Sequence[Row]) -> list[Ro
             "base": spread[first, row["texts"], row["layer"]],
             row["model"]: spread[row["model"], row["texts"], row["facing_layer"]],
         }
-        named = {"model": row["model"], "texts": row["texts"], "layer": row["layer"], "cka": row["cka"], "rsa": row["rsa"]}
-        cosines = {f"cosine, {name}": side["mean_cosine"] for name, side in zip(("base", "tuned"), sides.values(), strict=True)}
-        ranks = {f"rank, {name}": round(side["effective_rank"], 1) for name, side in zip(("base", "tuned"), sides.values(), strict=True)}
+        named = {
+            "model": row["model"],
+            "texts": row["texts"],
+            "layer": row["layer"],
+            "cka": row["cka"],
+            "rsa": row["rsa"],
+        }
+        cosines = {
+            f"cosine, {name}": side["mean_cosine"] for name, side in zip(("base", "tuned"), sides.values(), strict=True)
+        }
+        ranks = {
+            f"rank, {name}": round(side["effective_rank"], 1)
+            for name, side in zip(("base", "tuned"), sides.values(), strict=True)
+        }
         rows.append({**named, **cosines, **ranks})
     return rows
 
@@ -75,10 +86,15 @@ def _likeness(first: str, model: str, texts: str, rows: Sequence[Row]) -> Iterat
     known = [row for row in rows if row["cka"] is not None]
     if known:
         most, least = max(known, key=lambda row: row["cka"]), min(known, key=lambda row: row["cka"])
-        said = [f"layer {row['layer']} (CKA {with_interval(row, 'cka')}, RSA {_rsa(row)})" for row in (most, least)]
+        said = [f"layer {_layer(row)} (CKA {with_interval(row, 'cka')}, RSA {_rsa(row)})" for row in (most, least)]
         yield (
             f"{PLURAL[texts]}: {model} is most like {first} in {said[0]} and least in {said[1]}, over"
             f" {rows[0]['compared']:,} texts (RSA: {rows[0]['compared_in_pairs']:,})."
+        )
+    if known and rows[0]["compared"] < rows[0]["width"]:
+        yield (
+            f"{PLURAL[texts]}: CKA is too high over {rows[0]['compared']:,} texts, fewer than the {rows[0]['width']:,}"
+            " dimensions of the states; take more texts before reading its height (RSA is not affected)."
         )
     constant = [str(row["layer"]) for row in rows if row["cka"] is None]
     if constant:
@@ -86,6 +102,12 @@ def _likeness(first: str, model: str, texts: str, rows: Sequence[Row]) -> Iterat
             f"{PLURAL[texts]}: nothing is said of the likeness of {model} and {first} in layer {', '.join(constant)},"
             " where every text has the same state: that of one special token, which has not seen the text yet."
         )
+
+
+def _layer(row: Row) -> str:
+    """Name a layer, and the one that it was compared with where that has another number."""
+    facing = row["facing_layer"]
+    return str(row["layer"]) if facing == row["layer"] else f"{row['layer']} (there {facing})"
 
 
 def _rsa(row: Row) -> str:
@@ -133,7 +155,11 @@ def _drift(first: str, model: str, rows: Sequence[Row]) -> str:
         return f"No weight of {tower}{model} differs from {first}'s."
     still = [row for row in rows if not row["relative_change"]]
     least = min(rows, key=lambda row: row["relative_change"])
-    rank = "" if most["effective_rank"] is None else f", effective rank {most['effective_rank']:.1f} of {most['full_rank']}"
+    rank = (
+        ""
+        if most["effective_rank"] is None
+        else f", effective rank {most['effective_rank']:.1f} of {most['full_rank']}"
+    )
     rest = (
         f"{len(still)} of {len(rows)} groups of modules did not move"
         if still

@@ -49,6 +49,7 @@ def likeness(
                 "facing_layer": facing,
                 **columns("cka", figures["cka"]),
                 **columns("rsa", figures["rsa"]),
+                "width": max(first.width, second.width),
                 "compared": len(first),
                 "compared_in_pairs": len(sample),
             }

@@ -53,7 +53,7 @@ def _draw_likeness(first: str, rows: Sequence[Row], kinds: Sequence[str], figure
             _curve(panel, of, "cka", colour, f"{model}, CKA", "-")
             _curve(panel, of, "rsa", colour, f"{model}, RSA", "--")
         _layers(panel, f"{PLURAL[kind]}: likeness to {first}")
-    panels[0].set_ylabel("1: the same geometry")
+    panels[0].set_ylabel("Likeness (1: the same up to rotation and scale)")
     panels[0].legend(frameon=False, loc="best")
 
 
@@ -78,6 +78,7 @@ def _draw_drift(first: str, rows: Sequence[Row], figure: Figure) -> None:
         share[units.index(row["unit"]), modules.index(row["module"])] = 100 * row["relative_change"]
     axes = figure.subplots()
     top = float(np.nanmax(share)) or 1.0
+    axes.set_facecolor("#eceff2")  # no such module in this unit
     image = axes.imshow(share, cmap=WARM, vmin=0, vmax=top, aspect="auto")
     for (line, column), value in np.ndenumerate(share):
         if not np.isnan(value):
@@ -87,7 +88,9 @@ def _draw_drift(first: str, rows: Sequence[Row], figure: Figure) -> None:
     axes.set_yticks(range(len(units)), units)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"How far the weights of {rows[0]['model']} moved from {first}'s ({rows[0]['tower']} tower)", loc="left")
+    axes.set_title(
+        f"How far the weights of {rows[0]['model']} moved from {first}'s ({rows[0]['tower']} tower)", loc="left"
+    )
     bar = figure.colorbar(image, ax=axes, shrink=0.9)
     bar.set_label("% of the base's norm")
     bar.outline.set_visible(False)  # type: ignore[operator]
