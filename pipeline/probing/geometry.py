@@ -65,7 +65,9 @@ class Geometry(Probe):
         texts = self._texts(subject, chosen)
         samples = {kind: self._drawn(len(those), subject.seed) for kind, those in texts.items()}
         first, *others = subject.models
-        alike, spreads, near = [], [], []
+        alike: list[Row] = []
+        spreads: list[Row] = []
+        near: list[Row] = []
         for model in subject.models:
             states = {kind: subject.states(model, those, kind) for kind, those in texts.items()}
             for kind, of in states.items():

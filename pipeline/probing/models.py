@@ -101,7 +101,8 @@ def _choice(name: str, entry: Any) -> Choice:
 
 
 def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
-    encoder = find_models([choice.model], choice.settings)[0].load(trust_remote_code)
+    side: Kind | None = None if choice.side == "both" else choice.side  # type: ignore[assignment]
+    encoder = find_models([choice.model], choice.settings)[0].load(trust_remote_code, side)
     probed = ProbedModel(name, encoder, choice.side, choice.normalise)  # type: ignore[arg-type]
     for kind in probed.kinds:
         tower = encoder.tower(kind)

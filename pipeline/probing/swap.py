@@ -1,6 +1,7 @@
 """Which layers carry the gain: layers of the tuned model exchanged for the base's, and interpolation, in retrieval."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -110,12 +111,12 @@ def _scores(mixture: Mixture, variant: Variant, search: Search, subject: Subject
     return kept(subject.store, "swap", made_from, compute)
 
 
-def _unlike_ends(first: ProbedModel, second: ProbedModel) -> list[tuple[str, object, object]]:
+def _unlike_ends(first: ProbedModel, second: ProbedModel) -> list[tuple[str, Any, Any]]:
     """Name what two models of one architecture do differently before and after their layers."""
     unlike = []
     for kind in first.kinds:
         towers: tuple[TransformerTower, TransformerTower] = first.tower(kind), second.tower(kind)
-        pairs = {
+        pairs: dict[str, list[Any]] = {
             "pooling": [tower.pooling.name for tower in towers],
             "similarity": [tower.similarity for tower in towers],
             f"{kind} prompt": [repr(tower.prompts[kind]) for tower in towers],

@@ -17,7 +17,10 @@ ENOUGH = 0.9
 def summary(exchange: Exchange) -> list[Row]:
     """Lay out both models and the tuned one with each unit alone taken from the base."""
     between = [exchange.of("between", name) for name in exchange.measures]
-    rows = [_row(exchange.base, [one[0] for one in between]), _row(exchange.tuned, [one[-1] for one in between])]
+    rows: list[Row] = [
+        _row(exchange.base, [one[0] for one in between]),
+        _row(exchange.tuned, [one[-1] for one in between]),
+    ]
     alone = [exchange.of("alone", name) for name in exchange.measures]
     for ones in zip(*alone, strict=True):
         row = _row(f"{exchange.tuned}, {exchange.unit(ones[0])} of {exchange.base}", ones)

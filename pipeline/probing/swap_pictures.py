@@ -47,7 +47,8 @@ def _draw_alone(exchange: Exchange, figure: Figure) -> None:
     )
     if gain.excludes_zero:
         whole = gain.mean
-        shares: Any = axes.secondary_yaxis("right", functions=(lambda y: 100 * y / whole, lambda y: y * whole / 100))
+        functions: Any = (lambda lost: 100 * lost / whole, lambda share: share * whole / 100)
+        shares: Any = axes.secondary_yaxis("right", functions=functions)
         shares.set_ylabel("% of the gain")
         shares.spines["right"].set_visible(True)
     _quiet(axes)

@@ -64,9 +64,10 @@ class Mixture:
     """
 
     def __init__(self, base: ProbedModel, tuned: ProbedModel) -> None:
-        self.ends = {kind: (base.tower(kind), tuned.tower(kind)) for kind in ("query", "document")}
+        kinds: tuple[Kind, ...] = ("query", "document")
+        self.ends = {kind: (base.tower(kind), tuned.tower(kind)) for kind in kinds}
         copies: dict[tuple[int, int], TransformerTower] = {}
-        self.towers: dict[str, TransformerTower] = {}
+        self.towers: dict[Kind, TransformerTower] = {}
         for kind, towers in self.ends.items():
             pair = (id(towers[0]), id(towers[1]))
             if pair not in copies:  # one tower for both sides stays one
