@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.probing.outcome import Row
 
+ROUNDING = 1e-9
+"""How far below 1 the likeness of equal states may be."""
 PLURAL = {"query": "Queries", "document": "Documents"}
 
 
@@ -16,7 +18,7 @@ def summary(first: str, alike: Sequence[Row], spreads: Sequence[Row]) -> list[Ro
         spreads: Rows of `spread`.
     """
     spread = {(row["model"], row["texts"], row["layer"]): row for row in spreads}
-    rows = []
+    rows: list[Row] = []
     for row in alike:
         sides = {
             "base": spread[first, row["texts"], row["layer"]],
@@ -58,7 +60,7 @@ def findings(
         drifts: Rows of `drifts_of`.
         unlike: By model, why its weights were not compared with the base's; None where they were.
     """
-    said = []
+    said: list[str] = []
     for model, reason in unlike.items():
         for texts in dict.fromkeys(row["texts"] for row in alike):
             said += _likeness(first, model, texts, [r for r in alike if (r["model"], r["texts"]) == (model, texts)])
@@ -84,7 +86,9 @@ def with_interval(row: Row, name: str) -> str:
 def _likeness(first: str, model: str, texts: str, rows: Sequence[Row]) -> Iterator[str]:
     """Name the layers that are most and least like the base's, and those of which nothing can be said."""
     known = [row for row in rows if row["cka"] is not None]
-    if known:
+    if known and min(row["cka"] for row in known) > 1 - ROUNDING:
+        yield f"{PLURAL[texts]}: {model} has {first}'s geometry in every layer (CKA 1, {rows[0]['compared']:,} texts)."
+    elif known:
         most, least = max(known, key=lambda row: row["cka"]), min(known, key=lambda row: row["cka"])
         said = [f"layer {_layer(row)} (CKA {with_interval(row, 'cka')}, RSA {_rsa(row)})" for row in (most, least)]
         yield (

@@ -93,7 +93,7 @@ def _draw_drift(first: str, rows: Sequence[Row], figure: Figure) -> None:
     )
     bar = figure.colorbar(image, ax=axes, shrink=0.9)
     bar.set_label("% of the base's norm")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def _curve(axes: Axes, rows: Sequence[Row], name: str, colour: str, label: str, style: str) -> None:

@@ -13,7 +13,8 @@ from pipeline.probing.jackknife import groups, interval_without, jackknife
 from pipeline.probing.statistics import Interval
 
 NOTHING = Interval(float("nan"), float("nan"), float("nan"))
-"""Where all texts have one state, as the first token has in layer 0, there is no likeness to speak of."""
+"""Where all texts have one state, as the first token has in layer 0, there is no likeness to speak of; nor where all have
+that are left when a group is left out."""
 
 ROUNDING = 1e-10
 """A share of the states' squared lengths, or a cosine distance, below which differences are float32's rounding."""
@@ -48,7 +49,7 @@ def linear_cka(blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Interval:
         _cka(count - number, total - one, product - many, width)
         for number, one, many in zip(counts, sums, products, strict=True)
     ]
-    return interval_without(_cka(count, total, product, width), left_out)
+    return _or_nothing(interval_without(_cka(count, total, product, width), left_out))
 
 
 def _cka(count: int, total: np.ndarray, product: np.ndarray, width: int) -> float:
@@ -56,7 +57,7 @@ def _cka(count: int, total: np.ndarray, product: np.ndarray, width: int) -> floa
     centred = product - np.outer(total, total) / count
     across = np.linalg.norm(centred[:width, width:]) ** 2
     within = np.linalg.norm(centred[:width, :width]) * np.linalg.norm(centred[width:, width:])
-    return float(across / within)
+    return float(across / within) if within else float("nan")
 
 
 def _constant(count: int, total: np.ndarray, product: np.ndarray) -> bool:
@@ -86,7 +87,7 @@ def rsa(first: np.ndarray, second: np.ndarray) -> Interval:
     for number in range(group[-1] + 1):
         kept = (group[row] != number) & (group[column] != number)
         left_out.append(_pearson(ranks[0][kept], ranks[1][kept]))
-    return interval_without(_pearson(*ranks), left_out)
+    return _or_nothing(interval_without(_pearson(*ranks), left_out))
 
 
 def _distances(states: np.ndarray) -> np.ndarray:
@@ -96,8 +97,14 @@ def _distances(states: np.ndarray) -> np.ndarray:
 
 
 def _pearson(first: np.ndarray, second: np.ndarray) -> float:
+    """Correlate two rows of numbers; not a number where one of them is all the same."""
     first, second = first - first.mean(), second - second.mean()
-    return float(first @ second / np.sqrt((first @ first) * (second @ second)))
+    lengths = float((first @ first) * (second @ second))
+    return float(first @ second) / lengths**0.5 if lengths else float("nan")
+
+
+def _or_nothing(found: Interval) -> Interval:
+    return found if np.isfinite(found.low) else NOTHING
 
 
 def anisotropy(states: np.ndarray) -> Interval:

@@ -168,7 +168,7 @@ def _differences(first: TransformerTower, second: TransformerTower) -> list[tupl
             ("vocabulary", "vocab_size"),
         )
     ]
-    lengths = ("maximum length", first.max_length, second.max_length)
+    lengths: tuple[str, Any, Any] = ("maximum length", first.max_length, second.max_length)
     # A tokenizer's own file has its maximum length in it, which has just been compared.
-    prints = [tower.tokenizer.cut_to(first.max_length).fingerprint()[:8] for tower in (first, second)]
-    return [unlike for unlike in [*sizes, ("tokenizer", *prints), lengths] if unlike[1] != unlike[2]]
+    mine, theirs = (tower.tokenizer.cut_to(first.max_length).fingerprint()[:8] for tower in (first, second))
+    return [unlike for unlike in [*sizes, ("tokenizer", mine, theirs), lengths] if unlike[1] != unlike[2]]
