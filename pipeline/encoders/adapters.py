@@ -73,7 +73,9 @@ def with_adapter(model: PreTrainedModel, folder: Path, layers: int | None = None
     try:
         with quiet_transformers(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # peft warns of what is then checked by name
-            wrapped: Any = get_peft_model(model, PeftConfig.from_pretrained(str(folder)))
+            settings = PeftConfig.from_pretrained(str(folder))
+            settings.task_type = None  # a task's own wrapping expects a head, which nothing here reads
+            wrapped: Any = get_peft_model(model, settings)
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"The adapter {folder} cannot be put on a {type(model).__name__} ({' '.join(str(error).split())[:200]}); give"
@@ -96,7 +98,7 @@ def adapter_config(folder: Path) -> dict[str, Any]:
     check_safetensors(folder / WEIGHTS)
     config = read_json(folder / CONFIG)
     if config.get("peft_type") != "LORA":
-        raise UserError(f"{folder} is a {config.get('peft_type')} adapter; only LoRA adapters can be merged.")
+        raise UserError(f"{folder} is an adapter of the kind {config.get('peft_type')}; only LORA can be merged.")
     return config
 
 
