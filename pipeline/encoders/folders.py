@@ -18,6 +18,7 @@ from pipeline.files import read_json
 SECONDS_TO_ANSWER = 10.0
 """How long a model hub may take to answer before it counts as out of reach."""
 
+CONFIGS = ("config.json", "adapter_config.json")
 HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -58,7 +59,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
     )
     try:
         cached = Path(huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True))
-        if (cached / "config.json").exists() and any(cached.glob("*.safetensors")):
+        if any((cached / name).exists() for name in CONFIGS) and any(cached.glob("*.safetensors")):
             return cached
     except (OSError, ValueError):
         pass
@@ -161,7 +162,16 @@ def refuse_pickle(where: str, files: list[str]) -> None:
     """
     names = [Path(name) for name in files]
     pickles = sorted(str(name) for name in names if any(name.match(pattern) for pattern in PICKLES))
-    if pickles and not any(name.suffix == ".safetensors" for name in names):
+    if any(name.suffix == ".safetensors" for name in names):
+        return
+    if "adapter_model.bin" in pickles:
+        raise UserError(
+            f"{where} holds the adapter's weights as pickle (adapter_model.bin), which can run code when it is read, and is"
+            ' refused; in a copy of the folder, convert it once with `python -c "import torch, safetensors.torch as s;'
+            " s.save_file(torch.load('adapter_model.bin', weights_only=True), 'adapter_model.safetensors')\"`"
+            " and give that folder."
+        )
+    if pickles:
         raise UserError(
             f"{where} holds its weights as pickle ({pickles[0]}), which can run code when it is read, and is refused; if you "
             'trust it, convert it once with `python -c "from transformers import AutoModel, AutoTokenizer; '

@@ -8,7 +8,8 @@ from typing import Any
 
 import hydra
 
-from pipeline.encoders.building import build_dual_encoder
+from pipeline.encoders.backbones import Kind
+from pipeline.encoders.building import Twin, build_dual_encoder, build_tower
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import CONFIGS, instantiate
 from pipeline.errors import UserError, nearest
@@ -31,8 +32,13 @@ class NamedModel:
     backbone: str | None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def load(self, trust_remote_code: bool = False) -> DualEncoder:
+    def load(self, trust_remote_code: bool = False, side: Kind | None = None) -> DualEncoder:
         """Open the model.
+
+        Args:
+            trust_remote_code: Whether a folder's own code may run.
+            side: Which tower serves both sides, where only one is wanted: of DPR's two checkpoints only that one is opened
+                then. None: each its own.
 
         Raises:
             UserError: When it is half-written, unsafe or of an unknown kind.
@@ -40,13 +46,13 @@ class NamedModel:
         if self.folder is not None:
             return DualEncoder.load(self.folder, trust_remote_code=trust_remote_code)
         config = hydra.compose("train", overrides=[f"backbone={self.backbone}", *_words(self.settings)])
-        return build_dual_encoder(
-            instantiate(config.backbone),
-            instantiate(config.pooling),
-            instantiate(config.query),
-            instantiate(config.encoder),
-            config.seed,
+        backbone, pooling, query, encoder = (
+            instantiate(config[part]) for part in ("backbone", "pooling", "query", "encoder")
         )
+        if side is not None and isinstance(query, Twin):
+            tower = build_tower(backbone, pooling, encoder, side, config.seed)
+            return DualEncoder(tower, tower)
+        return build_dual_encoder(backbone, pooling, query, encoder, config.seed)
 
 
 def find_models(entries: Sequence[str], settings: Mapping[str, Any] | None = None) -> list[NamedModel]:

@@ -101,7 +101,8 @@ def _choice(name: str, entry: Any) -> Choice:
 
 
 def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
-    encoder = find_models([choice.model], choice.settings)[0].load(trust_remote_code)
+    side: Kind | None = None if choice.side == "both" else choice.side  # type: ignore[assignment]
+    encoder = find_models([choice.model], choice.settings)[0].load(trust_remote_code, side)
     probed = ProbedModel(name, encoder, choice.side, choice.normalise)  # type: ignore[arg-type]
     for kind in probed.kinds:
         tower = encoder.tower(kind)
@@ -127,16 +128,35 @@ def require_alike(models: Mapping[str, ProbedModel], probe: str) -> None:
     """
     (first_name, first), *others = models.items()
     for name, other in others:
-        for kind in first.kinds:
-            for what, mine, theirs in _differences(first.tower(kind), other.tower(kind)):
-                raise UserError(
-                    f"probe={probe} compares models part by part, and {first_name} and {name} differ in {what}:"
-                    f" {mine} and {theirs}; choose a pair of one architecture."
-                )
+        unlike = differences(first, other)
+        if unlike:
+            what, mine, theirs = unlike[0]
+            raise UserError(
+                f"probe={probe} compares models part by part, and {first_name} and {name} differ in {what}:"
+                f" {mine} and {theirs}; {_MENDED.get(what, 'choose a pair of one architecture')}."
+            )
+
+
+def differences(first: ProbedModel, second: ProbedModel) -> list[tuple[str, Any, Any]]:
+    """Name what two models differ in, part by part, the most telling first.
+
+    Returns:
+        What differs, as it is in the first, as it is in the second; empty for models of one architecture.
+    """
+    if first.side != second.side:
+        return [("side", first.side, second.side)]
+    return [unlike for kind in first.kinds for unlike in _differences(first.tower(kind), second.tower(kind))]
+
+
+_MENDED = {
+    "side": "give both the same side",
+    "maximum length": "give both the same settings.encoder.max_length",
+}
+"""What to do about differences that are no matter of architecture."""
 
 
 def _differences(first: TransformerTower, second: TransformerTower) -> list[tuple[str, Any, Any]]:
-    """Name what two towers differ in, the most telling first."""
+    """Name what two towers differ in."""
     configs = first.backbone.config, second.backbone.config
     sizes: list[tuple[str, Any, Any]] = [
         (words, getattr(configs[0], key, None), getattr(configs[1], key, None))
@@ -148,5 +168,7 @@ def _differences(first: TransformerTower, second: TransformerTower) -> list[tupl
             ("vocabulary", "vocab_size"),
         )
     ]
-    prints = first.tokenizer.fingerprint()[:8], second.tokenizer.fingerprint()[:8]
-    return [(what, mine, theirs) for what, mine, theirs in [*sizes, ("tokenizer", *prints)] if mine != theirs]
+    lengths: tuple[str, Any, Any] = ("maximum length", first.max_length, second.max_length)
+    # A tokenizer's own file has its maximum length in it, which has just been compared.
+    mine, theirs = (tower.tokenizer.cut_to(first.max_length).fingerprint()[:8] for tower in (first, second))
+    return [unlike for unlike in [*sizes, ("tokenizer", mine, theirs), lengths] if unlike[1] != unlike[2]]

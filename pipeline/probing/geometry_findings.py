@@ -1,0 +1,179 @@
+"""What the geometry of layers amounts to, in words and in the rows that are seen first."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pipeline.probing.outcome import Row
+
+ROUNDING = 1e-9
+"""How far below 1 the likeness of equal states may be."""
+PLURAL = {"query": "Queries", "document": "Documents"}
+
+
+def summary(first: str, alike: Sequence[Row], spreads: Sequence[Row]) -> list[Row]:
+    """Lay out, layer by layer, how like the base each model is and how both are spread.
+
+    Args:
+        first: The base's name.
+        alike: Rows of `likeness`.
+        spreads: Rows of `spread`.
+    """
+    spread = {(row["model"], row["texts"], row["layer"]): row for row in spreads}
+    rows: list[Row] = []
+    for row in alike:
+        sides = {
+            "base": spread[first, row["texts"], row["layer"]],
+            row["model"]: spread[row["model"], row["texts"], row["facing_layer"]],
+        }
+        named = {
+            "model": row["model"],
+            "texts": row["texts"],
+            "layer": row["layer"],
+            "cka": row["cka"],
+            "rsa": row["rsa"],
+        }
+        cosines = {
+            f"cosine, {name}": side["mean_cosine"] for name, side in zip(("base", "tuned"), sides.values(), strict=True)
+        }
+        ranks = {
+            f"rank, {name}": round(side["effective_rank"], 1)
+            for name, side in zip(("base", "tuned"), sides.values(), strict=True)
+        }
+        rows.append({**named, **cosines, **ranks})
+    return rows
+
+
+def findings(
+    first: str,
+    alike: Sequence[Row],
+    spreads: Sequence[Row],
+    near: Sequence[Row],
+    drifts: Sequence[Row],
+    unlike: Mapping[str, str | None],
+) -> list[str]:
+    """Say what was found.
+
+    Args:
+        first: The base's name.
+        alike: Rows of `likeness`.
+        spreads: Rows of `spread`.
+        near: Rows of `alignments`.
+        drifts: Rows of `drifts_of`.
+        unlike: By model, why its weights were not compared with the base's; None where they were.
+    """
+    said: list[str] = []
+    for model, reason in unlike.items():
+        for texts in dict.fromkeys(row["texts"] for row in alike):
+            said += _likeness(first, model, texts, [r for r in alike if (r["model"], r["texts"]) == (model, texts)])
+            said += _spread(first, model, texts, [r for r in spreads if r["texts"] == texts])
+        said += _alignment(first, model, near)
+        if reason is not None:
+            said.append(
+                f"The weights of {model} are not compared with those of {first}, because they differ in {reason}; layers are"
+                " compared at the same share of the depth."
+            )
+        towers = dict.fromkeys(row["tower"] for row in drifts if row["model"] == model)
+        for tower in towers:
+            said.append(_drift(first, model, [r for r in drifts if (r["model"], r["tower"]) == (model, tower)]))
+    said.append("Intervals are 95%, by leaving out a tenth of the texts at a time.")
+    return said
+
+
+def with_interval(row: Row, name: str) -> str:
+    """Write a figure of a row with its interval."""
+    return f"{row[name]:.4f} [{row[f'{name}_low']:.4f}, {row[f'{name}_high']:.4f}]"
+
+
+def _likeness(first: str, model: str, texts: str, rows: Sequence[Row]) -> Iterator[str]:
+    """Name the layers that are most and least like the base's, and those of which nothing can be said."""
+    known = [row for row in rows if row["cka"] is not None]
+    if known and min(row["cka"] for row in known) > 1 - ROUNDING:
+        yield f"{PLURAL[texts]}: {model} has {first}'s geometry in every layer (CKA 1, {rows[0]['compared']:,} texts)."
+    elif known:
+        most, least = max(known, key=lambda row: row["cka"]), min(known, key=lambda row: row["cka"])
+        said = [f"layer {_layer(row)} (CKA {with_interval(row, 'cka')}, RSA {_rsa(row)})" for row in (most, least)]
+        yield (
+            f"{PLURAL[texts]}: {model} is most like {first} in {said[0]} and least in {said[1]}, over"
+            f" {rows[0]['compared']:,} texts (RSA: {rows[0]['compared_in_pairs']:,})."
+        )
+    if known and rows[0]["compared"] < rows[0]["width"]:
+        yield (
+            f"{PLURAL[texts]}: CKA is too high over {rows[0]['compared']:,} texts, fewer than the {rows[0]['width']:,}"
+            " dimensions of the states; take more texts before reading its height (RSA is not affected)."
+        )
+    constant = [str(row["layer"]) for row in rows if row["cka"] is None]
+    if constant:
+        yield (
+            f"{PLURAL[texts]}: nothing is said of the likeness of {model} and {first} in layer {', '.join(constant)},"
+            " where every text has the same state: that of one special token, which has not seen the text yet."
+        )
+
+
+def _layer(row: Row) -> str:
+    """Name a layer, and the one that it was compared with where that has another number."""
+    facing = row["facing_layer"]
+    return str(row["layer"]) if facing == row["layer"] else f"{row['layer']} (there {facing})"
+
+
+def _rsa(row: Row) -> str:
+    return with_interval(row, "rsa") if row["rsa"] is not None else "undefined"
+
+
+def _spread(first: str, model: str, texts: str, rows: Sequence[Row]) -> Iterator[str]:
+    """Compare the spread of the last layers."""
+    before, after = (max((r for r in rows if r["model"] == name), key=lambda r: r["layer"]) for name in (first, model))
+    if before["mean_cosine"] is None or after["mean_cosine"] is None:
+        return
+    yield (
+        f"{PLURAL[texts]}, last layer: the mean cosine of two texts {_moved(before, after, 'mean_cosine')}, and uniformity"
+        f" {_moved(before, after, 'uniformity')}; the effective rank goes from {before['effective_rank']:.1f} to"
+        f" {after['effective_rank']:.1f} ({first} to {model}, {after['sample']:,} texts)."
+    )
+
+
+def _alignment(first: str, model: str, near: Sequence[Row]) -> Iterator[str]:
+    """Compare how near queries lie to what answers them in the last layers."""
+    of = {name: [row for row in near if row["model"] == name] for name in (first, model)}
+    if all(of.values()):
+        before, after = (rows[-1] for rows in of.values())
+        yield (
+            "The squared distance between a query and what answers it (alignment, last layer)"
+            f" {_moved(before, after, 'alignment')} ({first} to {model}, {after['pairs']:,} pairs)."
+        )
+
+
+def _moved(before: Row, after: Row, name: str) -> str:
+    """Say which way a figure went, if its intervals are apart."""
+    figures = f"from {with_interval(before, name)} to {with_interval(after, name)}"
+    if before[f"{name}_high"] < after[f"{name}_low"]:
+        return f"rises {figures}"
+    if after[f"{name}_high"] < before[f"{name}_low"]:
+        return f"falls {figures}"
+    return f"is not told apart by its intervals, {figures}"
+
+
+def _drift(first: str, model: str, rows: Sequence[Row]) -> str:
+    """Name the modules that moved most and least."""
+    tower = f"the {rows[0]['tower']} tower of " if " and " not in rows[0]["tower"] else ""
+    most = max(rows, key=lambda row: row["relative_change"])
+    if not most["relative_change"]:
+        return f"No weight of {tower}{model} differs from {first}'s."
+    still = [row for row in rows if not row["relative_change"]]
+    least = min(rows, key=lambda row: row["relative_change"])
+    rank = (
+        ""
+        if most["effective_rank"] is None
+        else f", effective rank {most['effective_rank']:.1f} of {most['full_rank']}"
+    )
+    rest = (
+        f"{len(still)} of {len(rows)} groups of modules did not move"
+        if still
+        else f"they moved least in {least['module']} of {_place(least)} ({least['relative_change']:.2%})"
+    )
+    return (
+        f"Weights of {tower}{model} moved most in {most['module']} of {_place(most)} (by {most['relative_change']:.2%} of"
+        f" {first}'s norm{rank}); {rest}."
+    )
+
+
+def _place(row: Row) -> str:
+    return f"the {row['unit']}" if row["unit"] == "embeddings" else str(row["unit"])
