@@ -18,6 +18,10 @@ from pipeline.probing.linear_data import RowData
 Parameters = dict[str, Tensor]
 HIDDEN = 32
 """Units of the small MLP."""
+RANK = 32
+"""Of the bilinear probe's matrix."""
+SHARPNESS = 10.0
+"""How much faster than other parameters the logarithm of the inverse temperature moves: it has far to go."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +147,12 @@ class Dot(Scorer):
 
     def start(self, member: Member, width: int) -> Parameters:
         """Start with nothing that could be drawn: the logarithm of the inverse temperature."""
-        return {"sharpness": torch.full((1,), 2.0)}
+        return {"sharpness": torch.full((1,), 2.0 / SHARPNESS)}
 
     def scores(self, parameters: Parameters, members: Sequence[Member], data: RowData) -> Tensor:
         """Multiply the products by each member's inverse temperature."""
         products = data.computed(self.name, self.products)
-        return products.unsqueeze(2) * parameters["sharpness"].exp()[:, None, :, None]
+        return products.unsqueeze(2) * (SHARPNESS * parameters["sharpness"]).exp()[:, None, :, None]
 
     def products(self, data: RowData) -> Tensor:
         """Compute what the states say without a probe, [layers, rows, most]."""
@@ -198,25 +202,32 @@ class Product(Scorer):
 
 
 class Bilinear(Scorer):
-    """q^T W p, with a full matrix W: q^T W is computed once for a question."""
+    """q^T W p with W = A B^T of rank 32: A^T q and B^T p are computed once for a text, and multiplied by row.
+
+    A full W has so many numbers that their updates, not the states, take the time; and it learns rows by heart.
+    """
 
     name = "bilinear"
 
     def start(self, member: Member, width: int) -> Parameters:
-        """Start near the dot product."""
-        noise = torch.randn(width, width, generator=member.generator())
-        return {"weight": torch.eye(width) + 0.1 * noise / width**0.5}
+        """Start with A = B, drawn so that the score is about the dot product."""
+        drawn = torch.randn(width, RANK, generator=member.generator()) / RANK**0.5
+        return {"queries": drawn, "documents": drawn.clone()}
 
     def scores(self, parameters: Parameters, members: Sequence[Member], data: RowData) -> Tensor:
-        """Multiply the questions by all W at once, then by each row's documents."""
-        layers, _, width = data.queries.shape
-        mapped = (data.queries @ parameters["weight"]).view(layers, -1, len(members), width)
-        documents = data.computed("documents", lambda data: of_rows(data)[1])
-        return mapped.index_select(1, data.query_of) @ documents.transpose(2, 3)
+        """Map all texts by all members' A and B at once, and multiply what belongs to one row."""
+        by_query = (data.queries @ parameters["queries"]).index_select(1, data.query_of)
+        by_document = data.documents @ parameters["documents"]
+        layers, rows = by_query.shape[:2]
+        found = [
+            (by_query * by_document.index_select(1, documents)).view(layers, rows, len(members), RANK).sum(dim=3)
+            for documents in data.document_of.unbind(dim=1)
+        ]
+        return torch.stack(found, dim=3)
 
     def numbers(self, candidates: int, width: int, rows: int, texts: int) -> int:
-        """Count mapped questions and weights."""
-        return 3 * rows * width + 6 * width**2
+        """Count mapped texts, and their products by row."""
+        return RANK * (2 * texts + 3 * rows * candidates)
 
 
 class Mlp(Scorer):
@@ -237,12 +248,15 @@ class Mlp(Scorer):
     def scores(self, parameters: Parameters, members: Sequence[Member], data: RowData) -> Tensor:
         """Add the halves, and map what is left of them above 0."""
         by_query = data.queries @ parameters["queries"] + parameters["bias"][:, None]
+        by_query = by_query.index_select(1, data.query_of)
         by_document = data.documents @ parameters["documents"]
-        layers, rows, most = len(by_query), *data.document_of.shape
-        both = by_document.index_select(1, data.document_of.flatten()).view(layers, rows, most, -1)
-        hidden = (both + by_query.index_select(1, data.query_of).unsqueeze(2)).relu()
-        weighed = (hidden * parameters["out"][:, None, None]).view(layers, rows, most, len(members), HIDDEN)
-        return weighed.sum(dim=4).transpose(2, 3)
+        layers, rows = by_query.shape[:2]
+        found = []
+        for documents in data.document_of.unbind(dim=1):
+            hidden = (by_query + by_document.index_select(1, documents)).relu()
+            weighed = hidden * parameters["out"][:, None]
+            found.append(weighed.view(layers, rows, len(members), HIDDEN).sum(dim=3))
+        return torch.stack(found, dim=3)
 
     def numbers(self, candidates: int, width: int, rows: int, texts: int) -> int:
         """Count hidden units."""
