@@ -5,7 +5,7 @@ import pytest
 from pipeline.probing import geometry_layers
 from tests.encoders.conftest import one_thread  # noqa: F401
 from tests.probing.commands import give, refusal, table
-from tests.probing.planted import DEPTH, SPOILT, save_models, settings
+from tests.probing.planted_layer import DEPTH, SPOILT, save_models, settings
 
 
 def test_a_planted_layer_is_found(monkeypatch, capsys, tmp_path):

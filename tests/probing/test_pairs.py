@@ -20,7 +20,7 @@ from pipeline.entry import CONFIGS
 from pipeline.probing.models import open_models, require_alike
 from tests.encoders.conftest import BERT, TEXTS, edit_json, llama_folder, make, one_thread  # noqa: F401
 from tests.probing.commands import give, table
-from tests.probing.planted import save_pairs
+from tests.probing.planted_layer import save_pairs
 
 PAIRS = sorted(path.stem for path in (CONFIGS / "pair").glob("*.yaml"))
 

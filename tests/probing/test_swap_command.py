@@ -6,7 +6,7 @@ from pipeline.evaluation.scoring import measure_retrieval
 from pipeline.probing import swap, swap_texts
 from tests.encoders.conftest import one_thread  # noqa: F401
 from tests.probing.commands import give, refusal, table
-from tests.probing.planted import SPOILT, save_models, settings
+from tests.probing.planted_layer import SPOILT, save_models, settings
 
 
 def words(folder, *more):
