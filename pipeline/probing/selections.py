@@ -35,7 +35,9 @@ def knowledge_neurons(attributions: np.ndarray, threshold: float, share: float, 
     common = (relative > threshold).mean(axis=0) >= share - 1e-9
     strength = np.where(common, relative.mean(axis=0), -1.0)
     order = np.argsort(-strength, axis=None, kind="stable")[: min(count, int(common.sum()))]
-    return tuple((int(layer), int(neuron)) for layer, neuron in zip(*np.unravel_index(order, strength.shape), strict=True))
+    return tuple(
+        (int(layer), int(neuron)) for layer, neuron in zip(*np.unravel_index(order, strength.shape), strict=True)
+    )
 
 
 def at_random(sizes: Sequence[int], places: Sequence[Place], seed: int) -> tuple[Place, ...] | None:
