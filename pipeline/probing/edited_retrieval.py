@@ -77,7 +77,7 @@ class EditedRetrieval:
         split, removed = self.subject.split, self.subject.dataset.remove_self_hits
         index = TorchIndex(device=self.subject.encoding.device)
         index.build(self.documents)
-        hits = index.search(self.queries.vectors, min(FIRST_RESULTS + int(removed), len(split.documents)))
+        hits = index.search(np.array(self.queries.vectors), min(FIRST_RESULTS + int(removed), len(split.documents)))
         ids = split.queries.ids()
         hits = (remove_self_hits(hits, ids, split.documents) if removed else hits).cut(FIRST_RESULTS)
         return {query: set(split.documents.ids(row[row >= 0])) for query, row in zip(ids, hits.positions, strict=True)}
@@ -91,7 +91,7 @@ class EditedRetrieval:
         Returns:
             float64 [rows, measures].
         """
-        return self._scores(np.asarray(self.queries.vectors[rows]), self.documents, rows)
+        return self._scores(np.array(self.queries.vectors[rows]), self.documents, rows)
 
     def under(self, edits: Edits, rows: np.ndarray) -> np.ndarray:
         """Score some queries while towers are edited; kept, so that it is done once.
@@ -120,7 +120,7 @@ class EditedRetrieval:
             everything = np.arange(len(self.subject.split.documents))
             documents = Table.from_array(self._vectors("document", edits["document"], everything))
         queries = (
-            self._vectors("query", edits["query"], rows) if "query" in edits else np.asarray(self.queries.vectors[rows])
+            self._vectors("query", edits["query"], rows) if "query" in edits else np.array(self.queries.vectors[rows])
         )
         return {"scores": self._scores(queries, documents, rows)}
 

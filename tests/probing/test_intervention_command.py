@@ -37,6 +37,7 @@ def refused(monkeypatch, capsys):
     def give(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["probe.py", *arguments])
         monkeypatch.chdir(ROOT)
+        capsys.readouterr()  # what making the models said
         with pytest.raises(SystemExit) as stopped:
             probe_command.main()
         assert stopped.value.code == 2
@@ -202,13 +203,18 @@ def test_twins_are_written_and_looked_into_again(here, refused, place, tmp_path)
     assert "does not say which facts were erased" in refused(
         "probe=relearning", *settings(place, tmp_path / "again", other, models=models)
     )
-    assert "give two or more models" in refused("probe=relearning", *settings(place, tmp_path / "again", groups_setting))
+    assert "give two or more models" in refused(
+        "probe=relearning", *settings(place, tmp_path / "again", groups_setting)
+    )
 
 
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["probe.places=[[0,32]]"], "probe.places: [0, 32] is out of range; the model has layers 0-0, each with neurons"),
+        (
+            ["probe.places=[[0,32]]"],
+            "probe.places: [0, 32] is out of range; the model has layers 0-0, each with neurons",
+        ),
         (["probe.places=[0]"], "a pair of layer and number"),
         (["probe.unit=heads", "probe.places=[[0,2]]"], "each with heads 0-1"),
         (["probe.unit=layers", "probe.places=[1]"], "1 is out of range; the model has layers 0-0"),
