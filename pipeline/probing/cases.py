@@ -49,11 +49,13 @@ class Case:
 
     Attributes:
         facts: Whose queries it affects.
+        held_out: Ids of its queries that attribution did not see.
         places: What is edited, by the kind of text whose tower it is.
         edits: From how the parts were chosen to edits: one, or as many as seeds.
     """
 
     facts: tuple[Fact, ...]
+    held_out: tuple[str, ...]
     places: dict[Kind, tuple[Place, ...]]
     edits: dict[str, list[Edits]]
 
@@ -113,4 +115,5 @@ def _case(
             if all(chosen_by_kind.values()):
                 edit: Edits = {kind: plan.edit(chosen) for kind, chosen in chosen_by_kind.items() if chosen}
                 edits.setdefault(control, []).append(edit)
-    return Case(facts, by_kind, edits)
+    held_out = tuple(query for fact in facts for query in fact.queries if query not in fact.shown)
+    return Case(facts, held_out if selection == ATTRIBUTED else (), by_kind, edits)

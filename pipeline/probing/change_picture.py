@@ -6,16 +6,23 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.evaluation.drawing import BLUE, GRID, INK, MUTED, ORANGE
-from pipeline.probing.changes import AFFECTED, CONTROL
+from pipeline.probing.changes import AFFECTED, CONTROL, HELD_OUT
 
-APART = 0.16
-"""How far the two groups of queries are above and below their selection's line."""
+PLACES = {AFFECTED: -0.22, HELD_OUT: 0.0, CONTROL: 0.22}
+"""How far each group of queries is below its selection's line."""
+MARKERS = {AFFECTED: "o", HELD_OUT: "D", CONTROL: "o"}
+WORDS = {
+    AFFECTED: "affected queries",
+    HELD_OUT: "those of them that attribution had not seen",
+    CONTROL: "control queries",
+}
 
 
 def draw_changes(figure: Figure, rows: Sequence[Mapping[str, Any]], measures: Sequence[str], base: str) -> None:
-    """Draw mean changes, affected queries filled and control queries hollow.
+    """Draw mean changes, those of affected queries filled and those of control queries hollow.
 
     Args:
         figure: Where to.
@@ -24,6 +31,7 @@ def draw_changes(figure: Figure, rows: Sequence[Mapping[str, Any]], measures: Se
         base: The model drawn in blue.
     """
     models = list(dict.fromkeys(row["model"] for row in rows))
+    groups = [group for group in PLACES if any(row["group"] == group for row in rows)]
     panels = figure.subplots(len(models), len(measures), squeeze=False, sharex="col", sharey="row")
     for line, model in enumerate(models):
         colour = BLUE if model == base else ORANGE
@@ -37,11 +45,11 @@ def draw_changes(figure: Figure, rows: Sequence[Mapping[str, Any]], measures: Se
         panels[line, 0].set_ylabel(model)
     figure.legend(
         handles=[
-            Line2D([], [], marker="o", linestyle="", color=INK, label=f"{AFFECTED} queries"),
-            Line2D([], [], marker="o", linestyle="", color=INK, markerfacecolor="white", label=f"{CONTROL} queries"),
+            Line2D([], [], marker=MARKERS[group], linestyle="", label=WORDS[group], **_colours(group, INK))
+            for group in groups
         ],
         loc="outside upper right",
-        ncols=2,
+        ncols=len(groups),
         frameon=False,
     )
 
@@ -52,15 +60,20 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], colour: str) -> None:
     axes.grid(axis="x", **GRID)
     axes.set_axisbelow(True)
     for row in rows:
-        hollow = row["group"] == CONTROL
         axes.errorbar(
             row["change"],
-            selections.index(row["selection"]) + (APART if hollow else -APART),
+            selections.index(row["selection"]) + PLACES[row["group"]],
             xerr=[[max(0.0, row["change"] - row["low"])], [max(0.0, row["high"] - row["change"])]],
-            fmt="o",
-            color=colour,
-            markerfacecolor="white" if hollow else colour,
+            fmt=MARKERS[row["group"]],
+            markersize=5,
             capsize=3,
+            **_colours(row["group"], colour),
         )
     axes.set_yticks(range(len(selections)), selections)
     axes.set_ylim(len(selections) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.margins(x=0.08)
+
+
+def _colours(group: str, colour: str) -> dict[str, Any]:
+    return {"color": colour, "markerfacecolor": "white" if group == CONTROL else colour}

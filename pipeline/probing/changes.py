@@ -12,7 +12,8 @@ from pipeline.probing.edited_retrieval import EditedRetrieval
 from pipeline.probing.statistics import bootstrap
 from pipeline.progress import progress
 
-AFFECTED, CONTROL = "affected", "control"
+AFFECTED, HELD_OUT, CONTROL = "affected", "held out", "control"
+"""All queries of the edited facts, those among them that attribution did not see, and queries of other facts."""
 MINUS = " − "
 
 
@@ -54,6 +55,11 @@ def changes_under(retrieval: EditedRetrieval, cases: Sequence[Case], controls: S
     with progress(f"Editing {retrieval.model.name}", total, "edits") as advance:
         for number, case in enumerate(cases):
             ids = [*case.affected, *controls]
+            groups = {
+                AFFECTED: np.arange(len(case.affected)),
+                HELD_OUT: np.array([case.affected.index(query) for query in case.held_out], dtype=np.int64),
+                CONTROL: np.arange(len(case.affected), len(ids)),
+            }
             rows = retrieval.subject.split.queries.positions(ids)
             before = retrieval.unedited(rows)
             clusters = _clusters(case, controls, number if len(cases) > 1 else None)
@@ -63,10 +69,10 @@ def changes_under(retrieval: EditedRetrieval, cases: Sequence[Case], controls: S
                     after.append(retrieval.under(edits, rows))
                     advance(1)
                 mean = np.mean(after, axis=0)
-                for group, some in ((AFFECTED, slice(len(case.affected))), (CONTROL, slice(len(case.affected), None))):
-                    change = Change(before[some], mean[some], ids[some], clusters[some])
+                for group, some in groups.items():
+                    change = Change(before[some], mean[some], [ids[place] for place in some], clusters[some])
                     found.setdefault((name, group), []).append(change)
-    return {key: joined(parts) for key, parts in found.items()}
+    return {key: change for key, parts in found.items() if (change := joined(parts)).queries}
 
 
 def joined(parts: Sequence[Change]) -> Change:
@@ -92,7 +98,7 @@ def change_rows(changes: Mapping[tuple[str, str], Change], measures: Sequence[st
     selections = list(dict.fromkeys(name for name, _ in changes))
     compared = dict(changes)
     for control in selections[1:]:
-        for group in (AFFECTED, CONTROL):
+        for group in dict.fromkeys(group for _, group in changes):
             first, other = changes[selections[0], group], changes[control, group]
             difference = Change(other.after, first.after, first.queries, first.clusters)
             compared[f"{selections[0]}{MINUS}{control}", group] = difference

@@ -21,6 +21,8 @@ from pipeline.probing.targets import Along, Norm, Target
 class FactNeurons:
     """A tower seen through the texts about facts: queries where it encodes queries, documents where it encodes those.
 
+    Of the queries only half are seen (`Fact.shown`), so that the others can say whether a fact was found or its words.
+
     Args:
         retrieval: Whose split and vectors.
         kinds: What the tower encodes under the edit; it is one tower for all of them.
@@ -47,7 +49,7 @@ class FactNeurons:
         made_from = {
             **self.retrieval.fingerprints,
             "kinds": self.kinds,
-            "fact": [fact.document, *fact.queries],
+            "fact": [fact.document, *fact.shown],
             "target": self.target,
             "quadrature": self.quadrature.description(),
         }
@@ -71,7 +73,7 @@ class FactNeurons:
         split, tower = self.retrieval.subject.split, self.tower
         found: list[list[int]] = []
         for kind in self.kinds:
-            texts, ids = (split.queries, fact.queries) if kind == "query" else (split.documents, [fact.document])
+            texts, ids = (split.queries, fact.shown) if kind == "query" else (split.documents, [fact.document])
             found += tower.token_ids(texts.take(texts.positions(ids), tower.title_separator), kind)
         return found
 
@@ -79,6 +81,6 @@ class FactNeurons:
         """Give the vector that each text's is multiplied with, in the order of the texts, float32 [texts, dimension]."""
         retrieval, split = self.retrieval, self.retrieval.subject.split
         document = retrieval.documents.vectors[split.documents.positions([fact.document])]
-        queries = retrieval.queries.vectors[split.queries.positions(fact.queries)]
+        queries = retrieval.queries.vectors[split.queries.positions(fact.shown)]
         rows = {"query": np.repeat(document, len(queries), axis=0), "document": queries.mean(axis=0, keepdims=True)}
         return np.concatenate([rows[kind] for kind in self.kinds])

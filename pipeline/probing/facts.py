@@ -20,6 +20,14 @@ class Fact:
     document: str
     queries: tuple[str, ...]
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The queries that attribution sees: the first half, at least one.
+
+        Neurons that hold a fact matter to other words for it too; neurons of a query's own words do not.
+        """
+        return self.queries[: (len(self.queries) + 1) // 2]
+
 
 def facts_of(dataset: Dataset, split: Split, among: Collection[str]) -> list[Fact]:
     """Find every fact that some queries ask for.

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from pipeline.probing.cases import EQUALLY_ACTIVE, GIVEN, RANDOM, Case, Plan
 from pipeline.probing.change_picture import draw_changes
-from pipeline.probing.changes import AFFECTED, CONTROL, MINUS, Changes
+from pipeline.probing.changes import AFFECTED, CONTROL, HELD_OUT, MINUS, Changes
 from pipeline.probing.outcome import Outcome, Picture
 
 LEVEL = 0.05
@@ -124,6 +124,12 @@ def _sentences(
             f"{model}: {words} {plan.unit} ({plan.control_seeds} draws) changed it by {_interval(of[name, AFFECTED])}"
             f" and {_interval(of[name, CONTROL])}; the {first} ones did {_verdict(of[first + MINUS + name, AFFECTED])}"
         )
+    if (first, HELD_OUT) in of:
+        held_out = of[first, HELD_OUT]
+        yield (
+            f"{model}: on the {held_out['queries']} affected queries that attribution had not seen, the change was"
+            f" {_interval(held_out)}: {_held_out(held_out)}"
+        )
     if first != GIVEN and len(cases) < facts:
         yield f"{model}: the texts about {facts - len(cases)} of {facts} facts have no neuron in common; they are left out."
 
@@ -144,6 +150,13 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if row["p_corrected"] > LEVEL:
         return f"not differ significantly from them on the affected queries ({tested})."
     return f"{'less' if row['change'] > 0 else 'more'} harm on the affected queries ({tested})."
+
+
+def _held_out(row: Mapping[str, Any]) -> str:
+    """Say whether other words for the same facts are touched."""
+    if row["p_corrected"] > LEVEL:
+        return f"no significant one (corrected p = {row['p_corrected']:.3g}), so it may be the queries' words that were found."
+    return f"a significant one (corrected p = {row['p_corrected']:.3g}), so more than the queries' words was found."
 
 
 def _interval(row: Mapping[str, Any]) -> str:

@@ -98,7 +98,7 @@ def test_attributed_neurons_stand_beside_both_controls(here, place, tmp_path):
         "attributed − random",
         "attributed − equally active",
     }
-    assert len(rows) == 2 * 3 * 5 * 2
+    assert len(rows) == 2 * 3 * 5 * 3  # models, measures, selections, groups
     for row in rows:
         assert float(row["low"]) <= float(row["change"]) <= float(row["high"])
         assert float(row["change"]) == pytest.approx(float(row["after"]) - float(row["before"]), abs=1e-9)
@@ -108,8 +108,12 @@ def test_attributed_neurons_stand_beside_both_controls(here, place, tmp_path):
     assert (tmp_path / "out" / "plots" / "changes.png").exists()
     # Controls ask for no edited fact.
     per_query = rows_of(tmp_path / "out" / "per_query.csv")
-    queries = {group: {row["query"] for row in per_query if row["group"] == group} for group in ("affected", "control")}
+    groups = ("affected", "held out", "control")
+    queries = {group: {row["query"] for row in per_query if row["group"] == group} for group in groups}
     assert len(queries["control"]) == 8 and not queries["control"] & queries["affected"]
+    # Of four queries for each of four facts, attribution saw two.
+    assert len(queries["affected"]) == 16 and len(queries["held out"]) == 8
+    assert queries["held out"] < queries["affected"]
 
 
 @pytest.mark.parametrize(
