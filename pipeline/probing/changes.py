@@ -33,6 +33,11 @@ class Change:
     queries: Sequence[str]
     clusters: np.ndarray
 
+    def only(self, rows: np.ndarray) -> "Change":
+        """Keep some rows."""
+        queries = [self.queries[row] for row in rows]
+        return Change(self.before[rows], self.after[rows], queries, self.clusters[rows])
+
 
 Changes = dict[tuple[str, str], Change]
 """By how the edited parts were chosen, and by group of queries."""
@@ -51,28 +56,34 @@ def changes_under(retrieval: EditedRetrieval, cases: Sequence[Case], controls: S
     """
     selections = [name for name in cases[0].edits if all(name in case.edits for case in cases)]
     found: dict[tuple[str, str], list[Change]] = {}
-    total = sum(len(case.edits[name]) for case in cases for name in selections)
-    with progress(f"Editing {retrieval.model.name}", total, "edits") as advance:
-        for number, case in enumerate(cases):
-            ids = [*case.affected, *controls]
-            groups = {
-                AFFECTED: np.arange(len(case.affected)),
-                HELD_OUT: np.array([case.affected.index(query) for query in case.held_out], dtype=np.int64),
-                CONTROL: np.arange(len(case.affected), len(ids)),
-            }
-            rows = retrieval.subject.split.queries.positions(ids)
-            before = retrieval.unedited(rows)
+    rows_of = [retrieval.subject.split.queries.positions([*case.affected, *controls]) for case in cases]
+    unedited = [retrieval.unedited(rows) for rows in rows_of]
+    total = sum(
+        retrieval.texts(edits, rows)
+        for case, rows in zip(cases, rows_of, strict=True)
+        for name in selections
+        for edits in case.edits[name]
+    )
+    with progress(f"Encoding by {retrieval.model.name} under edits", total, "texts") as advance:
+        for number, (case, rows, before) in enumerate(zip(cases, rows_of, unedited, strict=True)):
             clusters = _clusters(case, controls, number if len(cases) > 1 else None)
             for name in selections:
-                after = []
-                for edits in case.edits[name]:
-                    after.append(retrieval.under(edits, rows))
-                    advance(1)
-                mean = np.mean(after, axis=0)
-                for group, some in groups.items():
-                    change = Change(before[some], mean[some], [ids[place] for place in some], clusters[some])
-                    found.setdefault((name, group), []).append(change)
+                after = np.mean([retrieval.under(edits, rows, advance) for edits in case.edits[name]], axis=0)
+                whole = Change(before, after, [*case.affected, *controls], clusters)
+                for group, some in _groups(case, len(rows)).items():
+                    found.setdefault((name, group), []).append(whole.only(some))
     return {key: change for key, parts in found.items() if (change := joined(parts)).queries}
+
+
+def _groups(case: Case, rows: int) -> dict[str, np.ndarray]:
+    """Say which rows are of which group: the affected queries stand before the controls."""
+    affected = len(case.affected)
+    held_out = np.isin(case.affected, case.held_out)
+    return {
+        AFFECTED: np.arange(affected),
+        HELD_OUT: np.flatnonzero(held_out),
+        CONTROL: np.arange(affected, rows),
+    }
 
 
 def joined(parts: Sequence[Change]) -> Change:

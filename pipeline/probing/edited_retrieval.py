@@ -1,7 +1,7 @@
 """Retrieval by a model some of whose parts are edited: exact, query by query, beside the same queries unedited."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,6 @@ from pipeline.probing.edits import Edit, edited
 from pipeline.probing.kept import kept
 from pipeline.probing.models import ProbedModel
 from pipeline.probing.probe import Subject
-from pipeline.progress import progress
 from pipeline.retrieval.hits import remove_self_hits
 from pipeline.retrieval.table import Table
 from pipeline.retrieval.tabulate import tabulate
@@ -27,8 +26,9 @@ from pipeline.retrieval.torch_index import TorchIndex
 
 FIRST_RESULTS = 10
 """A query that has a document among so many first results retrieves it."""
-DOCUMENTS_AT_ONCE = 1024
+TEXTS_AT_ONCE = 256
 
+Advance = Callable[[int], None]
 Edits = Mapping[Kind, Edit]
 """How the tower of queries, of documents, or both are edited."""
 
@@ -93,7 +93,11 @@ class EditedRetrieval:
         """
         return self._scores(np.array(self.queries.vectors[rows]), self.documents, rows)
 
-    def under(self, edits: Edits, rows: np.ndarray) -> np.ndarray:
+    def texts(self, edits: Edits, rows: np.ndarray) -> int:
+        """Count what `under` encodes."""
+        return sum(len(rows) if kind == "query" else len(self.subject.split.documents) for kind in edits)
+
+    def under(self, edits: Edits, rows: np.ndarray, advance: Advance | None = None) -> np.ndarray:
         """Score some queries while towers are edited; kept, so that it is done once.
 
         A tower that is not edited is read from its table. An edited tower of documents encodes the corpus again.
@@ -101,10 +105,19 @@ class EditedRetrieval:
         Args:
             edits: What is done to which tower.
             rows: Positions of the queries in the split.
+            advance: Called with the number of texts just encoded, and with those that need not be.
 
         Returns:
             float64 [rows, measures].
         """
+        left = self.texts(edits, rows)
+
+        def count(done: int) -> None:
+            nonlocal left
+            left -= done
+            if advance:
+                advance(done)
+
         made_from = {
             **self.fingerprints,
             "edits": {kind: asdict(edit) for kind, edit in edits.items()},
@@ -112,28 +125,33 @@ class EditedRetrieval:
             "measures": self.measures,
             "precision": self.subject.encoding.precision,
         }
-        return kept(self.subject.store, "intervention", made_from, lambda: self._measured(edits, rows))["scores"]
+        scores = kept(self.subject.store, "intervention", made_from, lambda: self._measured(edits, rows, count))[
+            "scores"
+        ]
+        count(left)
+        return scores
 
-    def _measured(self, edits: Edits, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def _measured(self, edits: Edits, rows: np.ndarray, advance: Advance) -> dict[str, np.ndarray]:
         documents = self.documents
         if "document" in edits:
             everything = np.arange(len(self.subject.split.documents))
-            documents = Table.from_array(self._vectors("document", edits["document"], everything))
+            documents = Table.from_array(self._vectors("document", edits["document"], everything, advance))
         queries = (
-            self._vectors("query", edits["query"], rows) if "query" in edits else np.array(self.queries.vectors[rows])
+            self._vectors("query", edits["query"], rows, advance)
+            if "query" in edits
+            else np.array(self.queries.vectors[rows])
         )
         return {"scores": self._scores(queries, documents, rows)}
 
-    def _vectors(self, kind: Kind, edit: Edit, rows: np.ndarray) -> np.ndarray:
+    def _vectors(self, kind: Kind, edit: Edit, rows: np.ndarray, advance: Advance) -> np.ndarray:
         """Encode some texts by an edited tower, float32 [rows, dimension]."""
         tower, split = self.model.tower(kind), self.subject.split
         texts = split.queries if kind == "query" else split.documents
-        label = f"Encoding {'queries' if kind == 'query' else 'documents'}, {edit.action} {edit.unit}"
         vectors = np.empty((len(rows), tower.dimension), dtype=np.float32)
-        with edited(tower.backbone, edit, self._source_backbone(kind)), progress(label, len(rows), "texts") as advance:
+        with edited(tower.backbone, edit, self._source_backbone(kind)):
             encoder = Encoder(tower, self.subject.encoding)
-            for start in range(0, len(rows), DOCUMENTS_AT_ONCE):
-                chunk = slice(start, start + DOCUMENTS_AT_ONCE)
+            for start in range(0, len(rows), TEXTS_AT_ONCE):
+                chunk = slice(start, start + TEXTS_AT_ONCE)
                 vectors[chunk] = encoder.encode(texts.take(rows[chunk], tower.title_separator), kind)
                 advance(len(rows[chunk]))
         return vectors

@@ -24,6 +24,7 @@ from pipeline.probing.models import SIDES, ProbedModel, require_alike
 from pipeline.probing.outcome import Outcome
 from pipeline.probing.probe import Probe, Subject
 from pipeline.probing.twins import require_writable, write_twins
+from pipeline.progress import progress
 
 TARGETS = ("score", "norm")
 
@@ -125,6 +126,7 @@ class Intervention(Probe):
         controls = self._controls(subject, facts)
         report = Report(self.plan, self.measures, subject.split.name, next(iter(subject.models)))
         for retrieval in retrievals:
+            _ = retrieval.documents, retrieval.queries  # encoded first, where nothing else counts progress
             towers = self._towers(retrieval)
             cases = self._cases(facts, towers, retrieval.model.name)
             changes: Changes = changes_under(retrieval, cases, controls)
@@ -206,8 +208,11 @@ class Intervention(Probe):
         """
         if self.places is not None:
             return [case_of_places(facts, towers, self.places, self.plan)]
-        found = [case_of_fact(fact, towers, self.plan) for fact in facts]
-        cases = [case for case in found if case]
+        cases: list[Case] = []
+        with progress(f"Attributing to neurons of {model}", len(facts), "facts") as advance:
+            for fact in facts:
+                cases += [case] if (case := case_of_fact(fact, towers, self.plan)) else []
+                advance(1)
         if not cases:
             raise UserError(f"The texts about no fact have a neuron of {model} in common; lower probe.share.")
         return cases

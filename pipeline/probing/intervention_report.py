@@ -118,7 +118,7 @@ def _sentences(
     )
     for name, words in ((RANDOM, "as many random"), (EQUALLY_ACTIVE, "as many random, equally active")):
         if (name, AFFECTED) not in of:
-            yield f"{model}: too few other {plan.unit} are left for {words} ones to be drawn as a control, or there is none."
+            yield f"{model}: no {words.removeprefix('as many ')} {plan.unit} as a control: {_why_none(name, plan)}"
             continue
         yield (
             f"{model}: {words} {plan.unit} ({plan.control_seeds} draws) changed it by {_interval(of[name, AFFECTED])}"
@@ -150,6 +150,12 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if row["p_corrected"] > LEVEL:
         return f"not differ significantly from them on the affected queries ({tested})."
     return f"{'less' if row['change'] > 0 else 'more'} harm on the affected queries ({tested})."
+
+
+def _why_none(control: str, plan: Plan) -> str:
+    if control == EQUALLY_ACTIVE and plan.unit == "layers":
+        return "how active a layer is cannot be said."
+    return f"too few others are left beside the {plan.unit} that are edited."
 
 
 def _held_out(row: Mapping[str, Any]) -> str:

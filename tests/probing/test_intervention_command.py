@@ -129,7 +129,7 @@ def test_attributed_neurons_stand_beside_both_controls(here, place, tmp_path):
 def test_any_unit_on_any_side(here, place, tmp_path, more):
     said = here(*intervene(place, tmp_path / "out", *more))
     assert ("given" in said) == ("probe.side=both" not in more or "probe.unit=heads" in more)
-    assert ("too few other layers" in said) == ("probe.unit=layers" in more)
+    assert ("how active a layer is cannot be said" in said) == ("probe.unit=layers" in more)
 
 
 def test_every_layer_patched_with_itself_changes_nothing(here, place, tmp_path):
