@@ -13,7 +13,7 @@ from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.errors import UserError
 from pipeline.evaluation.depths import DEPTH, chosen_depth, chosen_hybrid_depth
-from pipeline.evaluation.measures import measure, parse_measures
+from pipeline.evaluation.measures import Scores, measure, parse_measures
 from pipeline.evaluation.results import Results, SystemResult
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.early_stopping import rerank
@@ -243,13 +243,29 @@ def measure_retrieval(
     Returns:
         The mean of each measure.
     """
+    return score_retrieval(queries, Table.from_array(documents), split, measures, dataset, device).means()
+
+
+def score_retrieval(
+    queries: np.ndarray, documents: Table, split: Split, measures: Sequence[str], dataset: Dataset, device: str
+) -> Scores:
+    """Score exact retrieval on a split query by query.
+
+    Args:
+        queries: The vectors of the split's queries, float32 [queries, dimension].
+        documents: The vectors of its documents.
+        split: Says which documents are relevant.
+        measures: Names such as `ndcg@10`.
+        dataset: What the split belongs to: says what is relevant and whether self-hits are removed.
+        device: Where to search.
+    """
     depth = max(item.cutoff or DEPTH for item in parse_measures(measures))
     removed = dataset.remove_self_hits
     index = TorchIndex(device=device)
-    index.build(Table.from_array(documents))
+    index.build(documents)
     hits = index.search(queries, min(depth + int(removed), len(split.documents)))
     run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, remove_self=removed, depth=depth)
-    return measure(run, split.judgements, measures, dataset.relevant_from).means()
+    return measure(run, split.judgements, measures, dataset.relevant_from)
 
 
 @contextmanager
