@@ -38,7 +38,7 @@ def likeness(
         for layer in range(first.depth + 1):
             facing = round(layer * second.depth / first.depth)
             made_from = {
-                "likeness": [_content(first, layer), _content(second, facing)],
+                "cka_and_rsa": [_content(first, layer), _content(second, facing)],
                 "sample": sample.tolist(),
             }
             figures = kept(store, "geometry", made_from, partial(_compare, first, second, (layer, facing), sample))

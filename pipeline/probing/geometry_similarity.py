@@ -81,12 +81,16 @@ def linear_cka(blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[Interva
     whole = reduce(lambda one, other: one.combined(other, 1), sums)
     if any(_constant(whole, part, length) for part, length in zip(_sides(width), lengths, strict=True)):
         return NOTHING, NOTHING
-    left_out = [whole.combined(one, -1) for one in sums]
+    left_out = [_both(whole.combined(one, -1), width) for one in sums]
     plain, debiased = (
-        _or_nothing(interval_without(ratio(whole, width), [ratio(one, width) for one in left_out]))
-        for ratio in (_cka, _debiased_cka)
+        _or_nothing(interval_without(figure, without))
+        for figure, without in zip(_both(whole, width), zip(*left_out, strict=True), strict=True)
     )
     return plain, debiased
+
+
+def _both(sums: Sums, width: int) -> tuple[float, float]:
+    return _cka(sums, width), _debiased_cka(sums, width)
 
 
 def _sides(width: int) -> tuple[slice, slice]:
