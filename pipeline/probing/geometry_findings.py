@@ -90,15 +90,13 @@ def _likeness(first: str, model: str, texts: str, rows: Sequence[Row]) -> Iterat
         yield f"{PLURAL[texts]}: {model} has {first}'s geometry in every layer (CKA 1, {rows[0]['compared']:,} texts)."
     elif known:
         most, least = max(known, key=lambda row: row["cka"]), min(known, key=lambda row: row["cka"])
-        said = [f"layer {_layer(row)} (CKA {with_interval(row, 'cka')}, RSA {_rsa(row)})" for row in (most, least)]
+        said = [
+            f"layer {_layer(row)} (CKA {with_interval(row, 'cka')}, debiased {_known(row, 'cka_debiased')}, RSA {_known(row, 'rsa')})"
+            for row in (most, least)
+        ]
         yield (
             f"{PLURAL[texts]}: {model} is most like {first} in {said[0]} and least in {said[1]}, over"
             f" {rows[0]['compared']:,} texts (RSA: {rows[0]['compared_in_pairs']:,})."
-        )
-    if known and rows[0]["compared"] < rows[0]["width"]:
-        yield (
-            f"{PLURAL[texts]}: CKA is too high over {rows[0]['compared']:,} texts, fewer than the {rows[0]['width']:,}"
-            " dimensions of the states; take more texts before reading its height (RSA is not affected)."
         )
     constant = [str(row["layer"]) for row in rows if row["cka"] is None]
     if constant:
@@ -114,8 +112,8 @@ def _layer(row: Row) -> str:
     return str(row["layer"]) if facing == row["layer"] else f"{row['layer']} (there {facing})"
 
 
-def _rsa(row: Row) -> str:
-    return with_interval(row, "rsa") if row["rsa"] is not None else "undefined"
+def _known(row: Row, name: str) -> str:
+    return with_interval(row, name) if row[name] is not None else "undefined"
 
 
 def _spread(first: str, model: str, texts: str, rows: Sequence[Row]) -> Iterator[str]:

@@ -38,7 +38,7 @@ def likeness(
         for layer in range(first.depth + 1):
             facing = round(layer * second.depth / first.depth)
             made_from = {
-                "likeness": [_content(first, layer), _content(second, facing)],
+                "cka_and_rsa": [_content(first, layer), _content(second, facing)],
                 "sample": sample.tolist(),
             }
             figures = kept(store, "geometry", made_from, partial(_compare, first, second, (layer, facing), sample))
@@ -48,8 +48,8 @@ def likeness(
                 "layer": layer,
                 "facing_layer": facing,
                 **columns("cka", figures["cka"]),
+                **columns("cka_debiased", figures["cka_debiased"]),
                 **columns("rsa", figures["rsa"]),
-                "width": max(first.width, second.width),
                 "compared": len(first),
                 "compared_in_pairs": len(sample),
             }
@@ -115,7 +115,8 @@ def _compare(first: LayerStates, second: LayerStates, layers: tuple[int, int], s
     """Compute CKA, streaming over all texts, and RSA of a sample."""
     blocks = ((first.layer(layers[0], rows), second.layer(layers[1], rows)) for rows in groups(len(first)))
     pairwise = rsa(first.layer(layers[0], sample), second.layer(layers[1], sample))
-    return {"cka": _numbers(linear_cka(blocks)), "rsa": _numbers(pairwise)}
+    plain, debiased = linear_cka(blocks)
+    return {"cka": _numbers(plain), "cka_debiased": _numbers(debiased), "rsa": _numbers(pairwise)}
 
 
 def _spread(states: LayerStates, layer: int, sample: np.ndarray) -> Arrays:

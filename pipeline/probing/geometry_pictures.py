@@ -45,12 +45,13 @@ def pictures(first: str, alike: Sequence[Row], spreads: Sequence[Row], drifts: S
 
 
 def _draw_likeness(first: str, rows: Sequence[Row], kinds: Sequence[str], figure: Figure) -> None:
-    """Draw CKA as lines and RSA as broken lines, by layer, one panel for each kind of text."""
+    """Draw CKA as lines, dotted where it is debiased, and RSA as broken lines, by layer, one panel for each kind of text."""
     panels: Any = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
     for panel, kind in zip(panels, kinds, strict=True):
         for model, colour in _colours(rows).items():
             of = [row for row in rows if (row["model"], row["texts"]) == (model, kind)]
             _curve(panel, of, "cka", colour, f"{model}, CKA", "-")
+            _curve(panel, of, "cka_debiased", colour, f"{model}, CKA debiased", ":")
             _curve(panel, of, "rsa", colour, f"{model}, RSA", "--")
         _layers(panel, f"{PLURAL[kind]}: likeness to {first}")
     panels[0].set_ylabel("Likeness (1: the same up to rotation and scale)")

@@ -4,6 +4,8 @@ Everything is computed in float64.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from scipy.stats import rankdata
@@ -20,49 +22,118 @@ ROUNDING = 1e-10
 """A share of the states' squared lengths, or a cosine distance, below which differences are float32's rounding."""
 
 
-def linear_cka(blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Interval:
+@dataclass(frozen=True)
+class Sums:
+    """What CKA is made of, summed over texts; sums of two groups of texts are added and taken away.
+
+    Attributes:
+        count: Number of texts.
+        total: Of the states of both models side by side, [both widths].
+        product: Of their outer products, [both widths, both widths].
+        squared: Of their squared lengths times their states: of the first model's in row 0, the second's in row 1,
+            [2, both widths].
+        lengths: Of the products of their squared lengths, [2, 2].
+        norms: Of their squared lengths, [2].
+    """
+
+    count: int
+    total: np.ndarray
+    product: np.ndarray
+    squared: np.ndarray
+    lengths: np.ndarray
+    norms: np.ndarray
+
+    @classmethod
+    def of(cls, both: np.ndarray, width: int) -> "Sums":
+        """Sum over texts; `both` are the states side by side, float64 [texts, both widths], the first `width` wide."""
+        norms = np.stack([(part**2).sum(axis=1) for part in (both[:, :width], both[:, width:])])
+        return cls(len(both), both.sum(axis=0), both.T @ both, norms @ both, norms @ norms.T, norms.sum(axis=1))
+
+    def combined(self, other: "Sums", sign: int) -> "Sums":
+        """Add other texts, or take them away."""
+        parts = {name: getattr(self, name) + sign * getattr(other, name) for name in self.__dataclass_fields__}
+        return Sums(**parts)
+
+
+def linear_cka(blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[Interval, Interval]:
     """Compute linear centred kernel alignment (Kornblith et al. 2019, section 3), streaming over texts.
 
     |Yc^T Xc|_F^2 / (|Xc^T Xc|_F |Yc^T Yc|_F): from products of features, never of texts, so that memory is the square of
-    the width for each block, however many texts there are.
+    the width for each block, however many texts there are. With few texts for the width it is too high; beside it stands
+    its debiased form, from Song et al.'s unbiased HSIC (2012, equation 5), which is 0 for unrelated states.
 
     Args:
         blocks: The states of the same texts in two models, [texts, width] and [texts, other width]; each block is one
             group of the jackknife.
 
     Returns:
-        Between 0 and 1, 1 for states equal up to rotation and scale; `NOTHING` where a model's states are all equal.
+        CKA, between 0 and 1, 1 for states equal up to rotation and scale; and the same debiased. `NOTHING` where a
+        model's states are all equal.
     """
-    counts, sums, products, width = [], [], [], 0
+    sums: list[Sums] = []
+    width, origin = 0, np.zeros(0)
     for first, second in blocks:
         both = np.concatenate([first, second], axis=1, dtype=np.float64)
-        width = first.shape[1]
-        counts.append(len(both))
-        sums.append(both.sum(axis=0))
-        products.append(both.T @ both)
-    count, total, product = sum(counts), np.sum(sums, axis=0), np.sum(products, axis=0)
-    if _constant(count, total[:width], product[:width, :width]):
-        return NOTHING
-    if _constant(count, total[width:], product[width:, width:]):
-        return NOTHING
-    left_out = [
-        _cka(count - number, total - one, product - many, width)
-        for number, one, many in zip(counts, sums, products, strict=True)
-    ]
-    return _or_nothing(interval_without(_cka(count, total, product, width), left_out))
+        if not sums:
+            width, origin = first.shape[1], both.mean(axis=0)  # near the mean of all, where sums lose fewest digits
+            lengths = [float((part**2).mean(axis=0).sum()) for part in (both[:, :width], both[:, width:])]
+        sums.append(Sums.of(both - origin, width))
+    whole = reduce(lambda one, other: one.combined(other, 1), sums)
+    if any(_constant(whole, part, length) for part, length in zip(_sides(width), lengths, strict=True)):
+        return NOTHING, NOTHING
+    left_out = [_both(whole.combined(one, -1), width) for one in sums]
+    plain, debiased = (
+        _or_nothing(interval_without(figure, without))
+        for figure, without in zip(_both(whole, width), zip(*left_out, strict=True), strict=True)
+    )
+    return plain, debiased
 
 
-def _cka(count: int, total: np.ndarray, product: np.ndarray, width: int) -> float:
-    """Compute CKA from the sums [both widths] and products [both widths, both widths] of both models' states."""
-    centred = product - np.outer(total, total) / count
-    across = np.linalg.norm(centred[:width, width:]) ** 2
-    within = np.linalg.norm(centred[:width, :width]) * np.linalg.norm(centred[width:, width:])
-    return float(across / within) if within else float("nan")
+def _both(sums: Sums, width: int) -> tuple[float, float]:
+    return _cka(sums, width), _debiased_cka(sums, width)
 
 
-def _constant(count: int, total: np.ndarray, product: np.ndarray) -> bool:
-    squared = float(np.trace(product))
-    return squared - float(total @ total) / count <= ROUNDING * squared
+def _sides(width: int) -> tuple[slice, slice]:
+    return slice(width), slice(width, None)
+
+
+def _cka(sums: Sums, width: int) -> float:
+    """Compute CKA; not a number where a model's states are all equal."""
+    centred = sums.product - np.outer(sums.total, sums.total) / sums.count
+    sides = _sides(width)
+    hsic = [[float(np.linalg.norm(centred[one, other]) ** 2) for other in sides] for one in sides]
+    return _normalised(hsic)
+
+
+def _debiased_cka(sums: Sums, width: int) -> float:
+    """Compute CKA from unbiased estimates of HSIC (Song et al. 2012, equation 5), up to their common factor.
+
+    With K = X X^T without its diagonal, and L of the other states: tr(K L) + 1'K1 1'L1 / ((n - 1)(n - 2))
+    - 2 / (n - 2) 1'K L1.
+    """
+    count, sides = sums.count, _sides(width)
+    row_sums = [float(sums.total[side] @ sums.total[side] - norm) for side, norm in zip(sides, sums.norms, strict=True)]
+    hsic = [[0.0, 0.0], [0.0, 0.0]]
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        one, other = sides[i], sides[j]
+        trace = np.linalg.norm(sums.product[one, other]) ** 2 - sums.lengths[i, j]
+        through = sums.total[one] @ sums.product[one, other] @ sums.total[other] + sums.lengths[i, j]
+        through -= sums.squared[j, one] @ sums.total[one] + sums.squared[i, other] @ sums.total[other]
+        scale = (count - 1) * (count - 2)
+        hsic[i][j] = float(trace + row_sums[i] * row_sums[j] / scale - 2 / (count - 2) * through)
+    return _normalised(hsic)
+
+
+def _normalised(hsic: list[list[float]]) -> float:
+    within = hsic[0][0] * hsic[1][1]
+    return hsic[0][1] / within**0.5 if within > 0 else float("nan")
+
+
+def _constant(sums: Sums, side: slice, length: float) -> bool:
+    """Whether a model's states differ by rounding only; `length` is the mean of their squared lengths."""
+    total = sums.total[side]
+    deviation = float(np.trace(sums.product[side, side])) - float(total @ total) / sums.count
+    return deviation <= ROUNDING * length * sums.count
 
 
 def rsa(first: np.ndarray, second: np.ndarray) -> Interval:

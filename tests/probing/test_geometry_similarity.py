@@ -22,7 +22,25 @@ def states():
 
 
 def cka_of(first, second):
-    return linear_cka((first[rows], second[rows]) for rows in groups(len(first)))
+    return linear_cka((first[rows], second[rows]) for rows in groups(len(first)))[0]
+
+
+def debiased_of(first, second):
+    return linear_cka((first[rows], second[rows]) for rows in groups(len(first)))[1]
+
+
+def naive_debiased(first, second):
+    """The same from Gram matrices without their diagonals (Song et al. 2012, equation 5)."""
+    count, ones = len(first), np.ones(len(first))
+    grams = [x.astype(np.float64) @ x.astype(np.float64).T for x in (first, second)]
+    for gram in grams:
+        np.fill_diagonal(gram, 0)
+
+    def hsic(one, other):
+        level = (ones @ one @ ones) * (ones @ other @ ones) / ((count - 1) * (count - 2))
+        return np.trace(one @ other) + level - 2 / (count - 2) * (ones @ one @ other @ ones)
+
+    return hsic(*grams) / np.sqrt(hsic(grams[0], grams[0]) * hsic(grams[1], grams[1]))
 
 
 def naive_cka(first, second):
@@ -56,9 +74,27 @@ def test_cka_and_rsa_of_a_model_with_itself_are_1_up_to_rotation_and_scale(state
     assert cka_of(rotated[::-1], states[1]).mean < 0.5
 
 
+def test_debiased_cka_is_that_of_unbiased_hsic(states):
+    found = debiased_of(*states)
+    assert found.mean == pytest.approx(naive_debiased(*states), rel=1e-9)
+    kept = [np.setdiff1d(np.arange(TEXTS), group) for group in groups(TEXTS)]
+    left_out = np.array([naive_debiased(states[0][rows], states[1][rows]) for rows in kept])
+    error = np.sqrt((GROUPS - 1) / GROUPS * ((left_out - left_out.mean()) ** 2).sum())
+    assert found.high - found.mean == pytest.approx(2.2621572 * error, rel=1e-6)
+    assert debiased_of(states[0], 3 * states[0] + 1).mean == pytest.approx(1, abs=1e-6)
+
+
+def test_unrelated_wide_states_have_no_debiased_likeness():
+    generator = np.random.default_rng(4)
+    first, second = generator.normal(size=(2, TEXTS, 200)).astype(np.float32)
+    assert cka_of(first, second).mean > 0.5
+    assert abs(debiased_of(first, second).mean) < 0.05
+
+
 def test_cka_does_not_depend_on_how_texts_are_divided(states):
     whole = linear_cka([(states[0][:50], states[1][:50]), (states[0][50:], states[1][50:])])
-    assert whole.mean == pytest.approx(cka_of(*states).mean, rel=1e-12)
+    assert whole[0].mean == pytest.approx(cka_of(*states).mean, rel=1e-12)
+    assert whole[1].mean == pytest.approx(debiased_of(*states).mean, rel=1e-10)
 
 
 def test_rsa_is_spearmans_correlation_of_cosine_distances(states):
