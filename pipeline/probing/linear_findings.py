@@ -51,7 +51,8 @@ def _dropped(material: Material) -> Iterator[str]:
     splits = [material.tested] if material.learning is material.tested else [material.learning, material.tested]
     for rows in splits:
         if rows.dropped:
-            yield f"{rows.dropped:,} rows were left out for want of negatives, the first for query {rows.first_dropped}."
+            count = "1 row was" if rows.dropped == 1 else f"{rows.dropped:,} rows were"
+            yield f"{count} left out for want of negatives, the first for query {rows.first_dropped}."
 
 
 def _reached(results: Results, rows: Sequence[Row]) -> Iterator[str]:

@@ -68,7 +68,13 @@ def _picture(
             for place in axes.flat
             for handle, label in zip(*place.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=min(5, len(named)), frameon=False)
+        figure.legend(
+            named.values(),
+            named.keys(),
+            loc="outside lower center",
+            ncols=min(7 if columns > 1 else 3, len(named)),
+            frameon=False,
+        )
 
     return Picture(draw, (1 + PANEL * 1.25 * columns, 0.9 + PANEL * lines))
 
