@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "timing", "router", "published_attribution"}
+NOT_BENCHMARKS = {"__init__", "__main__", "timing", "router", "published_attribution", "plain_linear_probe"}
 
 
 def main() -> int:

@@ -51,7 +51,8 @@ def _dropped(material: Material) -> Iterator[str]:
     splits = [material.tested] if material.learning is material.tested else [material.learning, material.tested]
     for rows in splits:
         if rows.dropped:
-            yield f"{rows.dropped:,} rows were left out for want of negatives, the first for query {rows.first_dropped}."
+            count = "1 row was" if rows.dropped == 1 else f"{rows.dropped:,} rows were"
+            yield f"{count} left out for want of negatives, the first for query {rows.first_dropped}."
 
 
 def _reached(results: Results, rows: Sequence[Row]) -> Iterator[str]:
@@ -153,14 +154,21 @@ def _codes(results: Results, rows: Sequence[Row]) -> Iterator[str]:
 def _not_converged(rows: Sequence[Row]) -> Iterator[str]:
     """Name the probes that the budget was too small for."""
     late = [row for row in rows if row["converged"] < 1]
-    if not late:
-        return
-    named = [f"{row['probe']} N = {row['candidates']} on layer {row['layer']} of {row['model']}" for row in late[:3]]
-    more = f" and {len(late) - 3:,} others" if len(late) > 3 else ""
-    yield (
-        f"NOT CONVERGED: {len(late):,} of {len(rows):,} probes, or their controls or codes, were still getting better"
-        f" when their epochs ended: {'; '.join(named)}{more} (column `converged`); raise probe.epochs."
-    )
+    if late:
+        named = [
+            f"{row['probe']} N = {row['candidates']} on layer {row['layer']} of {row['model']}" for row in late[:3]
+        ]
+        more = f" and {len(late) - 3:,} others" if len(late) > 3 else ""
+        yield (
+            f"NOT CONVERGED: {len(late):,} of {len(rows):,} probes were still getting better when their epochs ended:"
+            f" {'; '.join(named)}{more} (column converged); what they read is a lower bound, raise probe.epochs."
+        )
+    controls = sum(not row.get("controls_converged", True) for row in rows)
+    if controls:
+        yield (
+            f"NOT CONVERGED: of {controls:,} of {len(rows):,} probes the control task or the code was still getting"
+            " better when its epochs ended (column controls_converged)."
+        )
 
 
 def _interval(row: Row, name: str, signed: bool = False) -> str:

@@ -1,7 +1,7 @@
 """One kind of probe on some layers of one model: what it gets right, what the controls get right, and its code length."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise, product
 from typing import Any
 
@@ -17,8 +17,8 @@ NUMBERS_AT_ONCE = 2**27
 """What the probes that are trained together may keep for one step: 512 MiB."""
 PORTIONS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
 """Of the rows, where the online code goes from one probe to the next; each doubles what is known."""
-FEWEST_QUESTIONS = 4
-HELD_OUT = 1 / 6
+FEWEST_QUESTIONS = 16
+HELD_OUT = 1 / 4
 """Of the rows that are known, to stop the training of the next probe of the code."""
 
 
@@ -42,11 +42,15 @@ class Design:
     controls: bool
     seed: int
 
-    def members(self, controls: bool) -> list[Member]:
-        """List all probes, those of the same N beside each other."""
-        tasks = (False, True) if controls else (False,)
-        found = product(self.candidates, self.seeds, self.learning_rates, tasks)
-        return [Member(*choice) for choice in found]
+    def members(self) -> list[Member]:
+        """List all probes, those of the same N beside each other; the control task is learned by the first seed."""
+        tasks = [(seed, False) for seed in self.seeds] + [(self.seeds[0], True)] * self.controls
+        found = product(self.candidates, tasks, self.learning_rates)
+        return [Member(n, seed, rate, control) for n, (seed, control), rate in found]
+
+    def coding(self) -> "Design":
+        """Give the design of the probes that make the code: one seed, and no control task."""
+        return replace(self, seeds=self.seeds[:1], controls=False)
 
     def made_from(self) -> dict[str, Any]:
         """Give everything that determines a result beside rows and states."""
@@ -74,9 +78,9 @@ def probe_layers(family: ProbeFamily, parts: Parts, design: Design) -> dict[str,
         right, shuffled: bool [layers, N, seeds, test rows], the second with the questions of other rows;
         score, learning_rate, epoch, converged: [layers, N, seeds], of the probe taken;
         with controls also control_right: the share of right answers in the control task, control_converged,
-        bits and code_converged: [layers, N, seeds].
+        bits and code_converged: [layers, N, 1], of the first seed.
     """
-    members = design.members(design.controls)
+    members = design.members()
     trained = train_in_parts(family, members, parts.training, parts.validation, design)
     shuffled = parts.test.with_queries(parts.test.query_of[_other_rows(parts.test, design.seed)])
     right, without = (
@@ -90,7 +94,7 @@ def probe_layers(family: ProbeFamily, parts: Parts, design: Design) -> dict[str,
         **{name: _taken(values, taken) for name, values in _facts(trained, members).items()},
     }
     if design.controls:
-        control = best_of(trained, members, design, control=True)
+        control = best_of(trained, members, replace(design, seeds=design.seeds[:1]), control=True)
         found["control_right"] = _taken(right, control).mean(axis=3)
         found["control_converged"] = _taken(trained.converged, control)
         found["bits"], found["code_converged"] = online_code(family, parts.training, design)
@@ -145,12 +149,13 @@ def online_code(family: ProbeFamily, data: RowData, design: Design) -> tuple[np.
         design: What is trained.
 
     Returns:
-        Bits of all rows, and whether all probes converged, both [layers, N, seeds].
+        Bits of all rows, and whether all probes converged, both [layers, N, 1], of the first seed.
     """
-    members = design.members(controls=False)
+    design = design.coding()
+    members = design.members()
     ends = portions(data.query_of.cpu().numpy(), design.seed)
     uniform = np.log2(np.array(design.candidates)) * len(ends[0])
-    bits = np.zeros((len(data.queries), len(design.candidates), len(design.seeds))) + uniform[:, None]
+    bits = np.zeros((len(data.queries), len(design.candidates), 1)) + uniform[:, None]
     converged = np.ones(bits.shape, dtype=bool)
     for known, following in pairwise(ends):
         held_out = held_out_rows(data.query_of.cpu().numpy(), known)

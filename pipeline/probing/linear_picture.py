@@ -1,7 +1,7 @@
 """The picture of the linear probe: accuracy by layer, a panel for each N and kind of probe."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -48,11 +48,13 @@ def _picture(
     panels: Sequence[tuple[str, int]],
     columns: int | None = None,
 ) -> Picture:
-    columns = columns or min(3, len(panels))
+    # Panels of one N share their scale: what each kind of probe reads is seen at a glance.
+    shared: Literal["col", "all"] = "col" if columns else "all"
+    columns = columns or (len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3)
     lines = -(-len(panels) // columns)
 
     def draw(figure: Figure) -> None:
-        axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
+        axes = figure.subplots(lines, columns, squeeze=False, sharey=shared)
         for (probe, n), place in zip(panels, axes.flat, strict=False):
             chosen = [row for row in rows if (row["probe"], row["candidates"]) == (probe, n)]
             curves = {model: found[n] for model, found in published.items() if n in found and probe == "concat"}
@@ -66,7 +68,13 @@ def _picture(
             for place in axes.flat
             for handle, label in zip(*place.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=min(5, len(named)), frameon=False)
+        figure.legend(
+            named.values(),
+            named.keys(),
+            loc="outside lower center",
+            ncols=min(7 if columns > 1 else 3, len(named)),
+            frameon=False,
+        )
 
     return Picture(draw, (1 + PANEL * 1.25 * columns, 0.9 + PANEL * lines))
 

@@ -1,7 +1,9 @@
 """The work of the linear probe in pieces, each computed once and kept: a killed probe goes on after the last one."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,12 +35,13 @@ class Material:
     validation: np.ndarray
     test: np.ndarray
 
+    @cached_property
     def fingerprint(self) -> str:
         """Name everything that decides which row is what."""
         arrays = [self.training, self.validation, self.test]
         for rows in (self.learning, self.tested):
             arrays += [rows.questions, rows.documents, *rows.orders.values()]
-        return digest_of([digest_of(array.tolist()) for array in arrays])
+        return digest_of([hashlib.sha256(array.astype("<i8").tobytes()).hexdigest() for array in arrays])
 
 
 class Pieces:
@@ -97,7 +100,7 @@ class Pieces:
             "probe": probe,
             "layers": layers,
             "states": [[part.table.key, part.table.texts_fingerprint, part.normalise] for part in states],
-            "rows": self.material.fingerprint(),
+            "rows": self.material.fingerprint,
             "design": self.design.made_from(),
             "protocol": self.subject.protocol,
         }

@@ -88,7 +88,8 @@ def _own(results: Results, key: Key) -> Iterator[dict[str, Any]]:
                 "validation_score": float(facts["score"].mean()),
                 "learning_rates": " ".join(f"{rate:g}" for rate in facts["learning_rate"]),
                 "epochs": " ".join(map(str, facts["epoch"])),
-                "converged": _converged(facts),
+                "converged": float(facts["converged"].mean()),
+                **_controls_converged(facts),
             }
 
 
@@ -105,10 +106,11 @@ def _controls(facts: Arrays, accuracy: float, sent: int, candidates: int) -> dic
     }
 
 
-def _converged(facts: Arrays) -> float:
-    """The share of seeds whose probes all converged, those of the controls and of the code too."""
-    both = [facts[name] for name in ("converged", "control_converged", "code_converged") if name in facts]
-    return float(np.logical_and.reduce(both).mean())
+def _controls_converged(facts: Arrays) -> dict[str, bool]:
+    """Whether the control task's probe and all probes of the code converged, where they were wanted."""
+    if "bits" not in facts:
+        return {}
+    return {"controls_converged": bool(facts["control_converged"].all() and facts["code_converged"].all())}
 
 
 def majority(training: np.ndarray, test: np.ndarray) -> float:
@@ -178,8 +180,8 @@ def summary_of(results: Results, rows: Sequence[Mapping[str, Any]]) -> list[dict
             "random labels": best.get("random_labels"),
             "compression": best.get("compression"),
             "last layer": last["accuracy"],
-            "to first, last layer": last.get("difference"),
-            "p": last.get("p_corrected"),
+            "difference": last.get("difference"),
+            "corrected p": f"{last['p_corrected']:.1g}" if "p_corrected" in last else None,
             "converged": min(row["converged"] for row in own),
         }
         found.append({name: value for name, value in columns.items() if value is not None or results.models[1:]})

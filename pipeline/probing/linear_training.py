@@ -11,8 +11,8 @@ from torch.nn import functional
 from pipeline.probing.linear_data import RowData
 from pipeline.probing.linear_families import Member, Parameters, ProbeFamily
 
-SMALLEST_GAIN = 1e-5
-"""What counts as an improvement of the validation loss, in nats."""
+SMALLEST_GAIN = 1e-4
+"""What counts as an improvement of the validation loss since the last one, in nats."""
 WORTH_LEAVING_OUT = 0.75
 """Members that are done are left out when no more than this share goes on: leaving out copies the rest."""
 

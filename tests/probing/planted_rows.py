@@ -35,7 +35,7 @@ def planted_rows(
         torch.arange(rows),
         torch.arange(rows * most).view(rows, most),
         orders,
-        {n: order[:, 0] for n, order in orders.items()},
+        {n: order[torch.arange(rows), torch.from_numpy(generator.integers(0, n, rows))] for n, order in orders.items()},
     )
 
 

@@ -54,7 +54,7 @@ def test_concat_without_shortcuts_is_a_linear_layer_trained_on_whole_rows():
 
 def test_a_probe_that_was_still_getting_better_has_not_converged():
     training, validation = scaled(*(planted_rows(rows, prior=2.0, seed=rows) for rows in (200, 100)))
-    slow, fast = Member(2, 0, 1e-5), Member(2, 0, 0.3)
+    slow, fast = Member(2, 0, 1e-3), Member(2, 0, 0.3)
     trained = train(FAMILIES["concat"], [slow, fast], training, validation, Recipe(1000, 60, 5), seed=0)
     assert trained.converged.tolist() == [[False, True]]
     assert trained.best_epoch[0, 0] == 60
