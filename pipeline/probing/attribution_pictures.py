@@ -84,10 +84,10 @@ def _heat(figure: Figure, axes: Axes, title: str, share: np.ndarray, is_differen
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_ylabel("layer")
     axes.set_yticks(range(1, depth + 1, max(1, depth // 6)))
-    ticks = [tick for tick in (0.01, 0.1, 1.0) if tick <= most]
+    ticks = [*(tick for tick in (0.01, 0.1) if tick < most / 2), most]
     signed = [-tick for tick in ticks[::-1]] if is_difference else []
     bar = figure.colorbar(image, ax=axes, ticks=[*signed, 0, *ticks], pad=0.01, aspect=10)
-    bar.ax.set_yticklabels([f"{100 * tick:g}%" for tick in [*signed, 0, *ticks]], fontsize=8)
+    bar.ax.set_yticklabels([f"{100 * tick:.3g}%" for tick in [*signed, 0, *ticks]], fontsize=8)
     bar.ax.minorticks_off()
 
 

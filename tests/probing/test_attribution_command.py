@@ -145,6 +145,13 @@ def test_one_model_alone_a_margin_and_a_limit(here, settings, tmp_path):
     assert np.mean(values) > 0
 
 
+def test_the_published_protocol_is_followed_whatever_is_set(here, settings, tmp_path):
+    model = f"models={{only: {{model: {tmp_path}/base, side: query}}}}"
+    said = here(model, *settings[1:], "protocol=published", "probe.target=score", "probe.limit=4")
+    assert "Target norm, quadrature riemann, 20 points" in said
+    assert "pairs of a query and a document" in said
+
+
 def test_what_cannot_work_is_refused(refused, settings, tmp_path, llama_folder):  # noqa: F811
     llama = saved(llama_folder, tmp_path / "other")
     for arguments, said in (
