@@ -18,7 +18,7 @@ COLUMNS = 400
 """A heat map has at most so many; the shares of neighbours in the order are averaged."""
 TITLES = {"inner": "neurons (intermediate, gate)", "outer": "outputs (output, down)"}
 PLURAL = {"query": "queries", "document": "documents"}
-SHARES = LinearSegmentedColormap.from_list("shares", ["#ffffff", BLUE, INK])
+SHARES = LinearSegmentedColormap.from_list("shares", [(0, "#ffffff"), (0.35, "#b9d3e6"), (0.8, BLUE), (1, INK)])
 DIFFERENCES = LinearSegmentedColormap.from_list("differences", [BLUE, "#ffffff", ORANGE])
 FAINT = 0.01
 """Shares below this are drawn on a linear scale, those above it on a logarithmic one."""
@@ -84,10 +84,10 @@ def _heat(figure: Figure, axes: Axes, title: str, share: np.ndarray, is_differen
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_ylabel("layer")
     axes.set_yticks(range(1, depth + 1, max(1, depth // 6)))
-    ticks = [tick for tick in (0.01, 0.1, 1.0) if tick <= most]
+    ticks = [*(tick for tick in (0.01, 0.1) if tick < most / 2), most]
     signed = [-tick for tick in ticks[::-1]] if is_difference else []
     bar = figure.colorbar(image, ax=axes, ticks=[*signed, 0, *ticks], pad=0.01, aspect=10)
-    bar.ax.set_yticklabels([f"{100 * tick:g}%" for tick in [*signed, 0, *ticks]], fontsize=8)
+    bar.ax.set_yticklabels([f"{100 * tick:.3g}%" for tick in [*signed, 0, *ticks]], fontsize=8)
     bar.ax.minorticks_off()
 
 
@@ -141,8 +141,11 @@ def draw_sweep(figure: Figure, kind: Kind, rows: Sequence[Row], threshold: float
         grid[0, column].set_title(TITLES[name], loc="left", fontsize=10)
         grid[0, column].set_yscale("log")
         grid[-1, column].set_xlabel("threshold, part of the text's largest attribution")
+    thresholds = sorted({float(row["threshold"]) for row in rows})
     for axes in grid.flat:
         axes.set_xscale("log")
+        axes.set_xticks(thresholds, [f"{at:g}" for at in thresholds])
+        axes.minorticks_off()
         axes.axvline(threshold, color=MUTED, linewidth=0.8, linestyle=":")
         axes.grid(**GRID)
         axes.set_axisbelow(True)

@@ -16,7 +16,7 @@ from pipeline.probing.statistics import Interval
 
 PLURAL = {"query": "queries", "document": "documents"}
 WIDE_GAP = 0.1
-"""A median completeness gap that is said."""
+"""From here on the completeness gap of all differences together is warned of."""
 BINS = np.array([0, 1e-9, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1 + 1e-9])
 """Edges of the distribution of shares; the first bin holds the neurons that are never active."""
 
@@ -209,11 +209,14 @@ class Reported:
         said = []
         for compared in self.found:
             for activity in compared.activities:
-                gap = float(np.median(activity.gap))
-                wide = " Wide: give more points, or probe.quadrature.name=adaptive." if gap > WIDE_GAP else ""
+                off = activity.gap * np.abs(activity.difference)
+                whole = float(off.sum() / max(np.abs(activity.difference).sum(), 1e-30))
+                wide = " Wide: give more points, or probe.quadrature.name=adaptive." if whole > WIDE_GAP else ""
                 said.append(
                     f"{activity.model} on {PLURAL[compared.kind]}: attributions add up to P(1) - P(0) but for"
-                    f" {100 * gap:.2f}% (median; 95% of them within {100 * float(np.quantile(activity.gap, 0.95)):.1f}%).{wide}"
+                    f" {100 * float(np.median(activity.gap)):.2f}% (median over texts and sub-layers; 95% of them within"
+                    f" {100 * float(np.quantile(activity.gap, 0.95)):.1f}%, which is large where P(1) - P(0) is near 0),"
+                    f" and but for {100 * whole:.2f}% of all differences together.{wide}"
                 )
         return said
 

@@ -79,6 +79,11 @@ def settings(bert_folder, tmp_path) -> list[str]:  # noqa: F811
     ]
 
 
+def of_queries(folder: Path) -> str:
+    """Name both models, for queries only."""
+    return f"models={{base: {{model: {folder}/base, side: query}}, tuned: {{model: {folder}/tuned, side: query}}}}"
+
+
 def rows_of(folder: Path, name: str) -> list[dict[str, str]]:
     with open(folder / "out" / f"{name}.csv", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -106,12 +111,13 @@ def test_a_killed_run_goes_on_where_it_was(here, settings, tmp_path, monkeypatch
     whole, made = activity.Pieces._made, []
 
     def dying(self, texts, along):
-        if len(made) == 7:
+        if len(made) == 3:
             raise KeyboardInterrupt
         made.append(self.name)
         return whole(self, texts, along)
 
     monkeypatch.setattr(activity.Pieces, "_made", dying)
+    settings[0] = of_queries(tmp_path)
     with pytest.raises(SystemExit):
         here(*settings)
 
@@ -121,12 +127,12 @@ def test_a_killed_run_goes_on_where_it_was(here, settings, tmp_path, monkeypatch
 
     monkeypatch.setattr(activity.Pieces, "_made", counting)
     here(*settings)
-    assert len(made) == 2 * 2 * 5  # kinds of texts, models, pieces of 17 texts: none twice
+    assert made == ["base"] * 5 + ["tuned"] * 5  # pieces of 17 texts: none twice
 
 
 def test_one_model_alone_a_margin_and_a_limit(here, settings, tmp_path):
     said = here(
-        f"models={{only: {tmp_path}/base}}",
+        f"models={{only: {{model: {tmp_path}/base, side: query}}}}",
         *settings[1:],
         "probe.target=margin",
         "probe.limit=6",
@@ -137,6 +143,13 @@ def test_one_model_alone_a_margin_and_a_limit(here, settings, tmp_path):
     assert {row["texts"] for row in rows_of(tmp_path, "layers")} <= {"5", "6"}
     values = [float(row["mean share"]) for row in rows_of(tmp_path, "layers")]
     assert np.mean(values) > 0
+
+
+def test_the_published_protocol_is_followed_whatever_is_set(here, settings, tmp_path):
+    model = f"models={{only: {{model: {tmp_path}/base, side: query}}}}"
+    said = here(model, *settings[1:], "protocol=published", "probe.target=score", "probe.limit=4")
+    assert "Target norm, quadrature riemann, 20 points" in said
+    assert "pairs of a query and a document" in said
 
 
 def test_what_cannot_work_is_refused(refused, settings, tmp_path, llama_folder):  # noqa: F811
