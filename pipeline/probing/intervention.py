@@ -175,7 +175,7 @@ class Intervention(Probe):
                 facts = retrieved(facts, retrieval.first_results())
             if not facts:
                 raise UserError(
-                    "No document is among the first 10 results of a query that asks for it; nothing to edit."
+                    "No document is among the first 10 results, of every model, of a query that asks for it; name queries by probe.queries, or choose other models."
                 )
             facts = facts[: self.facts]
         if not self._controls(subject, facts):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
 import probe as probe_command
 from pipeline.encoders.dual_encoder import DualEncoder
@@ -241,3 +242,13 @@ def test_unlike_models_are_not_patched(refused, place, bert_folder, tmp_path):  
     models = f"{{base: {{model: local, settings: {{backbone: {{path: {bert_folder}}}}}}}, tuned: {place}/tuned}}"
     said = refused(*intervene(place, tmp_path / "out", "probe.action=patch", models=models))
     assert "base and tuned differ in depth: 4 and 1" in said
+
+
+def test_the_sweep_trains_every_twin_by_one_recipe():
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "multirun_sweeps")):
+        search = f"hydra.searchpath=[file://{ROOT / 'conf'}]"
+        cells = [compose("erase_then_finetune", [search, f"twin={twin}"]) for twin in ("unedited", "erased")]
+    assert [cell.backbone.path for cell in cells] == ["outputs/twins/unedited", "outputs/twins/erased"]
+    assert [cell.folder for cell in cells] == ["outputs/relearned/unedited", "outputs/relearned/erased"]
+    assert cells[0].stage == cells[1].stage and cells[0].trainer == cells[1].trainer
+    assert cells[0].pooling._target_.endswith("AsSaved")
