@@ -85,9 +85,11 @@ def write_twins(
             _without(retrieval, removed).save(beside / name, _card(retrieval.model.name, name))
         write_json(beside / GROUPS, _groups(retrieval, cases, controls, erased, others))
     count = sum(len(places) for _, places in erased)
+    shared = retrieval.model.tower("query") is retrieval.model.tower("document") and len(towers[0].kinds) == 1
+    both = " One tower encodes both sides, so the twins encode documents without the neurons too." if shared else ""
     return (
         f"Written to {folder}: {retrieval.model.name} without the {count} neurons of {len(facts)} facts ({ERASED}),"
-        f" without as many others of equal activity ({RANDOM_TWIN}), and as it is ({UNEDITED})."
+        f" without as many others of equal activity ({RANDOM_TWIN}), and as it is ({UNEDITED}).{both}"
     )
 
 

@@ -188,9 +188,12 @@ def test_twins_are_written_and_looked_into_again(here, refused, place, tmp_path)
     groups_setting = f"probe.groups={twins / 'groups.json'}"
     said = here("probe=relearning", *settings(place, tmp_path / "again", groups_setting, models=models))
     assert "before fine-tuning: erased has ndcg@10" in said and "no training split" in said
+    assert "erased was not shown to have lost the facts" in said
     rows = rows_of(tmp_path / "again" / "changes.csv")
     assert {(row["time"], row["model"]) for row in rows} == {
-        (time, model) for time in ("before fine-tuning", "fine-tuned") for model in ("erased", "random")
+        (time, model)
+        for time in ("before fine-tuning", "fine-tuned")
+        for model in ("erased", "random", "erased − random")
     }
     # The random twin was given untrained: before and after are the same figures.
     random = {time: [row["score"] for row in rows if (row["time"], row["model"]) == (time, "random")] for time in
