@@ -7,18 +7,19 @@ Dai et al. (2022), and controls that neither had: as many other neurons, and as 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pipeline.checks import number, one_of, whole_number
 from pipeline.encoders.backbones import Kind
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import parse_measures
 from pipeline.probing.cases import Case, Plan, case_of_fact, case_of_places
-from pipeline.probing.changes import Changes, change_rows, changes_under
+from pipeline.probing.changes import change_rows, changes_under
 from pipeline.probing.edited_retrieval import EditedRetrieval
 from pipeline.probing.edits import ACTIONS, UNITS, Place, require_places, sizes_of
+from pipeline.probing.fact_choice import FactChoice
 from pipeline.probing.fact_neurons import FactNeurons
-from pipeline.probing.facts import Fact, facts_of, require_queries, retrieved
+from pipeline.probing.facts import Fact
 from pipeline.probing.intervention_report import Report
 from pipeline.probing.models import SIDES, ProbedModel, require_alike
 from pipeline.probing.outcome import Outcome
@@ -52,7 +53,6 @@ class Intervention(Probe):
     """
 
     name = "intervention"
-    needs_pair: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -115,83 +115,35 @@ class Intervention(Probe):
                 backbone = model.tower(kind).backbone
                 sizes_of(backbone, self.plan.unit)
                 require_places(backbone, self.plan.unit, self.places or [], "probe.places")
-        self._require_facts(subject)
+        self._choice(subject).require()
 
     def run(self, subject: Subject) -> Outcome:
         """Edit, measure, and write the twins where that is asked for."""
-        self.plan = replace(self.plan, seed=subject.seed)
         source = next(iter(subject.models.values())) if self.plan.action == "patch" else None
         retrievals = [EditedRetrieval(subject, model, self.measures, source) for model in self._edited(subject)]
-        facts = self._chosen(subject, retrievals)
-        controls = self._controls(subject, facts)
+        choice = self._choice(subject)
+        facts = choice.facts(retrievals)
+        controls = choice.controls(facts)
         report = Report(self.plan, self.measures, subject.split.name, next(iter(subject.models)))
+        if self.queries is None and len(facts) < self.facts:
+            report.note(f"Only {len(facts)} facts are retrieved by every model, fewer than the {self.facts} asked for.")
         for retrieval in retrievals:
             _ = retrieval.documents, retrieval.queries  # encoded first, where nothing else counts progress
             towers = self._towers(retrieval)
-            cases = self._cases(facts, towers, retrieval.model.name)
-            changes: Changes = changes_under(retrieval, cases, controls)
+            cases = self._cases(facts, towers, retrieval)
+            changes = changes_under(retrieval, cases, controls)
             report.add(retrieval.model.name, cases, len(facts), changes, change_rows(changes, self.measures))
             if self.write is not None:
-                report.note(write_twins(self.write, retrieval, towers, cases, controls, subject.seed))
+                report.note(write_twins(self.write, retrieval, towers, cases, controls))
         return report.outcome()
 
     def _edited(self, subject: Subject) -> list[ProbedModel]:
         models = list(subject.models.values())
         return models[1:] if self.plan.action == "patch" else models
 
-    def _possible(self, subject: Subject) -> list[Fact]:
-        """List the facts that may be chosen."""
-        asked = self.queries or subject.split.queries.ids(self.chosen_queries(subject.split))
-        return facts_of(subject.dataset, subject.split, set(asked))
-
-    def _require_facts(self, subject: Subject) -> None:
-        split = subject.split
-        if not subject.dataset.positives(split):
-            raise UserError(f"No query of the {split.name} split of {subject.dataset.name} has a relevant document.")
-        if self.queries is not None:
-            require_queries(split, self.queries, "probe.queries")
-        possible = self._possible(subject)
-        wanted = 1 if self.queries is not None else self.facts
-        if len(possible) < wanted:
-            raise UserError(
-                f"The {split.name} split of {subject.dataset.name} has {len(possible)} documents that its queries ask"
-                f" for, fewer than {wanted} facts; lower probe.facts, or choose other queries or a higher probe.limit."
-            )
-        chosen = possible if self.queries is not None else possible[:wanted]
-        if not self._controls(subject, chosen):
-            raise UserError(
-                f"With {len(chosen)} facts no query is left as a control; lower probe.facts or raise probe.limit."
-            )
-
-    def _chosen(self, subject: Subject, retrievals: Sequence[EditedRetrieval]) -> list[Fact]:
-        """Choose facts: those that were asked for, or the first that every model retrieves.
-
-        Raises:
-            UserError: When no fact is retrieved, or no query is left as a control.
-        """
-        facts = self._possible(subject)
-        if self.queries is None:
-            for retrieval in retrievals:
-                facts = retrieved(facts, retrieval.first_results())
-            if not facts:
-                raise UserError(
-                    "No document is among the first 10 results of a query that asks for it; nothing to edit."
-                )
-            facts = facts[: self.facts]
-        if not self._controls(subject, facts):
-            raise UserError(f"With {len(facts)} facts no query is left as a control; lower probe.facts.")
-        return facts
-
-    def _controls(self, subject: Subject, facts: Sequence[Fact]) -> list[str]:
-        """Choose queries that ask for none of the facts, in an order that no order of a file changes."""
-        documents = {fact.document for fact in facts}
-        others = facts_of(
-            subject.dataset, subject.split, set(subject.split.queries.ids(self.chosen_queries(subject.split)))
-        )
-        taken = {query for fact in others if fact.document in documents for query in fact.queries}
-        taken |= {query for fact in facts for query in fact.queries}
-        free = dict.fromkeys(query for fact in others for query in fact.queries if query not in taken)
-        return list(free)[: self.control_queries]
+    def _choice(self, subject: Subject) -> FactChoice:
+        among = frozenset(subject.split.queries.ids(self.chosen_queries(subject.split)))
+        return FactChoice(subject, among, self.facts, self.queries, self.control_queries)
 
     def _towers(self, retrieval: EditedRetrieval) -> list[FactNeurons]:
         """Give the towers that are edited, one that encodes both kinds once."""
@@ -200,18 +152,20 @@ class Intervention(Probe):
             return [FactNeurons(retrieval, (kind,), self.target) for kind in self.kinds]
         return [FactNeurons(retrieval, self.kinds, self.target)]
 
-    def _cases(self, facts: Sequence[Fact], towers: Sequence[FactNeurons], model: str) -> list[Case]:
+    def _cases(self, facts: Sequence[Fact], towers: Sequence[FactNeurons], retrieval: EditedRetrieval) -> list[Case]:
         """Decide what is edited.
 
         Raises:
             UserError: When the texts of no fact have a neuron in common.
         """
+        plan, model = replace(self.plan, seed=retrieval.subject.seed), retrieval.model.name
         if self.places is not None:
-            return [case_of_places(facts, towers, self.places, self.plan)]
+            return [case_of_places(facts, towers, self.places, plan)]
         cases: list[Case] = []
         with progress(f"Attributing to neurons of {model}", len(facts), "facts") as advance:
             for fact in facts:
-                cases += [case] if (case := case_of_fact(fact, towers, self.plan)) else []
+                case = case_of_fact(fact, towers, plan)
+                cases += [case] if case else []
                 advance(1)
         if not cases:
             raise UserError(f"The texts about no fact have a neuron of {model} in common; lower probe.share.")
@@ -222,4 +176,4 @@ def _places(entries: Sequence[Any]) -> tuple[Place, ...]:
     """Read a list of numbers, or of pairs."""
     if not entries:
         raise UserError("probe.places is empty; name what is edited, or null for the neurons that are attributed.")
-    return tuple((entry,) if isinstance(entry, int) else tuple(entry) for entry in entries)
+    return tuple(tuple(entry) if isinstance(entry, Sequence) else (entry,) for entry in entries)

@@ -121,7 +121,7 @@ def _sentences(
             yield f"{model}: no {words.removeprefix('as many ')} {plan.unit} as a control: {_why_none(name, plan)}"
             continue
         yield (
-            f"{model}: {words} {plan.unit} ({plan.control_seeds} draws) changed it by {_interval(of[name, AFFECTED])}"
+            f"{model}: {words} {plan.unit} (mean of {_times(plan.control_seeds)}) changed it by {_interval(of[name, AFFECTED])}"
             f" and {_interval(of[name, CONTROL])}; the {first} ones did {_verdict(of[first + MINUS + name, AFFECTED])}"
         )
     if (first, HELD_OUT) in of:
@@ -152,6 +152,10 @@ def _verdict(row: Mapping[str, Any]) -> str:
     return f"{'less' if row['change'] > 0 else 'more'} harm on the affected queries ({tested})."
 
 
+def _times(draws: int) -> str:
+    return "1 draw" if draws == 1 else f"{draws} draws"
+
+
 def _why_none(control: str, plan: Plan) -> str:
     if control == EQUALLY_ACTIVE and plan.unit == "layers":
         return "how active a layer is cannot be said."
@@ -161,7 +165,7 @@ def _why_none(control: str, plan: Plan) -> str:
 def _held_out(row: Mapping[str, Any]) -> str:
     """Say whether other words for the same facts are touched."""
     if row["p_corrected"] > LEVEL:
-        return f"no significant one (corrected p = {row['p_corrected']:.3g}), so it may be the queries' words that were found."
+        return f"no significant one (corrected p = {row['p_corrected']:.3g}), so it is not shown that more was found than the queries' words."
     return f"a significant one (corrected p = {row['p_corrected']:.3g}), so more than the queries' words was found."
 
 

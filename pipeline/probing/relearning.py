@@ -63,7 +63,9 @@ class Groups:
 
 
 class Relearning(Probe):
-    """Compare fine-tuned twins with the first of them, on the queries of erased facts and on others.
+    """Compare fine-tuned twins on the queries of erased facts and on others: with the first, and the second with the rest.
+
+    Give them as unedited, erased, random.
 
     Beside `groups.json` lie the twins as they were before fine-tuning; those of the models' names are measured too.
 
@@ -93,10 +95,7 @@ class Relearning(Probe):
         before = self._untrained(subject)
         changes = {BEFORE: self._compared(subject, before, groups)} if len(before) > 1 else {}
         changes[FINE_TUNED] = self._compared(subject, subject.models, groups)
-        rows = {
-            time: {name: change_rows(by_group, self.measures) for name, by_group in of.items()}
-            for time, of in changes.items()
-        }
+        rows = {time: change_rows(compared, self.measures) for time, compared in changes.items()}
         return relearning_outcome(rows, self.measures, next(iter(subject.models)), _trained_on(subject, groups))
 
     def _untrained(self, subject: Subject) -> dict[str, ProbedModel]:
@@ -107,7 +106,7 @@ class Relearning(Probe):
             return {}
         return {name: ProbedModel(f"{name}, before", DualEncoder.load(folder)) for name, folder in folders.items()}
 
-    def _compared(self, subject: Subject, models: Mapping[str, ProbedModel], groups: Groups) -> dict[str, Changes]:
+    def _compared(self, subject: Subject, models: Mapping[str, ProbedModel], groups: Groups) -> Changes:
         """Compare every model with the first, query by query."""
         scores = {name: self._scores(subject, model, groups) for name, model in models.items()}
         first = next(iter(scores))
@@ -118,12 +117,10 @@ class Relearning(Probe):
             CONTROL: np.arange(len(groups.control)),
         }
         return {
-            name: {
-                (name, group): Change(scores[first][group], scores[name][group], ids[group], clusters[group])
-                for group in ids
-            }
+            (name, group): Change(scores[first][group], scores[name][group], ids[group], clusters[group])
             for name in scores
             if name != first
+            for group in ids
         }
 
     def _scores(self, subject: Subject, model: ProbedModel, groups: Groups) -> dict[str, np.ndarray]:

@@ -49,7 +49,6 @@ def write_twins(
     towers: Sequence[FactNeurons],
     cases: Sequence[Case],
     controls: Sequence[str],
-    seed: int,
 ) -> str:
     """Write the model three times, and what was taken from it: whole or not at all.
 
@@ -61,7 +60,6 @@ def write_twins(
         towers: Those that are edited.
         cases: What is erased from each.
         controls: Ids of the control queries.
-        seed: Of the random neurons.
 
     Returns:
         A sentence about it.
@@ -74,7 +72,7 @@ def write_twins(
     others: list[tuple[FactNeurons, tuple[Place, ...]]] = []
     for tower in towers:
         places = tuple(sorted({place for case in cases for place in case.places[tower.kinds[0]]}))
-        control = control_places(facts, tower, places, "neurons", [seed])[EQUALLY_ACTIVE][0]
+        control = control_places(facts, tower, places, "neurons", [retrieval.subject.seed])[EQUALLY_ACTIVE][0]
         if control is None:
             raise UserError(
                 f"{len(places)} erased neurons leave too few others in a layer for the random twin; lower probe.neurons"
@@ -87,9 +85,11 @@ def write_twins(
             _without(retrieval, removed).save(beside / name, _card(retrieval.model.name, name))
         write_json(beside / GROUPS, _groups(retrieval, cases, controls, erased, others))
     count = sum(len(places) for _, places in erased)
+    shared = retrieval.model.tower("query") is retrieval.model.tower("document") and len(towers[0].kinds) == 1
+    both = " One tower encodes both sides, so the twins encode documents without the neurons too." if shared else ""
     return (
         f"Written to {folder}: {retrieval.model.name} without the {count} neurons of {len(facts)} facts ({ERASED}),"
-        f" without as many others of equal activity ({RANDOM_TWIN}), and as it is ({UNEDITED})."
+        f" without as many others of equal activity ({RANDOM_TWIN}), and as it is ({UNEDITED}).{both}"
     )
 
 

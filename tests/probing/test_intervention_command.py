@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
 import probe as probe_command
 from pipeline.encoders.dual_encoder import DualEncoder
@@ -187,9 +188,12 @@ def test_twins_are_written_and_looked_into_again(here, refused, place, tmp_path)
     groups_setting = f"probe.groups={twins / 'groups.json'}"
     said = here("probe=relearning", *settings(place, tmp_path / "again", groups_setting, models=models))
     assert "before fine-tuning: erased has ndcg@10" in said and "no training split" in said
+    assert "erased was not shown to have lost the facts" in said
     rows = rows_of(tmp_path / "again" / "changes.csv")
     assert {(row["time"], row["model"]) for row in rows} == {
-        (time, model) for time in ("before fine-tuning", "fine-tuned") for model in ("erased", "random")
+        (time, model)
+        for time in ("before fine-tuning", "fine-tuned")
+        for model in ("erased", "random", "erased − random")
     }
     # The random twin was given untrained: before and after are the same figures.
     random = {time: [row["score"] for row in rows if (row["time"], row["model"]) == (time, "random")] for time in
@@ -241,3 +245,13 @@ def test_unlike_models_are_not_patched(refused, place, bert_folder, tmp_path):  
     models = f"{{base: {{model: local, settings: {{backbone: {{path: {bert_folder}}}}}}}, tuned: {place}/tuned}}"
     said = refused(*intervene(place, tmp_path / "out", "probe.action=patch", models=models))
     assert "base and tuned differ in depth: 4 and 1" in said
+
+
+def test_the_sweep_trains_every_twin_by_one_recipe():
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "multirun_sweeps")):
+        search = f"hydra.searchpath=[file://{ROOT / 'conf'}]"
+        cells = [compose("erase_then_finetune", [search, f"twin={twin}"]) for twin in ("unedited", "erased")]
+    assert [cell.backbone.path for cell in cells] == ["outputs/twins/unedited", "outputs/twins/erased"]
+    assert [cell.folder for cell in cells] == ["outputs/relearned/unedited", "outputs/relearned/erased"]
+    assert cells[0].stage == cells[1].stage and cells[0].trainer == cells[1].trainer
+    assert cells[0].pooling._target_.endswith("AsSaved")
