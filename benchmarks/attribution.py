@@ -14,9 +14,9 @@ from benchmarks.timing import print_rates, turn_by_turn
 from pipeline.encoders.backbones import MiniLM
 from pipeline.encoders.building import EncoderSettings, build_tower
 from pipeline.encoders.pooling import AsSaved
-from pipeline.probing.integrated_gradients import Attribution, Attributor
-from pipeline.probing.quadrature import GaussLegendre, Quadrature, Riemann
-from pipeline.probing.targets import Norm
+from pipeline.probing.attribution.integrated_gradients import Attribution, Attributor
+from pipeline.probing.attribution.quadrature import GaussLegendre, Quadrature, Riemann
+from pipeline.probing.attribution.targets import Norm
 
 TOKENS, ROUNDS = 64, 3
 TEXTS = int(sys.argv[1]) if len(sys.argv) > 1 else 16

@@ -16,9 +16,9 @@ from pipeline.encoders.building import EncoderSettings, Parts
 from pipeline.encoders.encoding import Encoder, EncodingSettings
 from pipeline.encoders.layerwise_tower import LayerwiseTower
 from pipeline.encoders.pooling import Mean
-from pipeline.probing.linear_data import RowData
-from pipeline.probing.linear_families import Concat, Member
-from pipeline.probing.linear_training import Recipe, over_rows, right_answers, train
+from pipeline.probing.linear.data import RowData
+from pipeline.probing.linear.families import Concat, Member
+from pipeline.probing.linear.training import Recipe, over_rows, right_answers, train
 
 LAYERS, ROWS, TEXTS, WIDTH, CANDIDATES = 7, 20_000, 20_000, 384, 5
 SEEDS, RATES, EPOCHS, ROUNDS = (0, 1, 2), (1e-3, 1e-2), 5, 3

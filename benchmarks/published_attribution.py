@@ -1,4 +1,4 @@
-"""The published way to attribute, written plainly: the peer of `pipeline.probing.integrated_gradients`.
+"""The published way to attribute, written plainly: the peer of `pipeline.probing.attribution.integrated_gradients`.
 
 Yao, Wang and Zuccon (2025): for each feed-forward sub-layer, its weight and bias are scaled in place by k/n, k = 1 to n,
 and restored; each time the whole model is run on one text, forwards and backwards, and the weight's gradient is read.

@@ -1,0 +1,1 @@
+"""Attribution: which feed-forward neurons a text's representation rests on, by integrated gradients."""

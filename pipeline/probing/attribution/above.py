@@ -1,0 +1,223 @@
+"""What lies above a feed-forward sub-layer: a text is run once, and then only the rest of the model again and again.
+
+Scaling a sub-layer's weight and bias by a scales its output by a. So nothing below that output has to be run twice, and
+no weight has to be touched: changed outputs are put into the rest of the block and go up from there.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.encoders.architecture import blocks
+from pipeline.encoders.feed_forward import feed_forwards
+from pipeline.encoders.tower import Batch
+from pipeline.encoders.transformer_tower import TransformerTower, token_states
+from pipeline.errors import UserError
+from pipeline.probing.attribution.differentiable import make_differentiable
+
+Seen = dict[str, Tensor]
+"""What passed through a block, by the names of `Rest.watched`, each [texts, tokens, ...]."""
+
+
+class Rest(ABC):
+    """What a block does after each of its feed-forward sub-layers.
+
+    Args:
+        block: Of a frozen copy.
+    """
+
+    watched: ClassVar[dict[str, tuple[str, str]]]
+    """What the rest needs: from its name to the module, and whether its `input` or its `output` is meant."""
+
+    def __init__(self, block: nn.Module) -> None:
+        self.parts = dict(block.named_modules())
+
+    @abstractmethod
+    def after_inner(self, states: Tensor, seen: Seen) -> Tensor:
+        """Go on from the inner sub-layer's output to the outer one's.
+
+        Args:
+            states: In the place of the inner sub-layer's output, [..., texts, tokens, neurons].
+            seen: What the texts left in this block.
+        """
+
+    @abstractmethod
+    def after_outer(self, states: Tensor, seen: Seen) -> Tensor:
+        """Go on from the outer sub-layer's output, [..., texts, tokens, width], to the block's."""
+
+
+class BertRest(Rest):
+    """BERT and its kin: activation, outer layer, residual, normalisation (Devlin et al. 2019)."""
+
+    watched: ClassVar[dict[str, tuple[str, str]]] = {
+        "inner_input": ("intermediate.dense", "input"),
+        "inner_output": ("intermediate.dense", "output"),
+        "outer_input": ("output.dense", "input"),
+        "outer_output": ("output.dense", "output"),
+    }
+
+    def after_inner(self, states: Tensor, seen: Seen) -> Tensor:
+        """Activate and multiply."""
+        return self.parts["output.dense"](self.parts["intermediate.intermediate_act_fn"](states))
+
+    def after_outer(self, states: Tensor, seen: Seen) -> Tensor:
+        """Add what the attention gave, and normalise."""
+        return self.parts["output.LayerNorm"](states + seen["inner_input"])
+
+
+class LlamaRest(Rest):
+    """Llama and its kin: a gate times a projection, outer layer, residual (Touvron et al. 2023; Shazeer 2020)."""
+
+    watched: ClassVar[dict[str, tuple[str, str]]] = {
+        "residual": ("post_attention_layernorm", "input"),
+        "inner_input": ("mlp.gate_proj", "input"),
+        "inner_output": ("mlp.gate_proj", "output"),
+        "up": ("mlp.up_proj", "output"),
+        "outer_input": ("mlp.down_proj", "input"),
+        "outer_output": ("mlp.down_proj", "output"),
+    }
+
+    def after_inner(self, states: Tensor, seen: Seen) -> Tensor:
+        """Activate the gate and multiply."""
+        return self.parts["mlp.down_proj"](self.parts["mlp.act_fn"](states) * seen["up"])
+
+    def after_outer(self, states: Tensor, seen: Seen) -> Tensor:
+        """Add what the attention gave."""
+        return states + seen["residual"]
+
+
+RESTS: dict[str, type[Rest]] = {"BERT's": BertRest, "Llama's": LlamaRest}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one batch of texts left behind.
+
+    Attributes:
+        mask: 1 for real tokens, [texts, tokens].
+        seen: Of every block.
+        inputs: Of every block, what it was given beside the states: masks, positions.
+        pooled: Pooled token states, [texts, width].
+    """
+
+    mask: Tensor
+    seen: list[Seen]
+    inputs: list[tuple[tuple[Any, ...], dict[str, Any]]]
+    pooled: Tensor
+
+
+class Upper:
+    """A frozen copy of a tower that can be run from any feed-forward sub-layer on.
+
+    Args:
+        tower: The tower; it stays as it is.
+        device: Where the copy computes, in the tower's own precision.
+        tokens: About how many tokens a batch will have.
+
+    Raises:
+        UserError: When the blocks are of an unknown kind.
+    """
+
+    def __init__(self, tower: TransformerTower, device: torch.device, tokens: int) -> None:
+        families = {part.family for part in feed_forwards(tower.backbone)}
+        self.tower = tower
+        self.backbone: Any = copy.deepcopy(tower.backbone).eval().requires_grad_(False).to(device)
+        self.backbone.config.use_cache = False  # blocks are run again, and must not remember having been run
+        self.projections = [copy.deepcopy(layer).to(device) for layer in tower.layers_after_pooling()]
+        make_differentiable(self.backbone, tokens)
+        self.blocks = list(blocks(self.backbone))
+        (family,) = families
+        self.rests = [RESTS[family](block) for block in self.blocks]
+        self.device = device
+        self._check()
+
+    def finish(self, pooled: Tensor) -> Tensor:
+        """Do what the tower does after pooling, [rows, width] -> [rows, dimension]."""
+        for projection in self.projections:
+            pooled = projection(pooled)
+        return nn.functional.normalize(pooled, dim=-1) if self.tower.similarity == "cosine" else pooled
+
+    @torch.no_grad()
+    def run(self, token_ids: list[list[int]]) -> Trace:
+        """Run a batch of texts from the ground up, and keep what the rests need."""
+        batch: Batch = {name: value.to(self.device) for name, value in self.tower.pad(token_ids).items()}
+        seen: list[Seen] = [{} for _ in self.blocks]
+        inputs: list[Any] = [None for _ in self.blocks]
+        handles = []
+        for number, (block, rest) in enumerate(zip(self.blocks, self.rests, strict=True)):
+            handles.append(block.register_forward_pre_hook(_keep_inputs(inputs, number), with_kwargs=True))
+            for name, (part, side) in rest.watched.items():
+                handles.append(rest.parts[part].register_forward_hook(_keep(seen[number], name, side)))
+        try:
+            states = token_states(self.backbone, batch)
+        finally:
+            for handle in handles:
+                handle.remove()
+        mask = batch["attention_mask"]
+        return Trace(mask, seen, inputs, self.tower.pooling(states, mask))
+
+    def pooled(self, trace: Trace, layer: int, states: Tensor) -> Tensor:
+        """Run changed outputs of a block through everything above it.
+
+        Args:
+            trace: What the texts left.
+            layer: Number of the block from 0.
+            states: In the place of its output, [versions, texts, tokens, width].
+
+        Returns:
+            Pooled token states, [versions * texts, width].
+        """
+        versions, texts = states.shape[:2]
+        states = states.flatten(0, 1)
+        for block, (args, kwargs) in zip(self.blocks[layer + 1 :], trace.inputs[layer + 1 :], strict=True):
+            given = block(states, *_repeated(args, versions, texts), **_repeated(kwargs, versions, texts))
+            states = given[0] if isinstance(given, tuple) else given
+        last = getattr(self.backbone, "norm", None)
+        states = states if last is None else last(states)
+        return self.tower.pooling(states, trace.mask.repeat(versions, 1))
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        """Refuse a model whose rests do not lead where its blocks lead.
+
+        Names can be alike where the order of normalisation and residual is not (Gemma's, for one).
+        """
+        words = torch.linspace(0, self.backbone.config.vocab_size - 1, 8).long().tolist()
+        trace = self.run([words])
+        for layer, (rest, seen) in enumerate(zip(self.rests, trace.seen, strict=True)):
+            states = rest.after_outer(rest.after_inner(seen["inner_output"], seen), seen)
+            if not torch.allclose(self.pooled(trace, layer, states[None]), trace.pooled, rtol=1e-3, atol=1e-4):
+                raise UserError(
+                    f"A {self.backbone.config.model_type} model names its parts like BERT or Llama but joins them"
+                    " otherwise; attribution knows BERT's and Llama's blocks."
+                )
+
+
+def _keep(seen: Seen, name: str, side: str) -> Callable[..., None]:
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        seen[name] = args[0] if side == "input" else output
+
+    return hook
+
+
+def _keep_inputs(inputs: list[Any], number: int) -> Callable[..., None]:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        inputs[number] = (args[1:], {name: value for name, value in kwargs.items() if name != "hidden_states"})
+
+    return hook
+
+
+def _repeated(value: Any, versions: int, texts: int) -> Any:
+    """Repeat what belongs to each text as often as there are versions of the texts."""
+    if isinstance(value, Tensor) and value.ndim > 1 and len(value) == texts > 1:
+        return value.repeat(versions, *[1] * (value.ndim - 1))
+    if isinstance(value, tuple):
+        return tuple(_repeated(part, versions, texts) for part in value)
+    if isinstance(value, dict):
+        return {name: _repeated(part, versions, texts) for name, part in value.items()}
+    return value

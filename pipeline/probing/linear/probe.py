@@ -1,0 +1,191 @@
+"""The linear probe: which of N candidates answers a question, asked of every layer's frozen states."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pipeline.checks import number, one_of, whole_number
+from pipeline.errors import UserError
+from pipeline.probing.kept import Arrays
+from pipeline.probing.linear.families import FAMILIES
+from pipeline.probing.linear.findings import findings_of
+from pipeline.probing.linear.layers import Design
+from pipeline.probing.linear.picture import pictures_of
+from pipeline.probing.linear.pieces import Material, Pieces
+from pipeline.probing.linear.published_probes import published_curves
+from pipeline.probing.linear.results import Results, rows_of, summary_of
+from pipeline.probing.linear.rows import (
+    PUBLISHED_NEGATIVES,
+    PUBLISHED_SEED,
+    CandidateRows,
+    divide,
+    published_rows,
+    right_places,
+    sound_rows,
+)
+from pipeline.probing.linear.training import Recipe
+from pipeline.probing.outcome import Outcome
+from pipeline.probing.probe import Probe, Subject
+from pipeline.progress import progress
+
+PUBLISHED_RECIPE = Recipe(batch_size=32768, epochs=30, patience=None, chosen_by="accuracy")
+PUBLISHED_RATE = 1e-4
+PUBLISHED_VALIDATION = 0.01
+PARTS = ("train", "validation", "test")
+
+
+class Linear(Probe):
+    """Probes that are trained to say which of N candidates answers a question (arXiv 2505.07166).
+
+    Args:
+        candidates: The numbers of candidates N.
+        layers: Which; None: all.
+        probes: Kinds of probe, by name.
+        seeds: Of the probes' first weights.
+        learning_rates: Of which the best on validation is taken.
+        epochs: At most.
+        patience: Epochs without a better validation loss that end a training.
+        batch_size: Rows of a step.
+        division: Shares of the questions for train, validation and test.
+        published: From a model's name to the published curve that is drawn beside it.
+        limit: See `Probe`.
+    """
+
+    name: ClassVar[str] = "linear"
+
+    def __init__(
+        self,
+        candidates: Sequence[int],
+        layers: Sequence[int] | None,
+        probes: Sequence[str],
+        seeds: Sequence[int],
+        learning_rates: Sequence[float],
+        epochs: int,
+        patience: int,
+        batch_size: int,
+        division: Mapping[str, float],
+        published: Mapping[str, str] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(limit)
+        self.candidates = _whole_numbers("candidates", candidates, least=2)
+        self.layers = None if layers is None else list(_whole_numbers("layers", layers, least=0))
+        self.probes = [one_of("probe.probes", probe, FAMILIES) for probe in _some("probes", probes)]
+        rates = _some("learning_rates", learning_rates)
+        self.design = Design(
+            self.candidates,
+            _whole_numbers("seeds", seeds, least=0),
+            tuple(number("probe.learning_rates", rate, above=True) for rate in rates),
+            Recipe(
+                whole_number("probe.batch_size", batch_size),
+                whole_number("probe.epochs", epochs),
+                whole_number("probe.patience", patience),
+            ),
+            controls=True,
+            seed=0,
+        )
+        self.division = _shares(division)
+        self.published = {str(model): published_curves(name) for model, name in (published or {}).items()}
+
+    def prepare(self, subject: Subject) -> None:
+        """Refuse layers that are not there, and rows too few to divide."""
+        for name, model in subject.models.items():
+            if self.layers and max(self.layers) > model.depth:
+                raise UserError(
+                    f"probe.layers: {max(self.layers)} is out of range; {name} has layers 0 to {model.depth}"
+                    " (0: the embeddings)."
+                )
+        for name in self.published:
+            one_of("probe.published: the model", name, subject.models)
+        if subject.protocol == "published" and max(self.candidates) > PUBLISHED_NEGATIVES + 1:
+            raise UserError(
+                f"probe.candidates: {max(self.candidates)} is too many for protocol=published, which draws"
+                f" {PUBLISHED_NEGATIVES} negatives for a row; choose 2 to {PUBLISHED_NEGATIVES + 1}."
+            )
+        self._material(subject)
+
+    def run(self, subject: Subject) -> Outcome:
+        """Train and test every kind of probe on every layer of every model."""
+        material, design = self._material(subject), self._design(subject)
+        layers = {name: self.layers or list(range(model.depth + 1)) for name, model in subject.models.items()}
+        probes = self.probes if subject.protocol == "sound" else ["concat"]
+        arrays: dict[tuple[str, str], Arrays] = {}
+        pieces = {model: Pieces(subject, model, material, design) for model in subject.models}
+        with progress("Probing", len(probes) * sum(map(len, layers.values())), "layers") as advance:
+            for model in subject.models:
+                for probe, found in pieces[model].of(layers[model], probes, advance).items():
+                    arrays[model, probe] = found
+        right = [right_places(rows) for rows in (material.learning, material.tested)]
+        results = Results(
+            arrays,
+            layers,
+            design,
+            material.tested.questions[material.test],
+            {n: (right[0][n][material.training], right[1][n][material.test]) for n in self.candidates},
+            len(material.training),
+            subject.protocol,
+        )
+        rows = rows_of(results)
+        return Outcome(
+            summary_of(results, rows),
+            {"layers": rows},
+            findings_of(results, rows, material),
+            pictures_of(results, rows, self.published),
+        )
+
+    def _design(self, subject: Subject) -> Design:
+        """Say what is trained on every layer."""
+        if subject.protocol == "published":
+            rates = (PUBLISHED_RATE,)
+            return Design(self.candidates, (PUBLISHED_SEED,), rates, PUBLISHED_RECIPE, False, PUBLISHED_SEED)
+        return replace(self.design, seed=subject.seed)
+
+    def _material(self, subject: Subject) -> Material:
+        """Draw the rows and divide them; the first paper's come from two splits, where the dataset has a train split."""
+        tested = self._rows(subject)
+        published = subject.protocol == "published"
+        if published and subject.split.name != "train" and "train" in subject.dataset.splits:
+            learning = self._rows(replace(subject, split=subject.dataset.split("train")))
+            return Material(learning, tested, *published_division(len(learning)), np.arange(len(tested)))
+        return Material(tested, tested, *divide(tested.questions, self.division, subject.seed))
+
+    def _rows(self, subject: Subject) -> CandidateRows:
+        """Draw the rows of one split."""
+        negatives = subject.negative_positions()
+        if negatives is None:
+            raise UserError("probe=linear needs documents that do not answer; use negatives=bm25 or negatives=given.")
+        chosen = self.chosen_queries(subject.split)
+        if subject.protocol == "published":
+            return published_rows(subject.dataset, subject.split, chosen, negatives, self.candidates)
+        return sound_rows(subject.dataset, subject.split, chosen, negatives, self.candidates, subject.seed)
+
+
+def published_division(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divide row numbers at random, 99 to 1, into training and validation; by row, as the first paper does."""
+    shuffled = np.random.default_rng(PUBLISHED_SEED).permutation(rows)
+    held_out = max(1, round(PUBLISHED_VALIDATION * rows))
+    return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
+
+
+def _some(setting: str, values: Any) -> list[Any]:
+    """Return a list with something in it."""
+    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        raise UserError(f"probe.{setting}={values} must be a list with something in it, such as [{values or '…'}].")
+    return list(values)
+
+
+def _whole_numbers(setting: str, values: Any, least: int) -> tuple[int, ...]:
+    """Return whole numbers, each once, ascending."""
+    return tuple(sorted({whole_number(f"probe.{setting}", value, least) for value in _some(setting, values)}))
+
+
+def _shares(division: Mapping[str, float]) -> list[float]:
+    """Return the shares of the questions, which add up to 1."""
+    for part in division:
+        one_of("probe.division", part, PARTS)
+    shares = [number(f"probe.division.{part}", division.get(part, 0.0), above=True) for part in PARTS]
+    if abs(sum(shares) - 1) > 1e-6:
+        raise UserError(f"probe.division={dict(division)} must add up to 1.")
+    return shares

@@ -1,0 +1,1 @@
+"""Swap: which layers carry what fine-tuning gained."""

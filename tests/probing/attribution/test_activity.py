@@ -1,0 +1,70 @@
+"""Counting active neurons and comparing them, against counts by hand."""
+
+import numpy as np
+import pytest
+
+from pipeline.probing.attribution.activity import Activity, Method, _packed
+from pipeline.probing.attribution.activity_change import change, change_in_per_cent
+from pipeline.probing.attribution.integrated_gradients import Attribution
+from pipeline.probing.attribution.quadrature import GaussLegendre
+from pipeline.probing.attribution.report import Compared, Reported
+
+
+def activity(name: str, active: np.ndarray) -> Activity:
+    """Of bits [texts, layers, neurons], the same in both sub-layers and at one threshold."""
+    parts = ("inner", "outer")
+    texts, layers, _ = active.shape
+    return Activity(
+        name,
+        "query",
+        texts,
+        2 * texts,
+        {part: active.sum(axis=0)[None] for part in parts},
+        {part: active.sum(axis=2)[None] for part in parts},
+        np.zeros((texts, layers, 2)),
+        np.zeros((texts, layers, 2)),
+    )
+
+
+BASE = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]], [[1, 0, 0, 0]]])
+OTHER = np.array([[[1, 1, 1, 0]], [[1, 1, 0, 0]], [[0, 1, 0, 0]]])
+
+
+def test_a_change_is_counted_as_by_hand():
+    both = (BASE & OTHER).sum(axis=2)[None]
+    found = change(activity("base", BASE), activity("other", OTHER), both, "inner", 0, slice(None), 0)
+    assert found.activations.mean == pytest.approx(50)  # 6 against 4
+    assert found.at_least_once == pytest.approx(50)  # 3 against 2
+    assert found.overlap.mean == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+    assert found.overlap_at_least_once == pytest.approx(2 / 3)
+
+
+def test_an_interval_of_a_ratio_is_near_the_delta_methods_and_surer_with_more_texts():
+    generator = np.random.default_rng(0)
+    base = generator.poisson(20, 400) + 1.0
+    other = base * 1.3 + generator.normal(0, 2, 400)
+    found = change_in_per_cent(base, other, 0)
+    error = 100 * (other - other.sum() / base.sum() * base).std() / base.mean() / np.sqrt(400)
+    assert found.low < 100 * (other.sum() / base.sum() - 1) < found.high
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert np.isnan(change_in_per_cent(np.zeros(3), np.ones(3), 0).mean)
+
+
+def test_shares_are_of_unique_texts_and_published_ones_of_pairs():
+    found = [Compared("query", [activity("base", BASE)], [])]
+    method = Method(GaussLegendre(6), "norm", [0.1], 256)
+    sound, published = (
+        Reported(found, method, 0.1, name, 0).shares(found[0].activities[0], "inner") for name in ("sound", "published")
+    )
+    assert np.allclose(sound, [[1, 1 / 3, 0, 0]])
+    assert np.allclose(published, sound / 2)
+
+
+def test_active_is_above_a_part_of_the_texts_largest_attribution_anywhere():
+    inner = np.array([[[1.0, 0.2, 0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3]]], np.float32)
+    outer = np.array([[[2.0, 0.1]]], np.float32)
+    rest = np.zeros((1, 1, 2), np.float32)
+    packed = _packed(Attribution(inner, outer, rest, rest, np.ones(1), np.ones(1)), [0.02, 0.1])
+    bits = np.unpackbits(packed["inner"], axis=-1, count=9)[:, 0, 0]
+    assert bits.tolist() == [[1, 1, 1, 0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0, 0, 0, 1]]
+    assert np.unpackbits(packed["outer"], axis=-1, count=2)[:, 0, 0].tolist() == [[1, 1], [1, 0]]

@@ -1,0 +1,165 @@
+"""`probe.py probe=attribution` as it is used: on tiny models, under both protocols, killed, and refused."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import probe as probe_command
+from pipeline.encoders.backbones import Local
+from pipeline.encoders.building import Shared, build_dual_encoder
+from pipeline.encoders.pooling import Mean
+from pipeline.probing.attribution import activity
+from tests.encoders.conftest import bert_folder, llama_folder, one_thread  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Give the command in this process; returns what it said."""
+
+    def give(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["probe.py", "probe=attribution", "encoding.device=cpu", *arguments])
+        monkeypatch.chdir(ROOT)
+        probe_command.main()
+        return capsys.readouterr().out
+
+    return give
+
+
+@pytest.fixture
+def refused(here, capsys):
+    """Give the command and return the one sentence that it is refused with."""
+
+    def give(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            here(*arguments)
+        assert stopped.value.code == 2
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    return give
+
+
+def saved(plain: Path, folder: Path, planted: int | None = None) -> Path:
+    """Write a model as `train.py` leaves it; of a BERT, perhaps with one neuron of layer 2 driving everything."""
+    encoder = build_dual_encoder(Local(str(plain)), Mean(), Shared(), seed=0)
+    if planted is not None:
+        with torch.no_grad():
+            encoder.tower("query").backbone.encoder.layer[1].output.dense.weight[:, planted] = torch.linspace(
+                -60, 60, 16
+            )
+    encoder.save(folder, "A tiny model for tests.")
+    return folder
+
+
+@pytest.fixture
+def settings(bert_folder, tmp_path) -> list[str]:  # noqa: F811
+    """Two models on eighteen pairs, three of which share a document, and two a query."""
+    words = ["lift", "wing", "slip", "flow", "heat", "boundary"]
+    rows = [
+        {"query": f"query of {word} {other}", "document": f"the {word} in a {other} slipstream"}
+        for word in words[:4]
+        for other in words[:4]
+    ]
+    rows += [{"query": "query of lift lift", "document": "the heat"}, {"query": "a wing", "document": "the heat"}]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    base, tuned = saved(bert_folder, tmp_path / "base"), saved(bert_folder, tmp_path / "tuned", planted=5)
+    return [
+        f"models={{base: {base}, tuned: {tuned}}}",
+        "dataset=jsonl",
+        f"dataset.train_path={path}",
+        f"dataset.test_path={path}",
+        f"tables={tmp_path / 'tables'}",
+        f"folder={tmp_path / 'out'}",
+    ]
+
+
+def of_queries(folder: Path) -> str:
+    """Name both models, for queries only."""
+    return f"models={{base: {{model: {folder}/base, side: query}}, tuned: {{model: {folder}/tuned, side: query}}}}"
+
+
+def rows_of(folder: Path, name: str) -> list[dict[str, str]]:
+    with open(folder / "out" / f"{name}.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_planted_neuron_is_found_by_the_command(here, settings, tmp_path):
+    said = here(*settings)
+    assert "tuned activates" in said
+    found = [row for row in rows_of(tmp_path, "neurons") if row["sub-layer"] == "inner" and row["layer"] == "2"]
+    shares = {(row["model"], row["texts of"], row["neuron"]): float(row["share"]) for row in found}
+    for kind in ("query", "document"):
+        assert shares["tuned", kind, "5"] == 1.0
+        assert sum(share for (model, of, _), share in shares.items() if (model, of) == ("tuned", kind)) < sum(
+            share for (model, of, _), share in shares.items() if (model, of) == ("base", kind)
+        )
+    counts = {(row["texts of"], row["texts"], row["rows"]) for row in rows_of(tmp_path, "layers")}
+    assert counts == {("query", "17", "18"), ("document", "17", "18")}
+    plots = {path.stem for path in (tmp_path / "out" / "plots").glob("*.png")}
+    assert {"query_inner_heat", "document_outer_heat", "query_distribution", "document_thresholds"} <= plots
+    assert len(rows_of(tmp_path, "changes")) == 2 * 2 * (4 + 1)
+
+
+def test_a_killed_run_goes_on_where_it_was(here, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(activity, "TEXTS_IN_PIECE", 4)
+    whole, made = activity.Pieces._made, []
+
+    def dying(self, texts, along):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(self.name)
+        return whole(self, texts, along)
+
+    monkeypatch.setattr(activity.Pieces, "_made", dying)
+    settings[0] = of_queries(tmp_path)
+    with pytest.raises(SystemExit):
+        here(*settings)
+
+    def counting(self, texts, along):
+        made.append(self.name)
+        return whole(self, texts, along)
+
+    monkeypatch.setattr(activity.Pieces, "_made", counting)
+    here(*settings)
+    assert made == ["base"] * 5 + ["tuned"] * 5  # pieces of 17 texts: none twice
+
+
+def test_one_model_alone_a_margin_and_a_limit(here, settings, tmp_path):
+    said = here(
+        f"models={{only: {{model: {tmp_path}/base, side: query}}}}",
+        *settings[1:],
+        "probe.target=margin",
+        "probe.limit=6",
+        "probe.quadrature.points=3",
+    )
+    assert "Target margin, quadrature gauss, 3 points" in said
+    assert not (tmp_path / "out" / "changes.csv").exists()
+    assert {row["texts"] for row in rows_of(tmp_path, "layers")} <= {"5", "6"}
+    values = [float(row["mean share"]) for row in rows_of(tmp_path, "layers")]
+    assert np.mean(values) > 0
+
+
+def test_the_published_protocol_is_followed_whatever_is_set(here, settings, tmp_path):
+    model = f"models={{only: {{model: {tmp_path}/base, side: query}}}}"
+    said = here(model, *settings[1:], "protocol=published", "probe.target=score", "probe.limit=4")
+    assert "Target norm, quadrature riemann, 20 points" in said
+    assert "pairs of a query and a document" in said
+
+
+def test_what_cannot_work_is_refused(refused, settings, tmp_path, llama_folder):  # noqa: F811
+    llama = saved(llama_folder, tmp_path / "other")
+    for arguments, said in (
+        (("probe.target=margin", "negatives=in_batch"), "needs negatives; give negatives=bm25"),
+        (("probe.target=cosine",), "probe.target=cosine is unknown"),
+        (("probe.quadrature.name=simpson",), "probe.quadrature.name=simpson is unknown"),
+        (("probe.threshold=1.5",), "below 1"),
+        ((f"models.tuned={llama}",), "differ in architecture: bert and llama"),
+        (("probe.max_length=2",), "no room"),
+    ):
+        assert said in refused(*settings, *arguments), said

@@ -1,0 +1,164 @@
+"""`probe.py probe=linear` as it is used: what it leaves, how it goes on, and what it refuses."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+
+import probe as probe_command
+from pipeline.probing.linear import pieces as linear_pieces
+from pipeline.probing.linear import probe as linear
+from pipeline.probing.linear.layers import probe_layers
+from pipeline.probing.linear.probe import PUBLISHED_RATE, PUBLISHED_RECIPE, published_division
+from tests.conftest import ROOT
+from tests.evaluation.conftest import save_tiny_model
+
+TOPICS = ["wing", "heat", "flow", "shell", "wave", "jet", "plate", "shock", "gas", "tube", "rotor", "blade"]
+QUICK = ["probe.probes=[concat,cosine]", "probe.candidates=[2,3]", "probe.seeds=[0]", "probe.learning_rates=[0.1]"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A dataset, and two models."""
+    folder = tmp_path_factory.mktemp("linear")
+    rows = [
+        {"query": f"what {topic} {number}", "document": f"{topic} number {number} of {TOPICS[number % 5]}"}
+        for topic in TOPICS
+        for number in range(10)
+    ]
+    (folder / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    for seed, name in enumerate(("base", "tuned")):
+        save_tiny_model(folder / name, seed=seed)
+    return folder
+
+
+@pytest.fixture
+def give(made, monkeypatch, capsys):
+    """Give the command in this process; return what it said, on which stream."""
+
+    def command(*arguments: str, status: int = 2) -> tuple[str, str]:
+        models = f"models={{base: {made}/base, tuned: {made}/tuned}}"
+        given = [models, "probe=linear", "dataset=jsonl", f"dataset.path={made}/pairs.jsonl", "encoding.device=cpu"]
+        given += ["dataset.split={train: 0.4, validation: 0, test: 0.6}", f"tables={made}/tables"]
+        monkeypatch.setattr(sys, "argv", ["probe.py", *given, *arguments])
+        monkeypatch.chdir(ROOT)
+        try:
+            probe_command.main()
+        except SystemExit as stopped:
+            assert stopped.code == status
+        streams = capsys.readouterr()
+        return streams.out, streams.err.strip()
+
+    return command
+
+
+def rows_in(path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_it_leaves_figures_pictures_and_findings(give, tmp_path):
+    said, _ = give(*QUICK, f"folder={tmp_path}/out", "probe.published={base: nq/cls/bert}")
+    assert "cosine" in said
+    rows = rows_in(tmp_path / "out" / "layers.csv")
+    assert len(rows) == 2 * 2 * 2 * 2  # models, probes, N, layers
+    for row in rows:
+        assert float(row["accuracy_low"]) <= float(row["accuracy"]) <= float(row["accuracy_high"])
+        assert float(row["selectivity"]) == pytest.approx(float(row["accuracy"]) - float(row["random_labels"]))
+        assert float(row["code_bits"]) > 0
+        assert (row["p_corrected"] == "") == (row["model"] == "base")
+    findings = (tmp_path / "out" / "findings.md").read_text()
+    for words in ("no question on two sides", "selectivity", "with the questions of other rows", "online code"):
+        assert words in findings
+    assert "concat" in findings
+    for name in ("accuracy_by_layer", "all_candidates"):
+        assert (tmp_path / "out" / "plots" / f"{name}.png").stat().st_size > 10_000
+    assert "published" in (tmp_path / "out" / "plots" / "accuracy_by_layer.svg").read_text()
+
+
+def test_what_was_computed_before_a_kill_is_not_computed_again(give, tmp_path, monkeypatch):
+    settings = [*QUICK, "probe.epochs=7"]
+    computed = []
+
+    def killed_at_the_third(family, parts, design):
+        computed.append(family.name)
+        if len(computed) == 3:
+            raise KeyboardInterrupt
+        return probe_layers(family, parts, design)
+
+    monkeypatch.setattr(linear_pieces, "probe_layers", killed_at_the_third)
+    give(*settings, f"folder={tmp_path}/killed", status=130)
+    assert not (tmp_path / "killed" / "findings.md").exists()
+    give(*settings, f"folder={tmp_path}/out")
+    assert computed == ["concat", "cosine", "concat", "concat", "cosine"]
+    give(*settings, f"folder={tmp_path}/again")
+    assert len(computed) == 5
+    for name in ("layers.csv", "findings.md", "summary.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_the_published_protocol_is_the_first_papers(give, tmp_path, monkeypatch):
+    seen = []
+
+    def watched(family, parts, design):
+        seen.append((family.name, len(parts.training), len(parts.validation), len(parts.test), design))
+        return probe_layers(family, parts, design)
+
+    monkeypatch.setattr(linear_pieces, "probe_layers", watched)
+    give("protocol=published", f"folder={tmp_path}/out")
+    name, training, validation, test, design = seen[0]
+    assert {entry[0] for entry in seen} == {name} == {"concat"}
+    splits = training + validation, test  # the train split teaches, the test split tests
+    assert sum(splits) == 120
+    assert validation == max(1, round(0.01 * splits[0]))
+    assert (design.seeds, design.learning_rates, design.candidates) == ((42,), (1e-4,), (2, 3, 4, 5))
+    assert (design.recipe.batch_size, design.recipe.epochs, design.recipe.patience) == (32768, 30, None)
+    rows = rows_in(tmp_path / "out" / "layers.csv")
+    tuned = [row for row in rows if row["model"] == "tuned" and row["candidates"] == "2"]
+    for row in tuned:  # Bonferroni over the two layers
+        assert float(row["p_corrected"]) == pytest.approx(min(1.0, 2 * float(row["p"])))
+    assert "code_bits" not in rows[0]
+    assert "t-test, Bonferroni" in (tmp_path / "out" / "findings.md").read_text()
+
+
+def test_the_published_division_and_optimiser_are_the_first_papers():
+    training, validation = published_division(1000)
+    assert (len(training), len(validation)) == (990, 10)
+    assert sorted(np.concatenate([training, validation])) == list(range(1000))
+    assert (PUBLISHED_RECIPE.batch_size, PUBLISHED_RECIPE.epochs, PUBLISHED_RATE) == (32768, 30, 1e-4)
+    assert linear.PUBLISHED_SEED == 42
+
+
+def test_a_probe_that_did_not_converge_is_named(give, tmp_path):
+    give(*QUICK, "probe.epochs=2", f"folder={tmp_path}/out")
+    assert "NOT CONVERGED" in (tmp_path / "out" / "findings.md").read_text()
+    assert {row["converged"] for row in rows_in(tmp_path / "out" / "layers.csv")} == {"0.0"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["probe.layers=[0,3]"], "probe.layers: 3 is out of range; base has layers 0 to 1 (0: the embeddings)."),
+        (["probe.probes=[concatt]"], "probe.probes=concatt is unknown; did you mean concat?"),
+        (["probe.probes=concat"], "probe.probes=concat must be a list with something in it, such as [concat]."),
+        (["probe.candidates=[1]"], "probe.candidates=1 must be a whole number of at least 2."),
+        (["probe.seeds=[]"], "probe.seeds=[] must be a list with something in it, such as […]."),
+        (["probe.learning_rates=[0]"], "probe.learning_rates=0 must be a number above 0."),
+        (["probe.division.test=0.5"], "must add up to 1."),
+        (["probe.division.test=0"], "probe.division.test=0 must be a number above 0."),
+        (["probe.limit=12"], "12 questions are too few to train, validate and test probes; 20 are the least"),
+        (["probe.candidates=[200]"], "lack the 199 negatives that they need, the first for query"),
+        (["negatives=in_batch"], "probe=linear needs documents that do not answer; use negatives=bm25"),
+        (["probe.published={base: nq/cls/brt}"], "no curve of nq/cls/brt was published; did you mean nq/cls/bert"),
+        (["probe.published={bass: nq/cls/bert}"], "probe.published: the model=bass is unknown; did you mean base?"),
+        (["protocol=published", "probe.candidates=[6]"], "6 is too many for protocol=published"),
+    ],
+)
+def test_bad_input_gets_one_sentence_before_anything_is_encoded(give, tmp_path, arguments, sentence):
+    said, error = give(*QUICK, *arguments, f"tables={tmp_path}/tables", f"folder={tmp_path}/out")
+    assert sentence in error
+    assert len(error.splitlines()) == 1
+    assert said == ""
+    assert not (tmp_path / "tables" / "vectors").exists()
