@@ -45,17 +45,25 @@ class FactChoice:
                 f"The {split.name} split of {name} has {len(possible)} documents that its queries ask for, fewer than"
                 f" {wanted} facts; lower probe.facts, or choose other queries or a higher probe.limit."
             )
-        self.controls(possible[:wanted] if self.asked is None else possible)
+        self._controls(possible[:wanted] if self.asked is None else possible, [])
 
-    def facts(self, retrievals: Sequence[EditedRetrieval]) -> list[Fact]:
-        """Choose those that were asked for, or the first that every model retrieves.
+    def choose(self, retrievals: Sequence[EditedRetrieval]) -> tuple[list[Fact], list[str]]:
+        """Choose facts and control queries.
+
+        Args:
+            retrievals: Of every model that is edited.
+
+        Returns:
+            The facts that were asked for, or the first that every model retrieves; and ids of queries that ask for none
+            of them. Those stand first whose own facts are retrieved too: queries chosen because they are found can
+            only become worse, and others that find nothing only better.
 
         Raises:
             UserError: When no fact is retrieved by every model.
         """
         facts = self._possible()
         if self.asked is not None:
-            return facts
+            return facts, self._controls(facts, [])
         for retrieval in retrievals:
             facts = retrieved(facts, retrieval.first_results())
         if not facts:
@@ -63,9 +71,9 @@ class FactChoice:
                 "No query finds a document that answers it among its first 10 results in every model; name queries by"
                 " probe.queries, or choose other models."
             )
-        return facts[: self.count]
+        return facts[: self.count], self._controls(facts[: self.count], facts)
 
-    def controls(self, facts: Sequence[Fact]) -> list[str]:
+    def _controls(self, facts: Sequence[Fact], first: Sequence[Fact]) -> list[str]:
         """Choose queries that ask for none of the facts, in an order that no order of a file changes.
 
         Raises:
@@ -74,7 +82,7 @@ class FactChoice:
         documents = {fact.document for fact in facts}
         everything = facts_of(self.subject.dataset, self.subject.split, self.among)
         taken = {query for fact in everything if fact.document in documents for query in fact.queries}
-        free = dict.fromkeys(query for fact in everything for query in fact.queries if query not in taken)
+        free = dict.fromkeys(query for fact in [*first, *everything] for query in fact.queries if query not in taken)
         if not free:
             raise UserError(
                 f"With {len(facts)} facts no query is left as a control; lower probe.facts or raise probe.limit."

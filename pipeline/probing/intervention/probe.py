@@ -121,9 +121,7 @@ class Intervention(Probe):
         """Edit, measure, and write the twins where that is asked for."""
         source = next(iter(subject.models.values())) if self.plan.action == "patch" else None
         retrievals = [EditedRetrieval(subject, model, self.measures, source) for model in self._edited(subject)]
-        choice = self._choice(subject)
-        facts = choice.facts(retrievals)
-        controls = choice.controls(facts)
+        facts, controls = self._choice(subject).choose(retrievals)
         report = Report(self.plan, self.measures, subject.split.name, next(iter(subject.models)))
         if self.queries is None and len(facts) < self.facts:
             report.note(f"Only {len(facts)} facts are retrieved by every model, fewer than the {self.facts} asked for.")
