@@ -13,11 +13,11 @@ from pipeline.checks import number, one_of, whole_number
 from pipeline.encoders.backbones import Kind
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import parse_measures
-from pipeline.probing.intervention.fact_choice import FactChoice
 from pipeline.probing.intervention.cases import Case, Plan, case_of_fact, case_of_places
 from pipeline.probing.intervention.changes import change_rows, changes_under
 from pipeline.probing.intervention.edited_retrieval import EditedRetrieval
 from pipeline.probing.intervention.edits import ACTIONS, UNITS, Place, require_places, sizes_of
+from pipeline.probing.intervention.fact_choice import FactChoice
 from pipeline.probing.intervention.fact_neurons import FactNeurons
 from pipeline.probing.intervention.facts import Fact
 from pipeline.probing.intervention.report import Report
