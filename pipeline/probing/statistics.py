@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 
 DRAWS = 2_000
 LEVEL = 0.95
+DRAWS_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,7 @@ class Interval:
 
 
 def bootstrap(values: np.ndarray, clusters: np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """Give the mean with its 95% percentile interval, drawing whole clusters.
-
-    Rows of one question are not independent; drawing questions instead of rows keeps the interval honest (Efron and
-    Tibshirani 1993, chapter 8).
+    """Give the mean with its 95% percentile interval; see `bootstrap_together`.
 
     Args:
         values: One for each row, [rows]; of a paired comparison, the differences.
@@ -44,20 +42,72 @@ def bootstrap(values: np.ndarray, clusters: np.ndarray | None = None, *, draws: 
         draws: How often clusters are drawn.
         seed: Of the draws.
     """
+    return bootstrap_together(np.asarray(values)[:, None], clusters, draws=draws, seed=seed)[0]
+
+
+def bootstrap_together(
+    values: np.ndarray, clusters: np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0
+) -> list[Interval]:
+    """Give the means of many columns with 95% percentile intervals, drawing the same whole clusters for all.
+
+    Rows of one question are not independent; drawing questions instead of rows keeps the interval honest (Efron and
+    Tibshirani 1993, chapter 8).
+
+    Args:
+        values: [rows, columns].
+        clusters: Which cluster each row belongs to, [rows]; None: each row is its own.
+        draws: How often clusters are drawn.
+        seed: Of the draws.
+    """
     values = np.asarray(values, dtype=np.float64)
-    if clusters is None:
-        sums, counts = values, np.ones(len(values))
-    else:
+    sums = _drawn_sums(np.column_stack([values, np.ones(len(values))]), clusters, draws, seed)
+    lows, highs = _ends(sums[:, :-1] / sums[:, -1:])
+    return [Interval(*map(float, row)) for row in zip(values.mean(axis=0), lows, highs, strict=True)]
+
+
+def ratio(parts: np.ndarray, wholes: np.ndarray, *, seed: int = 0) -> Interval:
+    """Give the ratio of two sums with its 95% percentile interval, drawing rows; draws without a whole are left out.
+
+    Args:
+        parts: One for each row, [rows].
+        wholes: What they are parts of, [rows].
+        seed: Of the draws.
+
+    Returns:
+        Not a number where the wholes add up to 0.
+    """
+    both = np.column_stack([parts, wholes]).astype(np.float64)
+    total = both.sum(axis=0)
+    if not total[1]:
+        return Interval(np.nan, np.nan, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = np.divide(*_drawn_sums(both, None, DRAWS, seed).T)
+    low, high = _ends(np.where(np.isfinite(drawn), drawn, np.nan))
+    return Interval(float(total[0] / total[1]), float(low), float(high))
+
+
+def _drawn_sums(columns: np.ndarray, clusters: np.ndarray | None, draws: int, seed: int) -> np.ndarray:
+    """Draw as many clusters as there are, with replacement, and add their rows up: [draws, columns]."""
+    if clusters is not None:
         _, members = np.unique(clusters, return_inverse=True)
-        sums, counts = np.bincount(members, values), np.bincount(members).astype(np.float64)
+        sums = np.zeros((int(members.max()) + 1, columns.shape[1]))
+        np.add.at(sums, members, columns)
+        columns = sums
     generator = np.random.default_rng(seed)
-    means = np.empty(draws)
-    for place in range(draws):
-        drawn = generator.integers(0, len(sums), len(sums))
-        means[place] = sums[drawn].sum() / counts[drawn].sum()
+    found = np.empty((draws, columns.shape[1]))
+    for start in range(0, draws, DRAWS_AT_ONCE):
+        times = [
+            np.bincount(generator.integers(0, len(columns), len(columns)), minlength=len(columns))
+            for _ in range(min(DRAWS_AT_ONCE, draws - start))
+        ]
+        found[start : start + len(times)] = np.array(times, dtype=np.float64) @ columns
+    return found
+
+
+def _ends(drawn: np.ndarray) -> np.ndarray:
+    """Give both ends of the middle 95% of draws, [2, …]."""
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(values.mean()), float(low), float(high))
+    return np.nanquantile(drawn, [tail, 1 - tail], axis=0)
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:

@@ -5,10 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.probing.attribution.activity import Activity
-from pipeline.probing.statistics import DRAWS, LEVEL, Interval, bootstrap
-
-NUMBERS_AT_ONCE = 2**20
-"""Texts drawn together, over all draws."""
+from pipeline.probing.statistics import Interval, bootstrap, ratio
 
 
 def change_in_per_cent(base: np.ndarray, other: np.ndarray, seed: int) -> Interval:
@@ -22,18 +19,8 @@ def change_in_per_cent(base: np.ndarray, other: np.ndarray, seed: int) -> Interv
     Returns:
         100 (sum other / sum base - 1); not a number where the base has nothing.
     """
-    base, other = np.asarray(base, np.float64), np.asarray(other, np.float64)
-    if not base.sum():
-        return Interval(*[float("nan")] * 3)
-    generator = np.random.default_rng(seed)
-    changes = np.empty(DRAWS)
-    at_once = max(1, NUMBERS_AT_ONCE // len(base))
-    for start in range(0, DRAWS, at_once):
-        drawn = generator.integers(0, len(base), (min(at_once, DRAWS - start), len(base)))
-        changes[start : start + at_once] = other[drawn].sum(axis=1) / np.maximum(base[drawn].sum(axis=1), 1e-12) - 1
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(changes, [tail, 1 - tail])
-    return Interval(100 * float(other.sum() / base.sum() - 1), 100 * float(low), 100 * float(high))
+    found = ratio(other, base, seed=seed)
+    return Interval(100 * (found.mean - 1), 100 * (found.low - 1), 100 * (found.high - 1))
 
 
 @dataclass(frozen=True)

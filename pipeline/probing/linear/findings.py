@@ -7,8 +7,7 @@ import numpy as np
 
 from pipeline.probing.linear.pieces import Material
 from pipeline.probing.linear.results import Results, best_layer
-from pipeline.probing.linear.statistics import bootstrap_together
-from pipeline.probing.statistics import LEVEL, Interval
+from pipeline.probing.statistics import LEVEL, Interval, bootstrap_together
 
 Row = Mapping[str, Any]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from pipeline.evaluation.significance import holm
 from pipeline.probing.linear.layers import Design
-from pipeline.probing.linear.statistics import bonferroni, bootstrap_together, independent_t
+from pipeline.probing.linear.statistics import bonferroni, independent_t
 from pipeline.probing.probe import Protocol
-from pipeline.probing.statistics import Interval, mcnemar
+from pipeline.probing.statistics import Interval, bootstrap_together, mcnemar
 
 Arrays = Mapping[str, np.ndarray]
 Key = tuple[str, str]

@@ -1,46 +1,9 @@
-"""Tests of many accuracies at once, for the linear probe."""
+"""The first paper's tests, which take rows as independent."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import ttest_ind
-
-from pipeline.probing.statistics import DRAWS, LEVEL, Interval
-
-DRAWS_AT_ONCE = 200
-
-
-def bootstrap_together(
-    values: np.ndarray, clusters: np.ndarray, *, draws: int = DRAWS, seed: int = 0
-) -> list[Interval]:
-    """Give the mean of many columns with 95% percentile intervals, drawing the same clusters for all.
-
-    The same as `bootstrap` of each column with the same seed, in two matrix products.
-
-    Args:
-        values: [rows, columns].
-        clusters: Which cluster each row belongs to, [rows].
-        draws: How often clusters are drawn.
-        seed: Of the draws.
-    """
-    _, members = np.unique(clusters, return_inverse=True)
-    count = int(members.max()) + 1
-    sums = np.zeros((count, values.shape[1]))
-    np.add.at(sums, members, values.astype(np.float64))
-    sizes = np.bincount(members).astype(np.float64)
-    generator = np.random.default_rng(seed)
-    means = np.empty((draws, values.shape[1]))
-    for start in range(0, draws, DRAWS_AT_ONCE):
-        times = [
-            np.bincount(generator.integers(0, count, count), minlength=count)
-            for _ in range(min(DRAWS_AT_ONCE, draws - start))
-        ]
-        weights = np.array(times, dtype=np.float64)
-        means[start : start + len(times)] = weights @ sums / (weights @ sizes)[:, None]
-    tail = (1 - LEVEL) / 2
-    lows, highs = np.quantile(means, [tail, 1 - tail], axis=0)
-    rows = zip(values.astype(np.float64).mean(axis=0), lows, highs, strict=True)
-    return [Interval(float(mean), float(low), float(high)) for mean, low, high in rows]
 
 
 def independent_t(first: np.ndarray, second: np.ndarray) -> float:

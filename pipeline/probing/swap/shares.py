@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.evaluation.significance import fisher, holm
 from pipeline.probing.kept import Arrays
 from pipeline.probing.outcome import Row
-from pipeline.probing.statistics import DRAWS, LEVEL, Interval, bootstrap
+from pipeline.probing.statistics import Interval, bootstrap, ratio
 from pipeline.probing.swap.variants import Variant
 from pipeline.probing.units import unit_names
 
@@ -111,7 +111,7 @@ def exchange(
         corrected = iter(holm(p_values))
         for variant, arrays in scores:
             lost = last - arrays[name]
-            share = share_of(lost, last - first, seed) if gain[name].excludes_zero else None
+            share = ratio(lost, last - first, seed=seed) if gain[name].excludes_zero else None
             found.append(
                 Measured(
                     variant,
@@ -124,25 +124,6 @@ def exchange(
                 )
             )
     return Exchange(base, tuned, depth, found, measures, gain)
-
-
-def share_of(parts: np.ndarray, wholes: np.ndarray, seed: int) -> Interval:
-    """Give the ratio of two sums with its 95% percentile interval, drawing queries (Efron and Tibshirani 1993).
-
-    Args:
-        parts: One for each query, float64 [queries].
-        wholes: The same queries' values of what the parts are a share of, with a sum that is not 0.
-        seed: Of the draws.
-    """
-    generator = np.random.default_rng(seed)
-    shares = np.empty(DRAWS)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for place in range(DRAWS):
-            drawn = generator.integers(0, len(parts), len(parts))
-            shares[place] = parts[drawn].sum() / wholes[drawn].sum()
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(shares, [tail, 1 - tail])
-    return Interval(float(parts.sum() / wholes.sum()), float(low), float(high))
 
 
 def _columns(name: str, interval: Interval | None) -> dict[str, float | None]:

@@ -1,33 +1,10 @@
-"""Tests of many accuracies at once agree with one at a time, and with naive computing."""
-
-from math import comb
+"""The first paper's tests are the textbooks'."""
 
 import numpy as np
-import pytest
 from scipy.stats import norm
 
 from pipeline.evaluation.significance import holm
-from pipeline.probing.linear.statistics import bonferroni, bootstrap_together, independent_t
-from pipeline.probing.statistics import bootstrap, mcnemar
-
-
-def test_intervals_together_are_those_of_each_alone():
-    generator = np.random.default_rng(0)
-    clusters = generator.integers(0, 20, 90)
-    values = generator.standard_normal((90, 3)) + clusters[:, None] / 10
-    together = bootstrap_together(values, clusters, draws=300, seed=4)
-    for column, found in enumerate(together):
-        alone = bootstrap(values[:, column], clusters, draws=300, seed=4)
-        assert np.allclose([found.mean, found.low, found.high], [alone.mean, alone.low, alone.high], atol=1e-12)
-
-
-@pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (3, 9), (10, 10), (40, 20)])
-def test_mcnemar_is_the_binomial_sum(only_first, only_second):
-    first = np.array([True] * only_first + [False] * only_second + [True, False] * 5)
-    second = np.array([False] * only_first + [True] * only_second + [True, False] * 5)
-    count = only_first + only_second
-    tail = sum(comb(count, k) for k in range(min(only_first, only_second) + 1)) / 2**count
-    assert np.isclose(mcnemar(first, second), min(1.0, 2 * tail))
+from pipeline.probing.linear.statistics import bonferroni, independent_t
 
 
 def test_corrections_are_the_textbooks():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.probing.swap.shares import exchange, share_of
+from pipeline.probing.statistics import ratio
+from pipeline.probing.swap.shares import exchange
 from pipeline.probing.swap.variants import variants
 
 QUERIES = 50
@@ -39,7 +40,7 @@ def test_a_share_is_the_ratio_of_sums_and_its_interval_draws_queries():
     generator = np.random.default_rng(1)
     wholes = generator.normal(0.4, 0.1, 200)
     parts = 0.3 * wholes + generator.normal(0, 0.02, 200)
-    found = share_of(parts, wholes, seed=0)
+    found = ratio(parts, wholes, seed=0)
     assert found.mean == pytest.approx(parts.sum() / wholes.sum())
     # The delta method: the error of the ratio is that of the mean of (part - share * whole) / mean whole.
     error = (parts - found.mean * wholes).std(ddof=1) / np.sqrt(200) / wholes.mean()

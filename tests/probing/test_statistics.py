@@ -1,0 +1,38 @@
+"""Intervals and tests agree with naive computing."""
+
+from math import comb
+
+import numpy as np
+import pytest
+
+from pipeline.probing.statistics import bootstrap, bootstrap_together, mcnemar
+
+
+def test_intervals_are_those_of_pooled_rows():
+    generator = np.random.default_rng(0)
+    clusters = generator.integers(0, 20, 90)
+    values = generator.standard_normal((90, 3)) + clusters[:, None] / 10
+    together = bootstrap_together(values, clusters, draws=300, seed=4)
+    for column, found in enumerate(together):
+        expected = [values[:, column].mean(), *naive_ends(values[:, column], clusters)]
+        assert np.allclose([found.mean, found.low, found.high], expected, atol=1e-12)
+        assert bootstrap(values[:, column], clusters, draws=300, seed=4) == found
+
+
+def naive_ends(values, clusters):
+    """Draw clusters one by one and pool their rows."""
+    generator, names = np.random.default_rng(4), np.unique(clusters)
+    means = []
+    for _ in range(300):
+        drawn = generator.integers(0, len(names), len(names))
+        means.append(np.concatenate([values[clusters == names[place]] for place in drawn]).mean())
+    return np.quantile(means, [0.025, 0.975])
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (3, 9), (10, 10), (40, 20)])
+def test_mcnemar_is_the_binomial_sum(only_first, only_second):
+    first = np.array([True] * only_first + [False] * only_second + [True, False] * 5)
+    second = np.array([False] * only_first + [True] * only_second + [True, False] * 5)
+    count = only_first + only_second
+    tail = sum(comb(count, k) for k in range(min(only_first, only_second) + 1)) / 2**count
+    assert np.isclose(mcnemar(first, second), min(1.0, 2 * tail))
