@@ -16,7 +16,8 @@ def test_intervals_are_those_of_pooled_rows():
     for column, found in enumerate(together):
         expected = [values[:, column].mean(), *naive_ends(values[:, column], clusters)]
         assert np.allclose([found.mean, found.low, found.high], expected, atol=1e-12)
-        assert bootstrap(values[:, column], clusters, draws=300, seed=4) == found
+        alone = bootstrap(values[:, column], clusters, draws=300, seed=4)
+        assert np.allclose([alone.mean, alone.low, alone.high], expected, atol=1e-12)
 
 
 def naive_ends(values, clusters):
