@@ -25,7 +25,7 @@ class Change:
         before: float64 [queries, measures].
         after: The same; of several draws of a control the mean.
         queries: Their ids; a query occurs once for each edit that it was tried under.
-        clusters: What is drawn together in a bootstrap, [queries]: one edit's queries are not independent.
+        clusters: What is drawn together in a bootstrap, [queries]: a query under several edits, or the queries of a fact.
     """
 
     before: np.ndarray
@@ -148,17 +148,18 @@ def _cluster_means(before: np.ndarray, after: np.ndarray, clusters: np.ndarray) 
 
 
 def _clusters(case: Case, controls: Sequence[str], number: int | None) -> np.ndarray:
-    """Say what belongs together.
+    """Say what belongs together: a control query with itself under other edits, and of affected queries those of a fact.
 
     Args:
         case: Whose affected queries come first.
         controls: The queries that follow.
-        number: Of the case, where each case has an edit of its own: all under one edit belong together. None where
-            there is one edit for all: then the queries of one fact do, and each control query is by itself.
+        number: Of the case, where each case has one fact and an edit of its own; None where there is one edit for all.
     """
-    if number is not None:
-        return np.full(len(case.affected) + len(controls), number)
     fact_of = {query: place for place, fact in enumerate(case.facts) for query in fact.queries}
-    own = len(case.facts) == 1
-    affected = [place if own else fact_of[query] for place, query in enumerate(case.affected)]
-    return np.array([*affected, *(len(case.affected) + len(case.facts) + place for place in range(len(controls)))])
+    if number is not None:
+        affected = [number] * len(case.affected)
+    elif len(case.facts) == 1:  # of the only fact there is, queries are all that can be drawn
+        affected = list(range(len(case.affected)))
+    else:
+        affected = [fact_of[query] for query in case.affected]
+    return np.array([*affected, *range(len(controls))])

@@ -13,6 +13,8 @@ from pipeline.probing.intervention.changes import AFFECTED, CONTROL, HELD_OUT
 
 PLACES = {AFFECTED: -0.22, HELD_OUT: 0.0, CONTROL: 0.22}
 """How far each group of queries is below its selection's line."""
+LEAST_REACH = 0.005
+"""Changes smaller than this are drawn as what they are: next to nothing."""
 MARKERS = {AFFECTED: "o", HELD_OUT: "D", CONTROL: "o"}
 WORDS = {
     AFFECTED: "affected queries",
@@ -43,6 +45,9 @@ def draw_changes(figure: Figure, rows: Sequence[Mapping[str, Any]], measures: Se
             if line == len(models) - 1:
                 axes.set_xlabel("change")
         panels[line, 0].set_ylabel(model)
+    for axes in panels[0]:  # the panels of a column share their axis
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, -LEAST_REACH), max(high, LEAST_REACH))
     figure.legend(
         handles=[
             Line2D([], [], marker=MARKERS[group], linestyle="", label=WORDS[group], **_colours(group, INK))

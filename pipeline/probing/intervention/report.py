@@ -80,7 +80,7 @@ class Report:
 def _per_query(changes: Changes, measures: Sequence[str]) -> Iterator[dict[str, Any]]:
     for (selection, group), change in changes.items():
         for place, query in enumerate(change.queries):
-            row = {"selection": selection, "group": group, "edit": int(change.clusters[place]), "query": query}
+            row = {"selection": selection, "group": group, "cluster": int(change.clusters[place]), "query": query}
             for column, measure in enumerate(measures):
                 row |= {
                     f"{measure} before": change.before[place, column],
