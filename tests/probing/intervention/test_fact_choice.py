@@ -1,8 +1,8 @@
 """Facts are chosen because they are retrieved, and controls the same way, before any other query."""
 
 import pytest
-from pipeline.probing.edited_retrieval import EditedRetrieval
-from pipeline.probing.fact_choice import FactChoice
+from pipeline.probing.intervention.edited_retrieval import EditedRetrieval
+from pipeline.probing.intervention.fact_choice import FactChoice
 
 from pipeline.errors import UserError
 from pipeline.probing import edited_retrieval
