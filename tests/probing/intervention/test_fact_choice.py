@@ -1,11 +1,11 @@
 """Facts are chosen because they are retrieved, and controls the same way, before any other query."""
 
 import pytest
-from pipeline.probing.intervention.edited_retrieval import EditedRetrieval
-from pipeline.probing.intervention.fact_choice import FactChoice
 
 from pipeline.errors import UserError
-from pipeline.probing import edited_retrieval
+from pipeline.probing.intervention import edited_retrieval
+from pipeline.probing.intervention.edited_retrieval import EditedRetrieval
+from pipeline.probing.intervention.fact_choice import FactChoice
 from tests.encoders.conftest import bert_folder  # noqa: F401
 from tests.probing.test_intervention import QUERIES, subject  # noqa: F401
 
