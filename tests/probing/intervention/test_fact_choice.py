@@ -7,7 +7,7 @@ from pipeline.probing.intervention import edited_retrieval
 from pipeline.probing.intervention.edited_retrieval import EditedRetrieval
 from pipeline.probing.intervention.fact_choice import FactChoice
 from tests.encoders.conftest import bert_folder  # noqa: F401
-from tests.probing.test_intervention import QUERIES, subject  # noqa: F401
+from tests.probing.intervention.test_intervention import QUERIES, subject  # noqa: F401
 
 
 def choice(subject, count=1, asked=None, control_queries=10) -> FactChoice:  # noqa: F811
