@@ -1,5 +1,6 @@
 """Encoding many texts fast: sorted by length within a window, batched by a budget of tokens, in any precision."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from pipeline.checks import one_of, whole_number
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.cpu import TOKENS_PER_THREAD
 from pipeline.encoders.device import chosen_device
+from pipeline.encoders.memory import lacks_memory
 from pipeline.encoders.precision import PRECISIONS, fast_bfloat16
 from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
@@ -118,10 +120,21 @@ class Encoder:
             return vectors
         vectors = np.empty((len(token_ids), self.tower.dimension), dtype=np.float32)
         for batch in batches_by_length([len(text) for text in token_ids], self.settings.tokens):
-            vectors[batch] = self._vectors([token_ids[position] for position in batch])
+            vectors[batch] = self._in_memory([token_ids[position] for position in batch])
             if advance:
                 advance(sum(len(token_ids[position]) for position in batch))
         return vectors
+
+    def _in_memory(self, token_ids: list[list[int]]) -> np.ndarray:
+        """Encode one batch, in halves where memory does not suffice for all of it."""
+        try:
+            return self._vectors(token_ids)
+        except RuntimeError as error:
+            if len(token_ids) == 1 or not lacks_memory(error):
+                raise
+        half = len(token_ids) // 2
+        print(f"Memory does not suffice for {2 * half} texts at once; going on with {half}.", file=sys.stderr)
+        return np.concatenate([self._in_memory(token_ids[:half]), self._in_memory(token_ids[half:])])
 
     @torch.inference_mode()
     def _vectors(self, token_ids: list[list[int]]) -> np.ndarray:

@@ -70,6 +70,8 @@ def _folder(config: DictConfig, probe: Probe) -> Path:
     """Decide where the findings go: what is asked for, or a place named by all settings that decide them."""
     if config.folder is not None:
         folder = Path(config.folder)
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"folder={folder} is a file; give a folder.")
         if (folder / "metrics.json").exists():
             raise UserError(f"{folder} is the folder of a training or an evaluation; give another folder=….")
         return folder

@@ -9,6 +9,8 @@ import numpy as np
 from pipeline.files import atomic_write, digest_of, locked
 
 Arrays = Mapping[str, np.ndarray]
+VERSION = 2
+"""Counts up whenever a probe computes something else from the same inputs, so that nothing of before is found again."""
 
 
 def kept(store: Path, what: str, made_from: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
@@ -23,7 +25,7 @@ def kept(store: Path, what: str, made_from: Mapping[str, Any], compute: Callable
     Returns:
         From name to array.
     """
-    path = Path(store) / "probing" / what / f"{digest_of(dict(made_from))[:32]}.npz"
+    path = Path(store) / "probing" / what / f"{digest_of({**made_from, 'version': VERSION})[:32]}.npz"
     with locked(path, f"a piece of {what}"):
         if not path.exists():
             arrays = compute()

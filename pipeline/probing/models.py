@@ -96,6 +96,12 @@ def _choice(name: str, entry: Any) -> Choice:
     for key in fields:
         if key not in Choice.__dataclass_fields__:
             raise UserError(f"models.{name}.{key!s} is not a setting; {nearest(str(key), Choice.__dataclass_fields__)}")
+    if not isinstance(fields.get("settings", {}), dict):
+        raise UserError(
+            f"models.{name}.settings must be what train.py would be told, such as {{backbone: {{layers: 3}}}}."
+        )
+    if not isinstance(fields.get("normalise", False), bool):
+        raise UserError(f"models.{name}.normalise={fields['normalise']} must be true or false.")
     one_of(f"models.{name}.side", fields.get("side", "both"), SIDES)
     return Choice(**fields)  # type: ignore[arg-type]
 

@@ -8,6 +8,8 @@ from scipy.stats import binomtest
 DRAWS = 2_000
 LEVEL = 0.95
 DRAWS_AT_ONCE = 200
+LEAST_CLUSTERS = 5
+"""Drawing fewer again and again says nothing of others; there is no interval then."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ def _drawn_sums(columns: np.ndarray, clusters: np.ndarray | None, draws: int, se
         columns = sums
     generator = np.random.default_rng(seed)
     found = np.empty((draws, columns.shape[1]))
+    if len(columns) < LEAST_CLUSTERS:
+        return np.full_like(found, np.nan)
     for start in range(0, draws, DRAWS_AT_ONCE):
         times = [
             np.bincount(generator.integers(0, len(columns), len(columns)), minlength=len(columns))
@@ -105,8 +109,10 @@ def _drawn_sums(columns: np.ndarray, clusters: np.ndarray | None, draws: int, se
 
 
 def _ends(drawn: np.ndarray) -> np.ndarray:
-    """Give both ends of the middle 95% of draws, [2, …]."""
+    """Give both ends of the middle 95% of draws, [2, …]; not numbers where too little was there to draw from."""
     tail = (1 - LEVEL) / 2
+    if np.isnan(drawn).all():
+        return np.full((2, *drawn.shape[1:]), np.nan)
     return np.nanquantile(drawn, [tail, 1 - tail], axis=0)
 
 

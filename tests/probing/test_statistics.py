@@ -37,3 +37,8 @@ def test_mcnemar_is_the_binomial_sum(only_first, only_second):
     count = only_first + only_second
     tail = sum(comb(count, k) for k in range(min(only_first, only_second) + 1)) / 2**count
     assert np.isclose(mcnemar(first, second), min(1.0, 2 * tail))
+
+
+def test_few_clusters_have_no_interval():
+    found = bootstrap(np.array([0.3, 0.4, 0.5, 0.6]))
+    assert found.mean == pytest.approx(0.45) and np.isnan(found.low) and not found.excludes_zero

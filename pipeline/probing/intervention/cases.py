@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.encoders.backbones import Kind
+from pipeline.files import digest_of
 from pipeline.probing.intervention.edited_retrieval import Edits
 from pipeline.probing.intervention.edits import Action, Edit, Place, Unit, sizes_of
 from pipeline.probing.intervention.fact_neurons import FactNeurons
 from pipeline.probing.intervention.facts import Fact
-from pipeline.probing.intervention.selections import at_random, knowledge_neurons, of_equal_activity
+from pipeline.probing.intervention.selections import Seed, at_random, knowledge_neurons, of_equal_activity
 
 ATTRIBUTED, GIVEN, RANDOM, EQUALLY_ACTIVE = "attributed", "given", "random", "equally active"
 """How the parts that are edited were chosen."""
@@ -77,7 +78,7 @@ def case_of_places(facts: Sequence[Fact], towers: Sequence[FactNeurons], places:
 
 
 def control_places(
-    facts: Sequence[Fact], tower: FactNeurons, places: tuple[Place, ...], unit: Unit, seeds: Sequence[int]
+    facts: Sequence[Fact], tower: FactNeurons, places: tuple[Place, ...], unit: Unit, seeds: Sequence[Seed]
 ) -> dict[str, list[tuple[Place, ...] | None]]:
     """Draw controls for some places of one tower; None where too few other parts are left.
 
@@ -91,6 +92,12 @@ def control_places(
     return drawn
 
 
+def seeds_of(facts: Sequence[Fact], plan: Plan) -> list[Seed]:
+    """Give the seeds of the controls; facts have their own, so that those of different facts are independent."""
+    own = int(digest_of([fact.document for fact in facts])[:8], 16)
+    return [(seed, own) for seed in range(plan.seed, plan.seed + plan.control_seeds)]
+
+
 def _case(
     selection: str,
     facts: tuple[Fact, ...],
@@ -101,7 +108,7 @@ def _case(
     """Put an edit beside its controls, as far as they can be drawn."""
     by_kind = {kind: chosen for tower, chosen in zip(towers, places, strict=True) for kind in tower.kinds}
     edits: dict[str, list[Edits]] = {selection: [{kind: plan.edit(chosen) for kind, chosen in by_kind.items()}]}
-    seeds = range(plan.seed, plan.seed + plan.control_seeds)
+    seeds = seeds_of(facts, plan)
     drawn = [
         control_places(facts, tower, chosen, plan.unit, seeds) for tower, chosen in zip(towers, places, strict=True)
     ]

@@ -163,3 +163,10 @@ def _clusters(case: Case, controls: Sequence[str], number: int | None) -> np.nda
     else:
         affected = [fact_of[query] for query in case.affected]
     return np.array([*affected, *range(len(controls))])
+
+
+def change_in_words(row: Mapping[str, Any]) -> str:
+    """Say a change with its interval, where there is one."""
+    if np.isnan(row["low"]):
+        return f"{row['change']:+.4f} (too few for an interval)"
+    return f"{row['change']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"

@@ -52,6 +52,7 @@ class FactNeurons:
             "fact": [fact.document, *fact.shown],
             "target": self.target,
             "quadrature": self.quadrature.description(),
+            "precision": self.retrieval.subject.encoding.precision,
         }
         store = self.retrieval.subject.store
         return np.asarray(kept(store, "fact-neurons", made_from, lambda: {"inner": self._attributed(fact)})["inner"])

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.checks import number, one_of, whole_number
+from pipeline.checks import a_list, number, one_of, whole_number
 from pipeline.encoders.backbones import Kind
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import parse_measures
@@ -78,7 +78,7 @@ class Intervention(Probe):
         self.facts = whole_number("probe.facts", facts)
         self.queries = None if queries is None else [str(query) for query in queries]
         self.target = one_of("probe.target", target, TARGETS)
-        self.measures = [measure.name for measure in parse_measures(list(measures))]
+        self.measures = [measure.name for measure in parse_measures(a_list("probe.measures", measures))]
         self.control_queries = whole_number("probe.control_queries", control_queries)
         self.places = None if places is None else _places(places)
         self.write = None if write is None else Path(write)
@@ -170,8 +170,14 @@ class Intervention(Probe):
         return cases
 
 
-def _places(entries: Sequence[Any]) -> tuple[Place, ...]:
+def _places(entries: Any) -> tuple[Place, ...]:
     """Read a list of numbers, or of pairs."""
+    entries = a_list("probe.places", entries)
     if not entries:
         raise UserError("probe.places is empty; name what is edited, or null for the neurons that are attributed.")
-    return tuple(tuple(entry) if isinstance(entry, Sequence) else (entry,) for entry in entries)
+    return tuple(_place(entry) for entry in entries)
+
+
+def _place(entry: Any) -> Place:
+    numbers = [entry] if isinstance(entry, int) else a_list("probe.places: each", entry)
+    return tuple(whole_number("probe.places: each number", part, least=0) for part in numbers)

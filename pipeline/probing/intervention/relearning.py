@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.checks import a_list
 from pipeline.data.texts import Texts
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.errors import UserError
@@ -79,7 +80,7 @@ class Relearning(Probe):
     def __init__(self, groups: str, measures: list[str]) -> None:
         super().__init__(None)
         self.path = Path(groups)
-        self.measures = [measure.name for measure in parse_measures(list(measures))]
+        self.measures = [measure.name for measure in parse_measures(a_list("probe.measures", measures))]
 
     def prepare(self, subject: Subject) -> None:
         """Refuse groups that do not belong to the split, and a single model."""

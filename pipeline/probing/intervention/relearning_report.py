@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from pipeline.probing.intervention.changes import AFFECTED, CONTROL, MINUS
+from pipeline.probing.intervention.changes import AFFECTED, CONTROL, MINUS, change_in_words
 from pipeline.probing.intervention.picture import draw_changes
 from pipeline.probing.outcome import Outcome, Picture
 
@@ -47,7 +47,8 @@ def relearning_outcome(
     sentences = [sentence for time, of in of_first.items() for sentence in _sentences(time, of, measures[0], first)]
     summary = [row for row in table if row["measure"] == measures[0]]
     size = (3.2 * len(measures) + 1.8, 0.8 + 1.9 * len(rows))
-    findings = [*sentences, *_verdicts(of_first, first), trained_on]
+    caution = "Each model was trained once: intervals are over queries, and say nothing of other runs of the recipe."
+    findings = [*sentences, *_verdicts(of_first, first), caution, trained_on]
     return Outcome(summary, {"changes": table}, findings, {"relearning": Picture(draw, size)})
 
 
@@ -89,7 +90,7 @@ def _is_lower(row: Row) -> bool:
 
 
 def _tested(row: Row) -> str:
-    change = f"{row['change']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}], corrected p = {row['p_corrected']:.3g}"
+    change = f"{change_in_words(row)}, corrected p = {row['p_corrected']:.3g}"
     if row["p_corrected"] > LEVEL:
         return f"no significant difference ({change})"
     return f"{'less' if row['change'] < 0 else 'more'} ({change})"

@@ -6,11 +6,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pipeline.probing.intervention.cases import EQUALLY_ACTIVE, GIVEN, RANDOM, Case, Plan
-from pipeline.probing.intervention.changes import AFFECTED, CONTROL, HELD_OUT, MINUS, Changes
+from pipeline.probing.intervention.changes import AFFECTED, CONTROL, HELD_OUT, MINUS, Changes, change_in_words
 from pipeline.probing.intervention.picture import draw_changes
 from pipeline.probing.outcome import Outcome, Picture
 
 LEVEL = 0.05
+LEAST_TESTED = 6
+"""Of fewer clusters no arrangement of signs is rarer than the level."""
 DOING = {
     "suppress": "Suppressing",
     "erase": "Erasing",
@@ -112,23 +114,23 @@ def _sentences(
     affected, control = of[first, AFFECTED], of[first, CONTROL]
     yield (
         f"{model}: {DOING[plan.action].format(factor=plan.factor)} {_what(first, cases, plan)} changed {measure} on the"
-        f" {affected['queries']} affected queries of the {split} split by {_interval(affected)}, from"
+        f" {affected['queries']} affected queries of the {split} split by {change_in_words(affected)}, from"
         f" {affected['before']:.4f} to {affected['after']:.4f}, and on {control['queries']} control queries by"
-        f" {_interval(control)}."
+        f" {change_in_words(control)}."
     )
     for name, words in ((RANDOM, "as many random"), (EQUALLY_ACTIVE, "as many random, equally active")):
         if (name, AFFECTED) not in of:
             yield f"{model}: no {words.removeprefix('as many ')} {plan.unit} as a control: {_why_none(name, plan)}"
             continue
         yield (
-            f"{model}: {words} {plan.unit} (mean of {_times(plan.control_seeds)}) changed it by {_interval(of[name, AFFECTED])}"
-            f" and {_interval(of[name, CONTROL])}; the {first} ones did {_verdict(of[first + MINUS + name, AFFECTED])}"
+            f"{model}: {words} {plan.unit} (mean of {_times(plan.control_seeds)}) changed it by {change_in_words(of[name, AFFECTED])}"
+            f" and {change_in_words(of[name, CONTROL])}; the {first} ones did {_verdict(of[first + MINUS + name, AFFECTED])}"
         )
     if (first, HELD_OUT) in of:
         held_out = of[first, HELD_OUT]
         yield (
             f"{model}: on the {held_out['queries']} affected queries that attribution had not seen, the change was"
-            f" {_interval(held_out)}: {_held_out(held_out)}"
+            f" {change_in_words(held_out)}; {_held_out(of.get((first + MINUS + EQUALLY_ACTIVE, HELD_OUT)))}"
         )
     if first != GIVEN and len(cases) < facts:
         yield f"{model}: the texts about {facts - len(cases)} of {facts} facts have no neuron in common; they are left out."
@@ -146,7 +148,11 @@ def _what(first: str, cases: Sequence[Case], plan: Plan) -> str:
 
 def _verdict(row: Mapping[str, Any]) -> str:
     """Say whether two edits differ on the affected queries."""
-    tested = f"difference {_interval(row)}, corrected p = {row['p_corrected']:.3g}"
+    tested = f"difference {change_in_words(row)}, corrected p = {row['p_corrected']:.3g}"
+    if row["clusters"] < LEAST_TESTED:
+        return (
+            f"not differ from them as far as {row['clusters']} can tell ({tested}; take {LEAST_TESTED} facts or more)."
+        )
     if row["p_corrected"] > LEVEL:
         return f"not differ significantly from them on the affected queries ({tested})."
     return f"{'less' if row['change'] > 0 else 'more'} harm on the affected queries ({tested})."
@@ -162,12 +168,11 @@ def _why_none(control: str, plan: Plan) -> str:
     return f"too few others are left beside the {plan.unit} that are edited."
 
 
-def _held_out(row: Mapping[str, Any]) -> str:
-    """Say whether other words for the same facts are touched."""
-    if row["p_corrected"] > LEVEL:
-        return f"no significant one (corrected p = {row['p_corrected']:.3g}), so it is not shown that more was found than the queries' words."
-    return f"a significant one (corrected p = {row['p_corrected']:.3g}), so more than the queries' words was found."
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    return f"{row['change']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+def _held_out(row: Mapping[str, Any] | None) -> str:
+    """Say whether other words for the same facts are touched more than by a control."""
+    if row is None:
+        return "without a control, nothing can be said of more than the queries' words."
+    against = f"against equally active {change_in_words(row)}, corrected p = {row['p_corrected']:.3g}"
+    if row["change"] < 0 and row["p_corrected"] <= LEVEL:
+        return f"more harm than by the control ({against}), so more than the queries' words was found."
+    return f"not shown to be more harm than by the control ({against}), nor that more than words was found."

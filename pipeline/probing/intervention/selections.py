@@ -11,6 +11,8 @@ from pipeline.encoders.encoding import EncodingSettings, batches_by_length
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.probing.intervention.edits import Place, Unit, reader, sizes_of
 
+Seed = int | tuple[int, ...]
+"""What a generator of numpy is seeded by."""
 NEIGHBOURS = 10
 """A control of equal activity is drawn from so many neurons of its layer whose activity is nearest."""
 
@@ -40,7 +42,7 @@ def knowledge_neurons(attributions: np.ndarray, threshold: float, share: float, 
     )
 
 
-def at_random(sizes: Sequence[int], places: Sequence[Place], seed: int) -> tuple[Place, ...] | None:
+def at_random(sizes: Sequence[int], places: Sequence[Place], seed: Seed) -> tuple[Place, ...] | None:
     """Draw as many parts as there are places, from all layers, none of them a place.
 
     Args:
@@ -60,7 +62,7 @@ def at_random(sizes: Sequence[int], places: Sequence[Place], seed: int) -> tuple
     return tuple(others[position] for position in sorted(drawn))
 
 
-def of_equal_activity(activity: Sequence[np.ndarray], places: Sequence[Place], seed: int) -> tuple[Place, ...] | None:
+def of_equal_activity(activity: Sequence[np.ndarray], places: Sequence[Place], seed: Seed) -> tuple[Place, ...] | None:
     """Draw for each place another part of the same layer that is about as active, none twice, none of them a place.
 
     Args:

@@ -9,6 +9,8 @@ from pipeline.encoders.building import EncoderSettings, Parts
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.encoders.pooling import pooling_named
+from pipeline.probing.intervention.cases import Plan, seeds_of
+from pipeline.probing.intervention.facts import Fact
 from pipeline.probing.intervention.selections import at_random, knowledge_neurons, mean_activity, of_equal_activity
 from tests.encoders.conftest import TEXTS, bert_folder, llama_folder  # noqa: F401
 
@@ -68,3 +70,11 @@ def test_activity_is_the_mean_over_real_tokens(family, unit, request):
         expected = expected.reshape(tower.backbone.config.num_attention_heads, -1).mean(dim=1)
     assert np.allclose(found[1], expected.numpy(), atol=1e-6)
     assert not module._forward_pre_hooks
+
+
+def test_controls_of_different_facts_are_drawn_apart():
+    plan = Plan("suppress", "neurons", 2.0, 5, 0.1, 0.5, control_seeds=2, seed=0)
+    first, second = (seeds_of([Fact(document, ("q",))], plan) for document in ("a", "b"))
+    sizes, places = [1000, 1000], [(0, 1), (1, 2), (1, 3)]
+    drawn = {at_random(sizes, places, seed) for seed in [*first, *second]}
+    assert len(drawn) == 4 and first == seeds_of([Fact("a", ("q", "r"))], plan)
