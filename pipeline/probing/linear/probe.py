@@ -26,6 +26,7 @@ from pipeline.probing.linear.rows import (
     sound_rows,
 )
 from pipeline.probing.linear.training import Recipe
+from pipeline.probing.models import ProbedModel
 from pipeline.probing.outcome import Outcome
 from pipeline.probing.probe import Probe, Subject
 from pipeline.progress import progress
@@ -90,8 +91,9 @@ class Linear(Probe):
         self.published = {str(model): published_curves(name) for model, name in (published or {}).items()}
 
     def prepare(self, subject: Subject) -> None:
-        """Refuse layers that are not there, and rows too few to divide."""
+        """Refuse layers that are not there, towers of unlike width, and rows too few to divide."""
         for name, model in subject.models.items():
+            _refuse_unlike_widths(name, model)
             if self.layers and max(self.layers) > model.depth:
                 raise UserError(
                     f"probe.layers: {max(self.layers)} is out of range; {name} has layers 0 to {model.depth}"
@@ -167,6 +169,16 @@ def published_division(rows: int) -> tuple[np.ndarray, np.ndarray]:
     shuffled = np.random.default_rng(PUBLISHED_SEED).permutation(rows)
     held_out = max(1, round(PUBLISHED_VALIDATION * rows))
     return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
+
+
+def _refuse_unlike_widths(name: str, model: ProbedModel) -> None:
+    """Refuse a model whose questions and documents have states that cannot be multiplied with each other."""
+    queries, documents = (model.tower(kind).width for kind in ("query", "document"))
+    if queries != documents:
+        raise UserError(
+            f"models.{name}: probe=linear compares states of questions and documents, and the query tower is {queries}"
+            f" wide, the document tower {documents}; choose models.{name}.side=document."
+        )
 
 
 def _some(setting: str, values: Any) -> list[Any]:
