@@ -89,6 +89,7 @@ class Linear(Probe):
         )
         self.division = _shares(division)
         self.published = {str(model): published_curves(name) for model, name in (published or {}).items()}
+        self._prepared: Material | None = None
 
     def prepare(self, subject: Subject) -> None:
         """Refuse layers that are not there, towers of unlike width, and rows too few to divide."""
@@ -106,11 +107,11 @@ class Linear(Probe):
                 f"probe.candidates: {max(self.candidates)} is too many for protocol=published, which draws"
                 f" {PUBLISHED_NEGATIVES} negatives for a row; choose 2 to {PUBLISHED_NEGATIVES + 1}."
             )
-        self._material(subject)
+        self._prepared = self._material(subject)
 
     def run(self, subject: Subject) -> Outcome:
         """Train and test every kind of probe on every layer of every model."""
-        material, design = self._material(subject), self._design(subject)
+        material, design = self._prepared or self._material(subject), self._design(subject)
         layers = {name: self.layers or list(range(model.depth + 1)) for name, model in subject.models.items()}
         probes = self.probes if subject.protocol == "sound" else ["concat"]
         arrays: dict[tuple[str, str], Arrays] = {}

@@ -2,12 +2,18 @@
 
 import csv
 import json
+import shutil
 import sys
 
 import numpy as np
 import pytest
+from transformers import BertConfig, BertModel
 
 import probe as probe_command
+from pipeline.encoders.backbones import Local
+from pipeline.encoders.building import EncoderSettings, build_tower
+from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.pooling import Mean
 from pipeline.probing.linear import pieces as linear_pieces
 from pipeline.probing.linear import probe as linear
 from pipeline.probing.linear.layers import probe_layers
@@ -52,6 +58,18 @@ def give(made, monkeypatch, capsys):
         return streams.out, streams.err.strip()
 
     return command
+
+
+@pytest.fixture
+def uneven(made, tmp_path):
+    """A model whose query tower is narrower than its document tower."""
+    narrow = shutil.copytree(made / "base.plain", tmp_path / "narrow")
+    config = BertConfig.from_pretrained(narrow, hidden_size=8)
+    BertModel(config).save_pretrained(narrow)
+    query = build_tower(Local(str(narrow)), Mean(), EncoderSettings(projection=16), "query", 0)
+    document = build_tower(Local(str(made / "base.plain")), Mean(), EncoderSettings(), "document", 0)
+    DualEncoder(query, document).save(tmp_path / "uneven", "A model of two widths for tests.")
+    return tmp_path / "uneven"
 
 
 def rows_in(path) -> list[dict[str, str]]:
@@ -162,3 +180,11 @@ def test_bad_input_gets_one_sentence_before_anything_is_encoded(give, tmp_path, 
     assert len(error.splitlines()) == 1
     assert said == ""
     assert not (tmp_path / "tables" / "vectors").exists()
+
+
+def test_towers_of_unlike_width_are_refused_and_one_of_them_is_not(give, tmp_path, uneven):
+    _, error = give(*QUICK, f"+models.uneven={uneven}", f"folder={tmp_path}/out")
+    assert "the query tower is 8 wide, the document tower 16; choose models.uneven.side=document." in error
+    one = f"+models.uneven={{model: {uneven}, side: document}}"
+    _, error = give(*QUICK, one, "probe.limit=12", f"folder={tmp_path}/out")
+    assert "12 questions are too few" in error  # which is looked at after the models
