@@ -55,7 +55,9 @@ class Design:
 
     def made_from(self) -> dict[str, Any]:
         """Give everything that determines a result beside rows and states."""
-        return {**asdict(self), "code": [PORTIONS, FEWEST_QUESTIONS, HELD_OUT]}
+        said = {**asdict(self), "code": [PORTIONS, FEWEST_QUESTIONS, HELD_OUT]}
+        # Kept by an earlier version, these would have converged at the first tie.
+        return said if self.recipe.patience else {**said, "converged": "training loss"}
 
 
 @dataclass(frozen=True)
