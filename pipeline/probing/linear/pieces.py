@@ -13,7 +13,7 @@ from pipeline.probing.layer_states import LayerStates
 from pipeline.probing.linear.data import RowData, Scaling, load
 from pipeline.probing.linear.families import FAMILIES
 from pipeline.probing.linear.layers import NUMBERS_AT_ONCE, Design, Parts, probe_layers
-from pipeline.probing.linear.rows import CandidateRows
+from pipeline.probing.linear.rows import CandidateRows, documents_seen
 from pipeline.probing.probe import Subject
 
 
@@ -34,6 +34,13 @@ class Material:
     training: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+
+    @property
+    def seen(self) -> dict[int, float]:
+        """Give, by N, the share of test rows whose candidates were all seen in training; of two splits nothing."""
+        if self.tested is not self.learning:
+            return {}
+        return {n: documents_seen(self.learning, n, self.training, self.test) for n in self.learning.orders}
 
     @cached_property
     def fingerprint(self) -> str:

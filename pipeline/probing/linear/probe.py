@@ -128,6 +128,8 @@ class Linear(Probe):
             material.tested.questions[material.test],
             {n: (right[0][n][material.training], right[1][n][material.test]) for n in self.candidates},
             len(material.training),
+            material.seen,
+            {name: _limits(model) for name, model in subject.models.items()},
             subject.protocol,
         )
         rows = rows_of(results)
@@ -180,6 +182,11 @@ def _refuse_unlike_widths(name: str, model: ProbedModel) -> None:
             f"models.{name}: probe=linear compares states of questions and documents, and the query tower is {queries}"
             f" wide, the document tower {documents}; choose models.{name}.side=document."
         )
+
+
+def _limits(model: ProbedModel) -> tuple[int, int]:
+    """Give the tokens that questions and documents are cut to."""
+    return model.tower("query").max_length, model.tower("document").max_length
 
 
 def _some(setting: str, values: Any) -> list[Any]:
