@@ -148,7 +148,7 @@ def _other_counts(rows: Sequence[Row], results: Results) -> str:
 
 
 def _use_of_question(results: Results, most: int) -> Iterator[str]:
-    """Say of each model whether a kind of probe does worse with the questions of other rows, over all layers."""
+    """Say of each model whether a kind of probe does worse with the questions of other rows, on the mean of its layers."""
     place, questions = results.design.candidates.index(most), len(np.unique(results.questions))
     for key in results.arrays:
         model, probe = key
@@ -157,7 +157,7 @@ def _use_of_question(results: Results, most: int) -> Iterator[str]:
         verdict = use_of_question(interval, questions, FAMILIES[probe].sees_question)
         yield (
             f"{probe} on {model} {verdict}; with the questions of other rows it loses {_shown(interval)} in accuracy,"
-            " over all layers."
+            " on the mean of its layers (by layer: column use_of_question)."
         )
 
 
@@ -169,7 +169,7 @@ def use_of_question(interval: Interval, questions: int, can: bool) -> str:
         questions: How many were tested: none among few is no proof, 3 / questions is what may have been missed.
         can: Whether the kind of probe can compare a candidate with the question.
     """
-    reads = "what it reads is how much a document looks like an answer to anything"
+    reads = "it can only read how much a document looks like an answer to anything"
     if not can:
         return f"is blind to the question by construction: {reads}"
     if interval.low > 0:

@@ -153,6 +153,25 @@ def test_the_published_protocol_is_the_first_papers(give, tmp_path, monkeypatch)
     assert "base 64 and 64, tuned 64 and 64; the first paper's 128 and 512 are not set" in findings
 
 
+def test_both_splits_count_in_memory_and_no_model_keeps_its_states_to_the_end(give, tmp_path, monkeypatch):
+    made = []
+
+    class Watched(linear_pieces.Pieces):
+        def __init__(self, *given):
+            super().__init__(*given)
+            made.append(self)
+
+    monkeypatch.setattr(linear, "Pieces", Watched)
+    give("protocol=published", "probe.candidates=[2]", f"folder={tmp_path}/out")
+    assert [pieces._loaded for pieces in made] == [{}, {}]
+    texts = sum(len(states) for states in (*made[0].learning, *made[0].tested))
+    numbers = (4 * texts + 3 * len(made[0].material.training)) * 16  # a row of two candidates has three states
+    monkeypatch.setattr(linear_pieces, "NUMBERS_AT_ONCE", 3 * numbers)
+    assert made[0].layers_at_once() == 3
+    monkeypatch.setattr(linear_pieces, "NUMBERS_AT_ONCE", 3 * numbers - 1)
+    assert made[0].layers_at_once() == 2
+
+
 def test_the_published_division_and_optimiser_are_the_first_papers():
     training, validation = published_division(1000)
     assert (len(training), len(validation)) == (990, 10)

@@ -13,7 +13,7 @@ from pipeline.probing.statistics import Interval
         (Interval(0.25, 0.0, 0.5), 12, "is not shown to use the question"),
         (Interval(0.0, 0.0, 0.0), 12, "is not shown to use the question"),  # too few to have seen a small loss
         (Interval(-0.1, -0.2, 0.01), 1000, "is not shown to use the question"),
-        (Interval(0.001, -0.004, 0.006), 1000, "is blind to the question: what it reads"),
+        (Interval(0.001, -0.004, 0.006), 1000, "is blind to the question: it can only read"),
     ],
 )
 def test_a_probe_is_called_blind_only_where_that_was_shown(interval, questions, verdict):
