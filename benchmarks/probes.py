@@ -58,8 +58,8 @@ def one_by_one(parts: Sequence[RowData], members: Sequence[Member], epochs: int)
     """Train every member on every layer alone, as the first paper does."""
     accuracies = np.empty((LAYERS, len(members)))
     for layer in range(LAYERS):
+        inputs, classes = zip(*(_whole(part, layer) for part in parts), strict=True)
         for place, member in enumerate(members):
-            inputs, classes = zip(*(_whole(part, layer) for part in parts), strict=True)
             probe = train_one(
                 inputs[0], classes[0], inputs[1], classes[1], epochs, member.learning_rate, seed=member.seed
             )

@@ -131,12 +131,6 @@ class Scaling:
         ]
         return cls(torch.zeros_like(factors[0]), factors[0], torch.zeros_like(factors[1]), factors[1])
 
-    @classmethod
-    def unchanged(cls, training: RowData) -> "Scaling":
-        """Leave states as they are, as the first paper does."""
-        zero = torch.zeros_like(training.queries[:, :1])
-        return cls(zero, zero + 1, zero, zero + 1)
-
 
 def _mean_and_factor(states: Tensor) -> tuple[Tensor, Tensor]:
     mean = states.mean(dim=1, keepdim=True)

@@ -51,6 +51,10 @@ class ProbeFamily(ABC):
     name: ClassVar[str]
     standardised: ClassVar[bool] = True
     """Whether it reads standardised states, or those that the model gives."""
+    order_is_learned: ClassVar[bool] = True
+    """Whether training can change which candidate comes first."""
+    sees_question: ClassVar[bool] = True
+    """Whether it can compare a candidate with the question at all."""
 
     @abstractmethod
     def start(self, member: Member, width: int) -> Parameters:
@@ -78,6 +82,7 @@ class Concat(ProbeFamily):
     """
 
     name = "concat"
+    sees_question = False  # what the question adds to a class is the same whatever the candidates are
 
     def start(self, member: Member, width: int) -> Parameters:
         """Draw as `torch.nn.Linear` does: uniform within 1 / sqrt(inputs)."""
@@ -144,6 +149,7 @@ class Dot(Scorer):
 
     name = "dot"
     standardised = False
+    order_is_learned = False
 
     def start(self, member: Member, width: int) -> Parameters:
         """Start with nothing that could be drawn: the logarithm of the inverse temperature."""

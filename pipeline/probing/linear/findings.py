@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.probing.linear.families import FAMILIES
 from pipeline.probing.linear.pieces import Material
 from pipeline.probing.linear.results import Results, best_layer
 from pipeline.probing.statistics import LEVEL, Interval, bootstrap_together
 
 Row = Mapping[str, Any]
+BLIND = 0.02
+"""What a probe may at most lose with the questions of other rows, in accuracy, to be called blind to them."""
 
 
 def findings_of(results: Results, rows: Sequence[Row], material: Material) -> list[str]:
@@ -24,12 +27,14 @@ def findings_of(results: Results, rows: Sequence[Row], material: Material) -> li
     largest = [row for row in rows if row["candidates"] == most]
     return [
         _setting(results, material, most),
+        *_as_published(results, material, rows),
         *_dropped(material),
         *_reached(results, largest),
+        *_control_task(largest),
         *_differences(results, rows),
         *_use_of_question(results, most),
         *_codes(results, largest),
-        *_not_converged(rows),
+        *_not_converged(results, rows),
     ]
 
 
@@ -43,6 +48,26 @@ def _setting(results: Results, material: Material, most: int) -> str:
     if material.learning is material.tested:
         return f"{sizes}; the dataset has no train split, so the split was divided by question instead."
     return f"{sizes} by the first paper's procedure: one seed, one learning rate, rows taken as independent."
+
+
+def _as_published(results: Results, material: Material, rows: Sequence[Row]) -> Iterator[str]:
+    """Say what the first paper's procedure leaves open: whether training was long enough, and where texts are cut."""
+    if results.protocol == "sound":
+        return
+    recipe = results.design.recipe
+    steps = recipe.epochs * -(-len(material.training) // recipe.batch_size)
+    falling = sum(row["converged"] < 1 for row in rows)
+    verdict = "NOT CONVERGED" if falling else "by the training loss all converged"
+    yield (
+        f"{steps:,} optimiser steps in {recipe.epochs} epochs trained every probe, as the first paper has it; {verdict}:"
+        f" the training loss of {falling:,} of {len(rows):,} still fell in the second half of the epochs"
+        " (column converged)."
+    )
+    limits = ", ".join(f"{model} {query} and {document}" for model, (query, document) in results.limits.items())
+    yield (
+        f"Questions and documents are cut where the models cut them, at so many tokens: {limits}; the first paper's"
+        " 128 and 512 are not set."
+    )
 
 
 def _dropped(material: Material) -> Iterator[str]:
@@ -65,6 +90,16 @@ def _reached(results: Results, rows: Sequence[Row]) -> Iterator[str]:
         if "selectivity" in best:
             said += f", random labels {best['random_labels']:.3f}: selectivity {best['selectivity']:.3f}"
         yield f"{said})."
+
+
+def _control_task(rows: Sequence[Row]) -> Iterator[str]:
+    """Say what the control task can show at all."""
+    if "documents_seen" in rows[0]:
+        yield (
+            f"Random labels can only be learned by heart, and of {rows[0]['documents_seen']:.1%} of the test rows all"
+            " candidates were seen in training (column documents_seen); where documents are new, the control is at"
+            " chance for any probe, and selectivity is no more than accuracy above chance."
+        )
 
 
 def _differences(results: Results, rows: Sequence[Row]) -> Iterator[str]:
@@ -113,24 +148,35 @@ def _other_counts(rows: Sequence[Row], results: Results) -> str:
 
 
 def _use_of_question(results: Results, most: int) -> Iterator[str]:
-    """Say whether a kind of probe does worse with the questions of other rows, over all layers and models."""
-    place = results.design.candidates.index(most)
-    for probe in dict.fromkeys(probe for _, probe in results.arrays):
-        lost = [
-            (results.mean_right(key) - results.mean_right(key, "shuffled"))[:, place]
-            for key in results.arrays
-            if key[1] == probe
-        ]
-        mean = np.concatenate(lost).mean(axis=0)
-        interval = bootstrap_together(mean[:, None], results.questions)[0]
-        if interval.low > 0:
-            verdict = "uses the question"
-        else:
-            verdict = "does not use the question: what it reads is how much a document looks like an answer to anything"
+    """Say of each model whether a kind of probe does worse with the questions of other rows, on the mean of its layers."""
+    place, questions = results.design.candidates.index(most), len(np.unique(results.questions))
+    for key in results.arrays:
+        model, probe = key
+        lost = (results.mean_right(key) - results.mean_right(key, "shuffled"))[:, place].mean(axis=0)
+        interval = bootstrap_together(lost[:, None], results.questions)[0]
+        verdict = use_of_question(interval, questions, FAMILIES[probe].sees_question)
         yield (
-            f"{probe} {verdict}; with the questions of other rows it loses {_shown(interval)} in accuracy, over all"
-            " layers and models."
+            f"{probe} on {model} {verdict}; with the questions of other rows it loses {_shown(interval)} in accuracy,"
+            " on the mean of its layers (by layer: column use_of_question)."
         )
+
+
+def use_of_question(interval: Interval, questions: int, can: bool) -> str:
+    """Say what may be concluded from what a probe loses with the questions of other rows.
+
+    Args:
+        interval: Of the accuracy that it loses.
+        questions: How many were tested: none among few is no proof, 3 / questions is what may have been missed.
+        can: Whether the kind of probe can compare a candidate with the question.
+    """
+    reads = "it can only read how much a document looks like an answer to anything"
+    if not can:
+        return f"is blind to the question by construction: {reads}"
+    if interval.low > 0:
+        return "uses the question"
+    if max(abs(interval.low), abs(interval.high), 3 / questions) < BLIND:
+        return f"is blind to the question: {reads}"
+    return "is not shown to use the question"
 
 
 def _codes(results: Results, rows: Sequence[Row]) -> Iterator[str]:
@@ -150,17 +196,20 @@ def _codes(results: Results, rows: Sequence[Row]) -> Iterator[str]:
         yield f"{probe}, online code in bits a row, at the layer where it is shortest: {', '.join(said)}; by chance {uniform:.3f}."
 
 
-def _not_converged(rows: Sequence[Row]) -> Iterator[str]:
-    """Name the probes that the budget was too small for."""
-    late = [row for row in rows if row["converged"] < 1]
+def _not_converged(results: Results, rows: Sequence[Row]) -> Iterator[str]:
+    """Name the probes that the budget was too small for; the order of some is theirs without training."""
+    if results.design.recipe.patience is None:
+        return
+    trained = [row for row in rows if FAMILIES[row["probe"]].order_is_learned]
+    late = [row for row in trained if row["converged"] < 1]
     if late:
         named = [
             f"{row['probe']} N = {row['candidates']} on layer {row['layer']} of {row['model']}" for row in late[:3]
         ]
         more = f" and {len(late) - 3:,} others" if len(late) > 3 else ""
         yield (
-            f"NOT CONVERGED: {len(late):,} of {len(rows):,} probes were still getting better when their epochs ended:"
-            f" {'; '.join(named)}{more} (column converged); what they read is a lower bound, raise probe.epochs."
+            f"NOT CONVERGED: {len(late):,} of {len(trained):,} probes were still getting better when their epochs"
+            f" ended: {'; '.join(named)}{more} (column converged); raise probe.epochs."
         )
     controls = sum(not row.get("controls_converged", True) for row in rows)
     if controls:

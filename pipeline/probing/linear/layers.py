@@ -1,5 +1,6 @@
 """One kind of probe on some layers of one model: what it gets right, what the controls get right, and its code length."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise, product
@@ -54,7 +55,9 @@ class Design:
 
     def made_from(self) -> dict[str, Any]:
         """Give everything that determines a result beside rows and states."""
-        return {**asdict(self), "code": [PORTIONS, FEWEST_QUESTIONS, HELD_OUT]}
+        said = {**asdict(self), "code": [PORTIONS, FEWEST_QUESTIONS, HELD_OUT]}
+        # Kept by an earlier version, these would have converged at the first tie.
+        return said if self.recipe.patience else {**said, "converged": "training loss"}
 
 
 @dataclass(frozen=True)
@@ -104,15 +107,22 @@ def probe_layers(family: ProbeFamily, parts: Parts, design: Design) -> dict[str,
 def train_in_parts(
     family: ProbeFamily, members: Sequence[Member], training: RowData, validation: RowData, design: Design
 ) -> Trained:
-    """Train as many members in one pass as fit into memory; what each becomes is the same."""
+    """Train as many members in one pass as fit into memory, halved where they do not; what each becomes is the same."""
     layers, texts, width = training.documents.shape
     rows = min(design.recipe.batch_size, len(training))
     most = max(family.numbers(member.candidates, width, rows, texts) for member in members)
-    at_once = max(1, NUMBERS_AT_ONCE // (most * layers))
-    done = [
-        train(family, members[start : start + at_once], training, validation, design.recipe, design.seed)
-        for start in range(0, len(members), at_once)
-    ]
+    at_once = min(len(members), max(1, NUMBERS_AT_ONCE // (most * layers)))
+    done: list[Trained] = []
+    left = list(members)
+    while left:
+        try:
+            done.append(train(family, left[:at_once], training, validation, design.recipe, design.seed))
+            left = left[at_once:]
+        except torch.OutOfMemoryError:
+            if at_once == 1:
+                raise
+            at_once //= 2
+            print(f"Memory does not suffice; going on with {at_once} probes at once.", file=sys.stderr, flush=True)
     return Trained(
         {name: torch.cat([part.parameters[name] for part in done], dim=-1) for name in done[0].parameters},
         *(

@@ -13,7 +13,7 @@ from pipeline.probing.layer_states import LayerStates
 from pipeline.probing.linear.data import RowData, Scaling, load
 from pipeline.probing.linear.families import FAMILIES
 from pipeline.probing.linear.layers import NUMBERS_AT_ONCE, Design, Parts, probe_layers
-from pipeline.probing.linear.rows import CandidateRows
+from pipeline.probing.linear.rows import CandidateRows, documents_seen
 from pipeline.probing.probe import Subject
 
 
@@ -34,6 +34,13 @@ class Material:
     training: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+
+    @property
+    def seen(self) -> dict[int, float]:
+        """Give, by N, the share of test rows whose candidates were all seen in training; of two splits nothing."""
+        if self.tested is not self.learning:
+            return {}
+        return {n: documents_seen(self.learning, n, self.training, self.test) for n in self.learning.orders}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -82,6 +89,7 @@ class Pieces:
             for probe in probes:
                 found[probe].append(self._piece(probe, part))
                 advance(len(part))
+        self._loaded.clear()  # before the next model's states are read
         return {
             probe: {name: np.concatenate([arrays[name] for arrays in parts]) for name in parts[0]}
             for probe, parts in found.items()
@@ -89,10 +97,11 @@ class Pieces:
 
     def layers_at_once(self) -> int:
         """How many layers' states fit into memory, with the pairs that some kinds of probe make of them."""
-        queries, documents = self.learning
+        splits = [self.learning] if self.material.tested is self.material.learning else [self.learning, self.tested]
+        texts = sum(len(states) for split in splits for states in split)
         rows = min(self.design.recipe.batch_size, len(self.material.training))
         pairs = (max(self.design.candidates) + 1) * rows
-        return max(1, NUMBERS_AT_ONCE // ((4 * (len(queries) + len(documents)) + pairs) * documents.width))
+        return max(1, NUMBERS_AT_ONCE // ((4 * texts + pairs) * self.learning[0].width))
 
     def _piece(self, probe: str, layers: list[int]) -> Arrays:
         states = [*self.learning, *self.tested]
@@ -110,12 +119,11 @@ class Pieces:
         family, material = FAMILIES[probe], self.material
         learning, tested = self._load(tuple(layers))
         training = learning.subset(material.training)
-        if self.subject.protocol == "published":
-            scaling = Scaling.unchanged(training)
-        else:
+        parts = [training, learning.subset(material.validation), tested.subset(material.test)]
+        if self.subject.protocol == "sound":  # the first paper leaves states as they are
             scaling = (Scaling.of if family.standardised else Scaling.of_length)(training)
-        parts = (training, learning.subset(material.validation), tested.subset(material.test))
-        return probe_layers(family, Parts(*(part.scaled(scaling) for part in parts)), self.design)
+            parts = [part.scaled(scaling) for part in parts]
+        return probe_layers(family, Parts(*parts), self.design)
 
     def _load(self, layers: tuple[int, ...]) -> tuple[RowData, RowData]:
         """Read the states of some layers for the rows to learn from and to be tested on; kept for the next kind."""

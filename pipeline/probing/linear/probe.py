@@ -26,6 +26,7 @@ from pipeline.probing.linear.rows import (
     sound_rows,
 )
 from pipeline.probing.linear.training import Recipe
+from pipeline.probing.models import ProbedModel
 from pipeline.probing.outcome import Outcome
 from pipeline.probing.probe import Probe, Subject
 from pipeline.progress import progress
@@ -88,10 +89,12 @@ class Linear(Probe):
         )
         self.division = _shares(division)
         self.published = {str(model): published_curves(name) for model, name in (published or {}).items()}
+        self._prepared: Material | None = None
 
     def prepare(self, subject: Subject) -> None:
-        """Refuse layers that are not there, and rows too few to divide."""
+        """Refuse layers that are not there, towers of unlike width, and rows too few to divide."""
         for name, model in subject.models.items():
+            _refuse_unlike_widths(name, model)
             if self.layers and max(self.layers) > model.depth:
                 raise UserError(
                     f"probe.layers: {max(self.layers)} is out of range; {name} has layers 0 to {model.depth}"
@@ -104,11 +107,11 @@ class Linear(Probe):
                 f"probe.candidates: {max(self.candidates)} is too many for protocol=published, which draws"
                 f" {PUBLISHED_NEGATIVES} negatives for a row; choose 2 to {PUBLISHED_NEGATIVES + 1}."
             )
-        self._material(subject)
+        self._prepared = self._material(subject)
 
     def run(self, subject: Subject) -> Outcome:
         """Train and test every kind of probe on every layer of every model."""
-        material, design = self._material(subject), self._design(subject)
+        material, design = self._prepared or self._material(subject), self._design(subject)
         layers = {name: self.layers or list(range(model.depth + 1)) for name, model in subject.models.items()}
         probes = self.probes if subject.protocol == "sound" else ["concat"]
         arrays: dict[tuple[str, str], Arrays] = {}
@@ -125,6 +128,8 @@ class Linear(Probe):
             material.tested.questions[material.test],
             {n: (right[0][n][material.training], right[1][n][material.test]) for n in self.candidates},
             len(material.training),
+            material.seen,
+            {name: _limits(model) for name, model in subject.models.items()},
             subject.protocol,
         )
         rows = rows_of(results)
@@ -167,6 +172,21 @@ def published_division(rows: int) -> tuple[np.ndarray, np.ndarray]:
     shuffled = np.random.default_rng(PUBLISHED_SEED).permutation(rows)
     held_out = max(1, round(PUBLISHED_VALIDATION * rows))
     return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
+
+
+def _refuse_unlike_widths(name: str, model: ProbedModel) -> None:
+    """Refuse a model whose questions and documents have states that cannot be multiplied with each other."""
+    queries, documents = (model.tower(kind).width for kind in ("query", "document"))
+    if queries != documents:
+        raise UserError(
+            f"models.{name}: probe=linear compares states of questions and documents, and the query tower is {queries}"
+            f" wide, the document tower {documents}; choose models.{name}.side=document."
+        )
+
+
+def _limits(model: ProbedModel) -> tuple[int, int]:
+    """Give the tokens that questions and documents are cut to."""
+    return model.tower("query").max_length, model.tower("document").max_length
 
 
 def _some(setting: str, values: Any) -> list[Any]:

@@ -28,6 +28,8 @@ class Results:
         questions: The question of each test row, [rows].
         places: By N: the place of the right candidate in the training rows and in the test rows.
         sent: Rows whose answers the code sends.
+        seen: By N: the share of test rows whose candidates were all seen in training, which the control task needs.
+        limits: By model: the tokens that questions and documents are cut to.
         protocol: Decides the tests.
     """
 
@@ -37,6 +39,8 @@ class Results:
     questions: np.ndarray
     places: Mapping[int, tuple[np.ndarray, np.ndarray]]
     sent: int
+    seen: Mapping[int, float]
+    limits: Mapping[str, tuple[int, int]]
     protocol: Protocol
 
     @property
@@ -84,7 +88,7 @@ def _own(results: Results, key: Key) -> Iterator[dict[str, Any]]:
                 "majority_class": majority(*results.places[n]),
                 "shuffled_questions": float(right[level, place].mean() - used[level, place].mean()),
                 **_named("use_of_question", uses[level][place]),
-                **_controls(facts, float(right[level, place].mean()), results.sent, n),
+                **_controls(facts, float(right[level, place].mean()), results, n),
                 "validation_score": float(facts["score"].mean()),
                 "learning_rates": " ".join(f"{rate:g}" for rate in facts["learning_rate"]),
                 "epochs": " ".join(map(str, facts["epoch"])),
@@ -93,16 +97,17 @@ def _own(results: Results, key: Key) -> Iterator[dict[str, Any]]:
             }
 
 
-def _controls(facts: Arrays, accuracy: float, sent: int, candidates: int) -> dict[str, float]:
+def _controls(facts: Arrays, accuracy: float, results: Results, candidates: int) -> dict[str, float]:
     """The control task and the code, where they were wanted."""
     if "bits" not in facts:
         return {}
     control, bits = float(facts["control_right"].mean()), float(facts["bits"].mean())
     return {
         "random_labels": control,
+        "documents_seen": results.seen[candidates],
         "selectivity": accuracy - control,
         "code_bits": bits,
-        "compression": sent * float(np.log2(candidates)) / bits,
+        "compression": results.sent * float(np.log2(candidates)) / bits,
     }
 
 

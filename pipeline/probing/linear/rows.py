@@ -207,3 +207,16 @@ def _rows(
 def right_places(rows: CandidateRows) -> dict[int, np.ndarray]:
     """Say, by N, at which place of those shown the positive stands, int64 [rows]."""
     return {n: (order == 0).argmax(axis=1) for n, order in rows.orders.items()}
+
+
+def documents_seen(rows: CandidateRows, candidates: int, training: np.ndarray, test: np.ndarray) -> float:
+    """Give the share of test rows whose documents were all seen in training: only those can be known by heart.
+
+    Args:
+        rows: The rows.
+        candidates: N, whose documents are shown.
+        training: Row numbers.
+        test: Row numbers.
+    """
+    shown = np.take_along_axis(rows.documents, rows.orders[candidates], axis=1)
+    return float(np.isin(shown[test], shown[training]).all(axis=1).mean())

@@ -42,7 +42,8 @@ class Trained:
         parameters: Of all members, each [layers, ..., columns].
         score: The best validation score, negative loss or accuracy, [layers, members].
         best_epoch: From 1, [layers, members].
-        converged: Whether the best epoch was followed by enough others that were no better, [layers, members].
+        converged: Whether the best epoch was followed by enough others that were no better; without patience, whether
+            the training loss no longer fell in the second half of the epochs; [layers, members].
     """
 
     parameters: Parameters
@@ -102,17 +103,21 @@ def train(
         advance: Called with the number of epochs just done.
     """
     together = _Together(family, members, training)
+    losses = []
     for epoch in range(1, recipe.epochs + 1):
-        for batch in training.batches(recipe.batch_size, seed, epoch):
-            together.step(batch)
+        steps = [together.step(batch) for batch in training.batches(recipe.batch_size, seed, epoch)]
+        losses.append(torch.stack(steps).mean(dim=0))
         going_on = together.look(validation, epoch, recipe)
         advance(1)
         if not going_on.any():
             break
         if going_on.float().mean() <= WORTH_LEAVING_OUT:
             together.keep(going_on)
-    left = recipe.patience or 1
-    converged = (epoch - together.best_epoch >= left) & (together.best_epoch > 0)
+    if recipe.patience is None:
+        # The best of so many accuracies may come early by a tie; nobody was left out, and losses are of all members.
+        converged = losses[len(losses) // 2 - 1] - losses[-1] < SMALLEST_GAIN
+    else:
+        converged = (epoch - together.best_epoch >= recipe.patience) & (together.best_epoch > 0)
     return Trained(together.best, together.score, together.best_epoch, converged)
 
 
@@ -136,13 +141,14 @@ class _Together:
         self.alive = torch.arange(len(members), device=device)
         self.columns = {name: torch.arange(len(owner), device=device) for name, owner in self.owners.items()}
 
-    def step(self, batch: RowData) -> None:
-        """Follow the gradient of one batch."""
+    def step(self, batch: RowData) -> Tensor:
+        """Follow the gradient of one batch; return the losses before it, [layers, alive]."""
         parameters = {name: value.detach().requires_grad_() for name, value in self.adam.parameters.items()}
-        loss = nats(self.family, parameters, self._now(), batch).mean(dim=1).sum()
-        gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
+        losses = nats(self.family, parameters, self._now(), batch).mean(dim=1)
+        gradients = dict(zip(parameters, torch.autograd.grad(losses.sum(), list(parameters.values())), strict=True))
         rates = {name: self.rates[self.owners[name][columns]] for name, columns in self.columns.items()}
         self.adam.step(gradients, rates)
+        return losses.detach()
 
     def look(self, validation: RowData, epoch: int, recipe: Recipe) -> Tensor:
         """Remember whoever is better than ever, unless it had already converged; say who goes on, bool [alive]."""

@@ -7,7 +7,16 @@ import torch
 
 from pipeline.probing.linear import layers as linear_layers
 from pipeline.probing.linear.families import FAMILIES
-from pipeline.probing.linear.layers import Design, Parts, best_of, held_out_rows, online_code, portions, probe_layers
+from pipeline.probing.linear.layers import (
+    Design,
+    Parts,
+    best_of,
+    held_out_rows,
+    online_code,
+    portions,
+    probe_layers,
+    train_in_parts,
+)
 from pipeline.probing.linear.training import Recipe, train
 from tests.probing.linear.planted_rows import planted_rows, scaled
 
@@ -59,6 +68,25 @@ def test_results_do_not_depend_on_what_fits_into_memory(monkeypatch):
     assert np.array_equal(whole["epoch"], alone["epoch"])
     assert np.mean(whole["right"] != alone["right"]) < 0.005
     assert np.allclose(whole["bits"], alone["bits"], rtol=1e-3)
+
+
+def test_members_are_halved_when_memory_does_not_suffice(monkeypatch, capsys):
+    training, validation = scaled(*(planted_rows(rows, prior=1.0, seed=rows) for rows in (60, 30)))
+    members = DESIGN.members()
+    whole = train_in_parts(FAMILIES["concat"], members, training, validation, DESIGN)
+    tried = []
+
+    def small_memory(family, some, *rest):
+        tried.append(len(some))
+        if len(some) > 3:
+            raise torch.OutOfMemoryError("no more")
+        return train(family, some, *rest)
+
+    monkeypatch.setattr(linear_layers, "train", small_memory)
+    parted = train_in_parts(FAMILIES["concat"], members, training, validation, DESIGN)
+    assert tried == [12, 6, 3, 3, 3, 3]
+    assert torch.allclose(parted.score, whole.score, atol=1e-5)
+    assert capsys.readouterr().err.splitlines()[-1].endswith("going on with 3 probes at once.")
 
 
 def test_the_learning_rate_is_chosen_on_validation():

@@ -6,7 +6,14 @@ import pytest
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError
-from pipeline.probing.linear.rows import divide, published_order, published_rows, right_places, sound_rows
+from pipeline.probing.linear.rows import (
+    divide,
+    documents_seen,
+    published_order,
+    published_rows,
+    right_places,
+    sound_rows,
+)
 
 
 def dataset_of(questions: int = 30, positives: int = 2) -> Dataset:
@@ -103,3 +110,16 @@ def test_no_question_is_on_two_sides():
     assert not np.array_equal(parts[2], divide(questions, (0.6, 0.1, 0.3), seed=1)[2])
     with pytest.raises(UserError, match="19 questions are too few to train, validate and test probes"):
         divide(np.arange(19), (0.6, 0.1, 0.3), seed=0)
+
+
+def test_documents_are_seen_where_training_shows_all_of_a_row():
+    dataset = dataset_of()
+    rows = sound_rows(dataset, dataset.split("test"), np.arange(30), negatives_of(count=4), (2, 5), seed=0)
+    one, other = np.arange(0, 60, 2), np.arange(1, 60, 2)  # the two positives of every question
+    assert documents_seen(rows, 5, one, one) == 1
+    assert documents_seen(rows, 5, one, other) == 0  # all negatives were seen, the other positive was not
+    for n in (2, 5):
+        known = {document for row in one for document in rows.documents[row, rows.orders[n][row]]}
+        test = np.arange(20, 60)
+        wanted = [all(document in known for document in rows.documents[row, rows.orders[n][row]]) for row in test]
+        assert documents_seen(rows, n, one, test) == np.mean(wanted)

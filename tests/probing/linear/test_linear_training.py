@@ -60,6 +60,14 @@ def test_a_probe_that_was_still_getting_better_has_not_converged():
     assert trained.best_epoch[0, 0] == 60
 
 
+def test_without_patience_the_training_loss_says_whether_training_was_long_enough():
+    training, validation = scaled(*(planted_rows(rows, matching=3.0, seed=rows) for rows in (200, 100)))
+    slow, fast = Member(2, 0, 1e-4), Member(2, 0, 0.3)
+    trained = train(FAMILIES["cosine"], [slow, fast], training, validation, Recipe(1000, 60, None, "accuracy"), 0)
+    assert trained.best_epoch.tolist() == [[1, 1]]  # the order of cosines never changes: ties from the first epoch on
+    assert trained.converged.tolist() == [[False, True]]
+
+
 def test_the_weights_kept_are_those_of_the_best_epoch():
     training, validation = scaled(*(planted_rows(rows, prior=0.5, seed=rows) for rows in (30, 200)))
     members = [Member(2, seed, 0.3) for seed in range(3)]
