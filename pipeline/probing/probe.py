@@ -36,7 +36,7 @@ class Subject:
         lexical: BM25, for negatives and as a system beside.
         encoding: How frozen towers make tables.
         store: Tables and kept results, shared between runs.
-        protocol: `sound`, or `published`: the first paper's procedure to the letter.
+        protocol: `sound`, or `published`: the first paper's procedure, whose exceptions the findings name.
         seed: Fixes everything that is drawn.
     """
 
