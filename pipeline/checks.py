@@ -1,7 +1,8 @@
 """Values of a configuration, refused in one sentence when they cannot be meant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Real
+from typing import Any
 
 from pipeline.errors import UserError, nearest
 
@@ -39,3 +40,14 @@ def one_of(setting: str, value: object, known: Iterable[str]) -> str:
     if value not in known:
         raise UserError(f"{setting}={value} is unknown; {nearest(str(value), known)}")
     return str(value)
+
+
+def a_list(setting: str, value: object) -> list[Any]:
+    """Return a list as it is written in a configuration.
+
+    Raises:
+        UserError: When the value is something else, a single word among others.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise UserError(f"{setting}={value} must be a list; write {setting}=[{value}].")
+    return list(value)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from pipeline.checks import number, one_of, whole_number
+from pipeline.checks import a_list, number, one_of, whole_number
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.errors import UserError
@@ -48,7 +48,7 @@ class NeuronAttribution(Probe):
         points = usual if quadrature["points"] is None else quadrature["points"]
         self.quadrature = quadrature_named(quadrature["name"], points, quadrature["tolerance"])
         self.threshold = _part("probe.threshold", threshold)
-        others = {_part("probe.thresholds", other) for other in thresholds}
+        others = {_part("probe.thresholds", other) for other in a_list("probe.thresholds", thresholds)}
         self.thresholds = sorted({self.threshold, *others})
         self.max_length = whole_number("probe.max_length", max_length)
 

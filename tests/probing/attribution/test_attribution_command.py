@@ -159,6 +159,8 @@ def test_what_cannot_work_is_refused(refused, settings, tmp_path, llama_folder):
         (("probe.target=cosine",), "probe.target=cosine is unknown"),
         (("probe.quadrature.name=simpson",), "probe.quadrature.name=simpson is unknown"),
         (("probe.threshold=1.5",), "below 1"),
+        (("probe.thresholds=7",), "probe.thresholds=7 must be a list; write probe.thresholds=[7]."),
+        (("probe.thresholds=null",), "probe.thresholds=None must be a list"),
         ((f"models.tuned={llama}",), "differ in architecture: bert and llama"),
         (("probe.max_length=2",), "no room"),
     ):
