@@ -9,7 +9,8 @@ from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.errors import UserError
 from pipeline.probing.attribution.activity import Method, Pieces, count, shared
 from pipeline.probing.attribution.quadrature import Riemann, quadrature_named
-from pipeline.probing.attribution.report import Compared, report
+from pipeline.probing.attribution.report import report
+from pipeline.probing.attribution.results import Compared
 from pipeline.probing.attribution.targets import TARGETS
 from pipeline.probing.attribution.texts import directions, negatives_of, relevant, unique_texts
 from pipeline.probing.models import require_alike
