@@ -78,6 +78,14 @@ def findings(
     return said
 
 
+def not_aligned(model: str, query_width: int, document_width: int) -> str:
+    """Say why there is no alignment of a model whose towers differ in width."""
+    return (
+        f"Alignment is not measured for {model}: its query tower's states have {query_width} dimensions and its document"
+        f" tower's {document_width}, so there is no distance between them."
+    )
+
+
 def with_interval(row: Row, name: str) -> str:
     """Write a figure of a row with its interval."""
     return f"{row[name]:.4f} [{row[f'{name}_low']:.4f}, {row[f'{name}_high']:.4f}]"
