@@ -1,6 +1,7 @@
 """Which neurons are active for which texts: computed in pieces that are kept, and counted without holding them all."""
 
 import copy
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -93,7 +94,7 @@ class Pieces:
 
         Returns:
             `inner` and `outer`: whether each neuron is active, packed into bits, uint8
-            [thresholds, texts, layers, neurons / 8]; `total`, `difference` and `gap`, [texts, layers, 2].
+            [thresholds, texts, layers, neurons / 8]; `difference` and `gap`, [texts, layers, 2].
         """
         rows = slice(number * TEXTS_IN_PIECE, (number + 1) * TEXTS_IN_PIECE)
         texts = self.texts[rows]
@@ -102,7 +103,7 @@ class Pieces:
             "tower": self.fingerprint,
             "kind": self.kind,
             "texts": digest_of(texts),
-            "along": None if along is None else digest_of(along.round(4).tolist()),
+            "along": None if along is None else hashlib.sha256(along.astype(np.float32).tobytes()).hexdigest(),
             **self.method.description(),
         }
         return kept(self.subject.store, "attribution", made_from, lambda: self._made(texts, along))
@@ -124,7 +125,7 @@ def _packed(found: Attribution, thresholds: Sequence[float]) -> Arrays:
         name: np.stack([np.packbits(getattr(found, name) > threshold * largest, axis=-1) for threshold in thresholds])
         for name in SUB_LAYERS
     }
-    return {**bits, "total": found.total, "difference": found.difference, "gap": found.gap}
+    return {**bits, "difference": found.difference, "gap": found.gap}
 
 
 @dataclass(frozen=True)

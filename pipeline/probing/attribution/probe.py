@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from pipeline.checks import number, one_of, whole_number
+from pipeline.checks import a_list, number, one_of, whole_number
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.errors import UserError
 from pipeline.probing.attribution.activity import Method, Pieces, count, shared
 from pipeline.probing.attribution.quadrature import Riemann, quadrature_named
-from pipeline.probing.attribution.report import Compared, report
+from pipeline.probing.attribution.report import report
+from pipeline.probing.attribution.results import Compared
 from pipeline.probing.attribution.targets import TARGETS
 from pipeline.probing.attribution.texts import directions, negatives_of, relevant, unique_texts
 from pipeline.probing.models import require_alike
@@ -17,6 +18,8 @@ from pipeline.probing.outcome import Outcome
 from pipeline.probing.probe import Probe, Subject
 
 PUBLISHED_POINTS, POINTS = 20, 6
+LEAST_TEXTS = 10
+"""Fewer texts have no interval worth the name."""
 
 
 class NeuronAttribution(Probe):
@@ -48,7 +51,7 @@ class NeuronAttribution(Probe):
         points = usual if quadrature["points"] is None else quadrature["points"]
         self.quadrature = quadrature_named(quadrature["name"], points, quadrature["tolerance"])
         self.threshold = _part("probe.threshold", threshold)
-        others = {_part("probe.thresholds", other) for other in thresholds}
+        others = {_part("probe.thresholds", other) for other in a_list("probe.thresholds", thresholds)}
         self.thresholds = sorted({self.threshold, *others})
         self.max_length = whole_number("probe.max_length", max_length)
 
@@ -59,22 +62,29 @@ class NeuronAttribution(Probe):
         return Method(self.quadrature, self.target, self.thresholds, self.max_length)
 
     def prepare(self, subject: Subject) -> None:
-        """Refuse unlike models, unknown blocks, queries without relevant documents, and a margin without negatives."""
+        """Refuse unlike models, unknown blocks, too few texts, and a margin without negatives."""
         if len(subject.models) > 1:
             require_alike(subject.models, self.name)
-        kinds(subject)
         for model in subject.models.values():
             for kind in model.kinds:
                 feed_forwards(model.tower(kind).backbone)
                 model.tower(kind).tokenizer.cut_to(self.max_length)
         positives = relevant(subject, self.chosen_queries(subject.split))
+        for kind in _kinds(subject):
+            found = len(unique_texts(subject, positives, kind).positions)
+            if found < LEAST_TEXTS:
+                raise UserError(
+                    f"probe=attribution needs {LEAST_TEXTS} texts of a kind, and the {len(positives):,} queries with a"
+                    f" relevant document that were chosen from the {subject.split.name} split of {subject.dataset.name}"
+                    f" come with {found} different {kind} texts; raise probe.limit or take another split."
+                )
         if self.method(subject).target == "margin":
             negatives_of(subject, sorted(positives))
 
     def run(self, subject: Subject) -> Outcome:
         """Attribute every text once, count, and compare with the first model."""
         positives = relevant(subject, self.chosen_queries(subject.split))
-        found = [self._of_kind(subject, positives, kind) for kind in kinds(subject)]
+        found = [self._of_kind(subject, positives, kind) for kind in _kinds(subject)]
         return report(found, self.method(subject), self.threshold, subject.protocol, subject.seed)
 
     def _of_kind(self, subject: Subject, positives: dict[int, Any], kind: Kind) -> Compared:
@@ -93,19 +103,9 @@ class NeuronAttribution(Probe):
         return Compared(kind, activities, [shared(pieces[0], other) for other in pieces[1:]])
 
 
-def kinds(subject: Subject) -> list[Kind]:
-    """Whose texts all models were made for.
-
-    Raises:
-        UserError: When they have none in common.
-    """
-    first, *others = subject.models.values()
-    common = [kind for kind in first.kinds if all(kind in other.kinds for other in others)]
-    if not common:
-        raise UserError(
-            "probe=attribution compares models on the same texts; give all of them the same models.NAME.side."
-        )
-    return common
+def _kinds(subject: Subject) -> list[Kind]:
+    """Whose texts the models, which are all of one side, were made for."""
+    return next(iter(subject.models.values())).kinds
 
 
 def _part(setting: str, value: Any) -> float:

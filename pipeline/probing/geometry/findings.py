@@ -78,32 +78,69 @@ def findings(
     return said
 
 
+def not_aligned(model: str, query_width: int, document_width: int) -> str:
+    """Say why there is no alignment of a model whose towers differ in width."""
+    return (
+        f"Alignment is not measured for {model}: its query tower's states have {query_width} dimensions and its document"
+        f" tower's {document_width}, so there is no distance between them."
+    )
+
+
 def with_interval(row: Row, name: str) -> str:
     """Write a figure of a row with its interval."""
     return f"{row[name]:.4f} [{row[f'{name}_low']:.4f}, {row[f'{name}_high']:.4f}]"
 
 
 def _likeness(first: str, model: str, texts: str, rows: Sequence[Row]) -> Iterator[str]:
-    """Name the layers that are most and least like the base's, and those of which nothing can be said."""
+    """Name the layers that are most and least like the base's by debiased CKA, and those of which nothing can be said."""
     known = [row for row in rows if row["cka"] is not None]
     if known and min(row["cka"] for row in known) > 1 - ROUNDING:
         yield f"{PLURAL[texts]}: {model} has {first}'s geometry in every layer (CKA 1, {rows[0]['compared']:,} texts)."
-    elif known:
-        most, least = max(known, key=lambda row: row["cka"]), min(known, key=lambda row: row["cka"])
-        said = [
-            f"layer {_layer(row)} (CKA {with_interval(row, 'cka')}, debiased {_known(row, 'cka_debiased')}, RSA {_known(row, 'rsa')})"
-            for row in (most, least)
-        ]
-        yield (
-            f"{PLURAL[texts]}: {model} is most like {first} in {said[0]} and least in {said[1]}, over"
-            f" {rows[0]['compared']:,} texts (RSA: {rows[0]['compared_in_pairs']:,})."
-        )
+    else:
+        ranked = sorted((r for r in known if r["cka_debiased"] is not None), key=lambda row: -row["cka_debiased"])
+        if ranked:
+            texts_compared = f"{rows[0]['compared']:,} texts (RSA: {rows[0]['compared_in_pairs']:,})"
+            yield f"{PLURAL[texts]}, {texts_compared}: {_ranked(first, model, ranked)}"
     constant = [str(row["layer"]) for row in rows if row["cka"] is None]
     if constant:
         yield (
             f"{PLURAL[texts]}: nothing is said of the likeness of {model} and {first} in layer {', '.join(constant)},"
             " where every text has the same state: that of one special token, which has not seen the text yet."
         )
+
+
+def _ranked(first: str, model: str, ranked: Sequence[Row]) -> str:
+    """Say which layers are most and least like the base's, if their intervals are apart; `ranked` has the most like first."""
+    most, least = ranked[0], ranked[-1]
+    if not _below(least, most):
+        if len(ranked) == 1:
+            return f"the likeness of {model} and {first} in layer {_layer(most)} is {_likenesses(most)}."
+        return (
+            f"which layer of {model} is most like {first} is not told apart by the intervals of their debiased CKA, from"
+            f" {_likenesses(most)} in layer {_layer(most)} to {_likenesses(least)} in layer {_layer(least)}."
+        )
+    highest = [row for row in ranked[1:] if not _below(row, most)]
+    lowest = [row for row in ranked[:-1] if not _below(least, row)]
+    return (
+        f"{model} is most like {first} in layer {_layer(most)} ({_likenesses(most)}{_not_apart(highest)}) and least in layer"
+        f" {_layer(least)} ({_likenesses(least)}{_not_apart(lowest)})."
+    )
+
+
+def _below(lower: Row, higher: Row) -> bool:
+    """Whether the interval of one layer's debiased CKA lies below that of another's."""
+    return bool(lower["cka_debiased_high"] < higher["cka_debiased_low"] - ROUNDING)
+
+
+def _not_apart(rows: Sequence[Row]) -> str:
+    """Name layers whose intervals meet that of the one that was named."""
+    return f"; not told apart from layer {', '.join(map(_layer, rows))}" if rows else ""
+
+
+def _likenesses(row: Row) -> str:
+    return (
+        f"debiased CKA {with_interval(row, 'cka_debiased')}, CKA {with_interval(row, 'cka')}, RSA {_known(row, 'rsa')}"
+    )
 
 
 def _layer(row: Row) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.encoders.backbones import Kind
 from pipeline.evaluation.geometry import alignment, effective_rank
-from pipeline.probing.geometry.similarity import anisotropy, evenness, linear_cka, rsa
+from pipeline.probing.geometry.similarity import anisotropy, evenness, linear_cka, linear_cka_of_few, rsa
 from pipeline.probing.jackknife import groups, jackknife
 from pipeline.probing.kept import Arrays, kept
 from pipeline.probing.layer_states import LayerStates
@@ -112,10 +112,13 @@ def columns(name: str, figure: np.ndarray) -> dict[str, float | None]:
 
 
 def _compare(first: LayerStates, second: LayerStates, layers: tuple[int, int], sample: np.ndarray) -> Arrays:
-    """Compute CKA, streaming over all texts, and RSA of a sample."""
-    blocks = ((first.layer(layers[0], rows), second.layer(layers[1], rows)) for rows in groups(len(first)))
+    """Compute CKA of all texts, streaming over them where they are more than the states are wide, and RSA of a sample."""
+    if len(first) < first.width + second.width:
+        plain, debiased = linear_cka_of_few(first.layer(layers[0]), second.layer(layers[1]))
+    else:
+        blocks = ((first.layer(layers[0], rows), second.layer(layers[1], rows)) for rows in groups(len(first)))
+        plain, debiased = linear_cka(blocks)
     pairwise = rsa(first.layer(layers[0], sample), second.layer(layers[1], sample))
-    plain, debiased = linear_cka(blocks)
     return {"cka": _numbers(plain), "cka_debiased": _numbers(debiased), "rsa": _numbers(pairwise)}
 
 

@@ -9,7 +9,7 @@ from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Kind
 from pipeline.errors import UserError
 from pipeline.probing.geometry.drift import drifts_of
-from pipeline.probing.geometry.findings import findings, summary
+from pipeline.probing.geometry.findings import findings, not_aligned, summary
 from pipeline.probing.geometry.layers import alignments, likeness, spread
 from pipeline.probing.geometry.pictures import pictures
 from pipeline.probing.jackknife import GROUPS
@@ -68,6 +68,7 @@ class Geometry(Probe):
         alike: list[Row] = []
         spreads: list[Row] = []
         near: list[Row] = []
+        unaligned: list[str] = []
         for model in subject.models:
             states = {kind: subject.states(model, those, kind) for kind, those in texts.items()}
             for kind, of in states.items():
@@ -75,7 +76,9 @@ class Geometry(Probe):
                 if model != first:
                     base = subject.states(first, texts[kind], kind)
                     alike += likeness(base, of, model, kind, samples[kind], subject.store)
-            if len(states) == 2:
+            if len(states) == 2 and states["query"].width != states["document"].width:
+                unaligned.append(not_aligned(model, states["query"].width, states["document"].width))
+            elif len(states) == 2:
                 near += alignments(states["query"], states["document"], model, self._pairs(chosen, samples["query"]))
         drifts = [row for other in others for row in self._drifts(subject, first, other)]
         unlike = {other: self._unlike(subject, first, other) for other in others}
@@ -86,7 +89,7 @@ class Geometry(Probe):
                 for name, rows in (("similarity", alike), ("spread", spreads), ("alignment", near), ("drift", drifts))
                 if rows
             },
-            findings=findings(first, alike, spreads, near, drifts, unlike),
+            findings=[*findings(first, alike, spreads, near, drifts, unlike), *unaligned],
             pictures=pictures(first, alike, spreads, drifts),
         )
 

@@ -89,6 +89,52 @@ def linear_cka(blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[Interva
     return plain, debiased
 
 
+def linear_cka_of_few(first: np.ndarray, second: np.ndarray) -> tuple[Interval, Interval]:
+    """Compute the same as `linear_cka` from products of texts, where they are fewer than the states are wide.
+
+    Memory is the square of the number of texts. The groups of the jackknife are `groups`.
+
+    Args:
+        first: The states of some texts in one model, [texts, width].
+        second: Those of the same texts in the other, [texts, other width].
+
+    Returns:
+        As of `linear_cka`.
+    """
+    grams = []
+    for states in (first, second):
+        states = states.astype(np.float64)
+        centred = states - states.mean(axis=0)
+        if (centred**2).sum() <= ROUNDING * (states**2).sum():
+            return NOTHING, NOTHING
+        grams.append(centred @ centred.T)
+    everything = np.arange(len(first))
+    left_out = [_both_of_grams(grams, np.setdiff1d(everything, group)) for group in groups(len(first))]
+    whole = _both_of_grams(grams, everything)
+    plain, debiased = (
+        _or_nothing(interval_without(figure, without))
+        for figure, without in zip(whole, zip(*left_out, strict=True), strict=True)
+    )
+    return plain, debiased
+
+
+def _both_of_grams(grams: list[np.ndarray], kept: np.ndarray) -> tuple[float, float]:
+    """Compute CKA and its debiased form from the products of the kept texts' states with each other."""
+    parts = [gram[np.ix_(kept, kept)] for gram in grams]
+    centred = [part - part.mean(axis=0) - part.mean(axis=1)[:, None] + part.mean() for part in parts]
+    for part in parts:
+        np.fill_diagonal(part, 0)
+    plain = [[float(np.vdot(one, other)) for other in centred] for one in centred]
+    return _normalised(plain), _normalised([[_unbiased_hsic(one, other) for other in parts] for one in parts])
+
+
+def _unbiased_hsic(one: np.ndarray, other: np.ndarray) -> float:
+    """As in `_debiased_cka`, of two matrices whose diagonals are 0."""
+    count = len(one)
+    level = one.sum() * other.sum() / ((count - 1) * (count - 2))
+    return float(np.vdot(one, other) + level - 2 / (count - 2) * (one.sum(axis=0) @ other.sum(axis=1)))
+
+
 def _both(sums: Sums, width: int) -> tuple[float, float]:
     return _cka(sums, width), _debiased_cka(sums, width)
 

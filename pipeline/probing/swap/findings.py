@@ -63,15 +63,18 @@ def _of(exchange: Exchange) -> Iterator[str]:
     """Say what the exchanges between two models show."""
     measure, gain = exchange.measures[0], exchange.gain[exchange.measures[0]]
     base, tuned = exchange.ends()
-    ends = f"{measure} goes from {base:.4f} ({exchange.base}) to {tuned:.4f} ({exchange.tuned}), a gain of {gain}"
-    if not gain.excludes_zero:
-        yield f"{ends}, which is not told apart from 0; so no share of a gain is given to layers."
+    ends = f"{measure} goes from {base:.4f} ({exchange.base}) to {tuned:.4f} ({exchange.tuned})"
+    if gain.low > 0:
+        yield f"{ends}, a gain of {gain}."
+    elif gain.high < 0:
+        loss = Interval(-gain.mean, -gain.high, -gain.low)
+        yield f"{ends}, a loss of {loss}; so there is no gain that layers could have a share of."
     else:
-        yield f"{ends}."
+        yield f"{ends}, a change of {gain}, which is not told apart from 0; so no share of a gain is given to layers."
     yield _alone(exchange)
-    if gain.excludes_zero:
+    if gain.low > 0:
         yield _cumulative(exchange)
-    yield _between(exchange, min(base, tuned))
+    yield _between(exchange)
 
 
 def _alone(exchange: Exchange) -> str:
@@ -82,8 +85,8 @@ def _alone(exchange: Exchange) -> str:
     better = f"; better with the base's {_names(exchange, gaining)}" if gaining else ""
     if not lossy:
         return (
-            f"No unit of {exchange.tuned} is missed by itself: with any one taken from {exchange.base},"
-            f" {exchange.measures[0]} does not fall (Fisher's test, Holm-corrected over"
+            f"No unit of {exchange.tuned} is shown to be missed by itself: with any one taken from {exchange.base},"
+            f" {exchange.measures[0]} is not shown to fall (Fisher's test, Holm-corrected over"
             f" {len(exchange.of('alone'))} units){better}."
         )
     losses = ", ".join(f"{_loss(one)} without {exchange.unit(one)}" for one in lossy)
@@ -132,20 +135,22 @@ def _cumulative(exchange: Exchange) -> str:
     return f"With at least {ENOUGH:.0%} of the gain kept: {'; '.join(parts)}."
 
 
-def _between(exchange: Exchange, lower: float) -> str:
+def _between(exchange: Exchange) -> str:
     """Say what lies between the two: better than both, worse than both, or on the way."""
     ones = exchange.of("between")
     inner, measure = ones[1:-1], exchange.measures[0]
-    best, worst = max(inner, key=lambda one: one.mean), min(inner, key=lambda one: one.mean)
+    best = max(inner, key=lambda one: one.mean)
     said = f"Between the weights, {measure} is best {_at(best)} ({best.mean:.4f})"
     if best.lost.high < 0:
         said += f", above {exchange.tuned} by {-best.lost.mean:.4f} (chosen on these very queries)"
     ends = (ones[0], ones[-1])
-    if worst.mean < lower and worst.gained.high < 0 and worst.lost.low > 0:
+    below = [one for one in inner if one.gained.high < 0 and one.lost.low > 0]
+    if below:
+        worst = min(below, key=lambda one: one.mean)
         return (
             f"{said}; {_at(worst)} it falls below both ends ({worst.mean:.4f} against {min(e.mean for e in ends):.4f})."
         )
-    return f"{said}; nowhere does it fall below both ends by more than chance."
+    return f"{said}; nowhere is it shown to fall below both ends."
 
 
 def _at(one: Measured) -> str:

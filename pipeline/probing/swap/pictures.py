@@ -43,9 +43,9 @@ def _draw_alone(exchange: Exchange, figure: Figure) -> None:
     axes.set_ylabel(f"{exchange.measures[0]} lost")
     gain = exchange.gain[exchange.measures[0]]
     axes.set_title(
-        f"{exchange.tuned} with one unit of {exchange.base} (whole gain: {gain.mean:+.4f})", loc="left", fontsize=10
+        f"{exchange.tuned} with one unit of {exchange.base} (whole change: {gain.mean:+.4f})", loc="left", fontsize=10
     )
-    if gain.excludes_zero:
+    if gain.low > 0:
         whole = gain.mean
         functions: Any = (lambda lost: 100 * lost / whole, lambda share: share * whole / 100)
         shares: Any = axes.secondary_yaxis("right", functions=functions)

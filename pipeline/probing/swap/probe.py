@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.checks import whole_number
+from pipeline.checks import a_list, whole_number
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import parse_measures
@@ -44,7 +44,7 @@ class Swap(Probe):
 
     def __init__(self, measures: Sequence[str], documents: int | None, steps: int, limit: int | None = None) -> None:
         super().__init__(limit)
-        self.measures = [item.name for item in parse_measures(list(measures))]
+        self.measures = [item.name for item in parse_measures(a_list("probe.measures", measures))]
         self.documents = None if documents is None else whole_number("probe.documents", documents, least=2)
         self.steps = whole_number("probe.steps", steps, least=2)
 

@@ -23,7 +23,7 @@ class Measured:
         mean: Over the queries.
         lost: Tuned minus variant, paired by query.
         gained: Variant minus base, paired by query.
-        share: `lost` as a share of tuned minus base; None where that gain is not told apart from 0.
+        share: `lost` as a share of tuned minus base; None where that is not shown to be a gain.
         corrected: p-value of Fisher's paired randomisation test against the tuned model, Holm-corrected over the units;
             only for units exchanged alone.
     """
@@ -111,7 +111,7 @@ def exchange(
         corrected = iter(holm(p_values))
         for variant, arrays in scores:
             lost = last - arrays[name]
-            share = ratio(lost, last - first, seed=seed) if gain[name].excludes_zero else None
+            share = ratio(lost, last - first, seed=seed) if gain[name].low > 0 else None
             found.append(
                 Measured(
                     variant,

@@ -5,9 +5,10 @@ import pytest
 
 from pipeline.probing.attribution.activity import Activity, Method, _packed
 from pipeline.probing.attribution.activity_change import change, change_in_per_cent
+from pipeline.probing.attribution.findings import findings
 from pipeline.probing.attribution.integrated_gradients import Attribution
-from pipeline.probing.attribution.quadrature import GaussLegendre
-from pipeline.probing.attribution.report import Compared, Reported
+from pipeline.probing.attribution.quadrature import GaussLegendre, Riemann
+from pipeline.probing.attribution.results import Compared, Results
 
 
 def activity(name: str, active: np.ndarray) -> Activity:
@@ -54,7 +55,7 @@ def test_shares_are_of_unique_texts_and_published_ones_of_pairs():
     found = [Compared("query", [activity("base", BASE)], [])]
     method = Method(GaussLegendre(6), "norm", [0.1], 256)
     sound, published = (
-        Reported(found, method, 0.1, name, 0).shares(found[0].activities[0], "inner") for name in ("sound", "published")
+        Results(found, method, 0.1, name, 0).shares(found[0].activities[0], "inner") for name in ("sound", "published")
     )
     assert np.allclose(sound, [[1, 1 / 3, 0, 0]])
     assert np.allclose(published, sound / 2)
@@ -68,3 +69,28 @@ def test_active_is_above_a_part_of_the_texts_largest_attribution_anywhere():
     bits = np.unpackbits(packed["inner"], axis=-1, count=9)[:, 0, 0]
     assert bits.tolist() == [[1, 1, 1, 0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0, 0, 0, 1]]
     assert np.unpackbits(packed["outer"], axis=-1, count=2)[:, 0, 0].tolist() == [[1, 1], [1, 0]]
+
+
+def test_sentences_claim_no_more_than_was_shown():
+    both = (BASE & BASE).sum(axis=2)[None]
+    base, other = activity("base", BASE), activity("other", BASE)
+    for one in (base, other):
+        one.gap[:], one.difference[:] = 0.5, 1.0  # attributions that are half of what they should be
+    found = [Compared("query", [base, other], [{"inner": both, "outer": both}])]
+    method = Method(Riemann(20), "norm", [0.1], 200)
+    said = {name: " ".join(findings(Results(found, method, 0.1, name, 0))) for name in ("sound", "published")}
+    assert "other is not shown to activate more or fewer neurons than base (inner): 0.0 [0.0, 0.0]%" in said["sound"]
+    assert "Wide: give more points" in said["sound"]
+    assert "to the letter" not in said["sound"]
+    assert "give more points" not in said["published"]
+    assert "Not as published to the letter: P is the norm of the pooled states" in said["published"]
+    assert "probe.threshold=0.1 (" in said["published"]
+    assert "probe.max_length=200 tokens" in said["published"]
+
+
+def test_a_change_is_drawn_once():
+    both = (BASE & OTHER).sum(axis=2)[None]
+    found = [Compared("query", [activity("base", BASE), activity("other", OTHER)], [{"inner": both, "outer": both}])]
+    results = Results(found, Method(GaussLegendre(6), "norm", [0.1], 256), 0.1, "sound", 0)
+    assert results.changes() is results.changes(0)
+    assert [one.name for one in results.changes(layer=0)] == ["inner", "outer"]

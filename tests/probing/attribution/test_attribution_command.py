@@ -135,19 +135,19 @@ def test_one_model_alone_a_margin_and_a_limit(here, settings, tmp_path):
         f"models={{only: {{model: {tmp_path}/base, side: query}}}}",
         *settings[1:],
         "probe.target=margin",
-        "probe.limit=6",
+        "probe.limit=12",
         "probe.quadrature.points=3",
     )
     assert "Target margin, quadrature gauss, 3 points" in said
     assert not (tmp_path / "out" / "changes.csv").exists()
-    assert {row["texts"] for row in rows_of(tmp_path, "layers")} <= {"5", "6"}
+    assert {row["texts"] for row in rows_of(tmp_path, "layers")} <= {"11", "12"}
     values = [float(row["mean share"]) for row in rows_of(tmp_path, "layers")]
     assert np.mean(values) > 0
 
 
 def test_the_published_protocol_is_followed_whatever_is_set(here, settings, tmp_path):
     model = f"models={{only: {{model: {tmp_path}/base, side: query}}}}"
-    said = here(model, *settings[1:], "protocol=published", "probe.target=score", "probe.limit=4")
+    said = here(model, *settings[1:], "protocol=published", "probe.target=score", "probe.limit=12")
     assert "Target norm, quadrature riemann, 20 points" in said
     assert "pairs of a query and a document" in said
 
@@ -159,7 +159,10 @@ def test_what_cannot_work_is_refused(refused, settings, tmp_path, llama_folder):
         (("probe.target=cosine",), "probe.target=cosine is unknown"),
         (("probe.quadrature.name=simpson",), "probe.quadrature.name=simpson is unknown"),
         (("probe.threshold=1.5",), "below 1"),
+        (("probe.thresholds=7",), "probe.thresholds=7 must be a list; write probe.thresholds=[7]."),
+        (("probe.thresholds=null",), "probe.thresholds=None must be a list"),
         ((f"models.tuned={llama}",), "differ in architecture: bert and llama"),
         (("probe.max_length=2",), "no room"),
+        (("probe.limit=5",), "come with 5 different query texts; raise probe.limit"),
     ):
         assert said in refused(*settings, *arguments), said

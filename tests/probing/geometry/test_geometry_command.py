@@ -2,10 +2,14 @@
 
 import pytest
 
+from pipeline.encoders.backbones import Local
+from pipeline.encoders.building import build_dual_encoder
+from pipeline.encoders.pooling import Mean
+from pipeline.encoders.query_towers import Miniature
 from pipeline.probing.geometry import layers as geometry_layers
 from tests.encoders.conftest import one_thread  # noqa: F401
 from tests.probing.commands import give, refusal, table
-from tests.probing.planted_layer import DEPTH, SPOILT, save_models, settings
+from tests.probing.planted_layer import DEPTH, SPOILT, WIDTH, save_models, settings
 
 
 def test_a_planted_layer_is_found(monkeypatch, capsys, tmp_path):
@@ -48,6 +52,18 @@ def test_models_of_unlike_depth_are_compared_by_their_states_alone(monkeypatch, 
     rows = [row for row in table(tmp_path / "out" / "similarity.csv") if row["texts"] == "query"]
     assert [row["facing_layer"] for row in rows] == ["0", "0", "1", "1"]
     assert "they differ in depth: 3 and 1" in (tmp_path / "out" / "findings.md").read_text()
+
+
+def test_towers_of_unlike_width_have_no_alignment(monkeypatch, tmp_path):
+    base, tuned = save_models(tmp_path)
+    words = settings(tmp_path, base, tuned)
+    query = Miniature(layers=1, width=64, init="random", path=None, pooling=Mean(), projection=WIDTH)
+    build_dual_encoder(Local(str(tuned)), Mean(), query).save(tmp_path / "mini", "A tiny model for tests.")
+    words[0] = f"{words[0].split(', tuned: ')[0]}, tuned: {tmp_path / 'mini'}}}"
+    give(monkeypatch, "probe=geometry", *words)
+    assert {row["model"] for row in table(tmp_path / "out" / "alignment.csv")} == {"base"}
+    said = (tmp_path / "out" / "findings.md").read_text()
+    assert "Alignment is not measured for tuned: its query tower's states have 64 dimensions" in said
 
 
 def test_the_first_token_says_nothing_in_layer_0(monkeypatch, tmp_path):

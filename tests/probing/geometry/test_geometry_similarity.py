@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import pdist
 from scipy.stats import ortho_group, spearmanr
 
-from pipeline.probing.geometry.similarity import anisotropy, evenness, linear_cka, rsa
+from pipeline.probing.geometry.similarity import anisotropy, evenness, linear_cka, linear_cka_of_few, rsa
 from pipeline.probing.jackknife import GROUPS, groups, jackknife
 
 TEXTS = 120
@@ -95,6 +95,16 @@ def test_cka_does_not_depend_on_how_texts_are_divided(states):
     whole = linear_cka([(states[0][:50], states[1][:50]), (states[0][50:], states[1][50:])])
     assert whole[0].mean == pytest.approx(cka_of(*states).mean, rel=1e-12)
     assert whole[1].mean == pytest.approx(debiased_of(*states).mean, rel=1e-10)
+
+
+def test_cka_from_products_of_texts_is_that_from_products_of_features(states):
+    wide = np.random.default_rng(5).normal(size=(12, 300)).astype(np.float32)
+    for first, second in (states, (states[0] @ wide, states[1])):
+        blocks = ((first[rows], second[rows]) for rows in groups(TEXTS))
+        for few, many in zip(linear_cka_of_few(first, second), linear_cka(blocks), strict=True):
+            assert [few.mean, few.low, few.high] == pytest.approx([many.mean, many.low, many.high], rel=1e-8)
+    constant = np.ones((TEXTS, 300), dtype=np.float32)
+    assert all(np.isnan(found.mean) for found in linear_cka_of_few(constant, states[1]))
 
 
 def test_rsa_is_spearmans_correlation_of_cosine_distances(states):

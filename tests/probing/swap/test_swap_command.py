@@ -99,5 +99,6 @@ def test_what_cannot_be_exchanged_is_refused(monkeypatch, capsys, tmp_path):
     assert "needs 10 queries" in refusal(monkeypatch, capsys, *command, "probe.limit=9")
     assert "probe.steps=1 must be" in refusal(monkeypatch, capsys, *command, "probe.steps=1")
     assert "ndgc@10 is not a measure" in refusal(monkeypatch, capsys, *command, "probe.measures=[ndgc@10]")
+    assert "write probe.measures=[mrr@10]." in refusal(monkeypatch, capsys, *command, "probe.measures=mrr@10")
     one = ["models={base: minilm}" if word.startswith("models=") else word for word in command]
     assert "give two or more, the base first" in refusal(monkeypatch, capsys, *one)

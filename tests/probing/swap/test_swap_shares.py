@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.probing.statistics import ratio
+from pipeline.probing.swap.findings import _of
 from pipeline.probing.swap.shares import exchange
 from pipeline.probing.swap.variants import variants
 
@@ -34,6 +35,17 @@ def test_without_a_gain_there_are_no_shares():
     found = exchange("base", "tuned", 2, scores(lambda share: 0.0), ["ndcg@10"], seed=0)
     assert all(one.share is None for one in found.measured)
     assert all(one.corrected in (None, 1.0) for one in found.measured)
+
+
+def test_a_loss_is_called_a_loss_and_has_no_shares():
+    found = exchange("base", "tuned", 2, scores(lambda share: -0.4 * share[1]), ["ndcg@10"], seed=0)
+    assert found.gain["ndcg@10"].high < 0
+    assert all(one.share is None for one in found.measured)
+    said = " ".join(_of(found))
+    assert "a loss of 0.1" in said
+    assert "of the gain" not in said
+    assert "is not shown to fall" in said
+    assert "better with the base's layer 1" in said
 
 
 def test_a_share_is_the_ratio_of_sums_and_its_interval_draws_queries():
