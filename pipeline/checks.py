@@ -49,5 +49,5 @@ def a_list(setting: str, value: object) -> list[Any]:
         UserError: When the value is something else.
     """
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise UserError(f"{setting}={value} must be a list; write {setting}=[{"…" if value is None else value}].")
+        raise UserError(f"{setting}={value} must be a list; write {setting}=[{'…' if value is None else value}].")
     return list(value)

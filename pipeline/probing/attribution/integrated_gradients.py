@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pipeline.encoders.encoding import batches_by_length
 from pipeline.encoders.feed_forward import feed_forwards
+from pipeline.encoders.memory import lacks_memory
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError
 from pipeline.probing.attribution.above import Trace, Upper
@@ -197,8 +198,7 @@ class Attributor:
 
     def _shrink(self, error: RuntimeError, longest: int) -> None:
         """Halve the batch after a lack of memory; anything else is raised again."""
-        lacking = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-        if not lacking:
+        if not lacks_memory(error):
             raise error
         if self.token_budget <= longest * len(SUB_LAYERS):
             raise UserError(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.encoders.memory import lacks_memory
 from pipeline.probing.linear.data import RowData
 from pipeline.probing.linear.families import Member, ProbeFamily
 from pipeline.probing.linear.training import Recipe, Trained, nats, over_rows, right_answers, train
@@ -118,8 +119,8 @@ def train_in_parts(
         try:
             done.append(train(family, left[:at_once], training, validation, design.recipe, design.seed))
             left = left[at_once:]
-        except torch.OutOfMemoryError:
-            if at_once == 1:
+        except RuntimeError as error:
+            if at_once == 1 or not lacks_memory(error):
                 raise
             at_once //= 2
             print(f"Memory does not suffice; going on with {at_once} probes at once.", file=sys.stderr, flush=True)
