@@ -7,6 +7,8 @@ from scipy.stats import binomtest
 
 DRAWS = 2_000
 LEVEL = 0.95
+SIGNIFICANT = round(1 - LEVEL, 10)
+"""Corrected p-values up to this one count."""
 DRAWS_AT_ONCE = 200
 LEAST_CLUSTERS = 5
 """Drawing fewer again and again says nothing of others; there is no interval then."""
@@ -28,6 +30,10 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+    def columns(self, name: str) -> dict[str, float]:
+        """Give the columns of a table: the mean, and where it begins and ends."""
+        return {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
 
     @property
     def excludes_zero(self) -> bool:

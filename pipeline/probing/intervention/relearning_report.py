@@ -1,18 +1,15 @@
 """What became of erased facts: figures, a picture and sentences."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from pipeline.probing.intervention.changes import AFFECTED, CONTROL, MINUS, change_in_words
 from pipeline.probing.intervention.picture import draw_changes
-from pipeline.probing.outcome import Outcome, Picture
+from pipeline.probing.outcome import Outcome, Picture, Row
+from pipeline.probing.statistics import SIGNIFICANT
 
 BEFORE, FINE_TUNED = "before fine-tuning", "fine-tuned"
-LEVEL = 0.05
-
-Row = Mapping[str, Any]
 
 
 def relearning_outcome(
@@ -86,11 +83,11 @@ def _verdicts(of: Mapping[str, Mapping[tuple[str, str], Row]], first: str) -> It
 
 
 def _is_lower(row: Row) -> bool:
-    return row["change"] < 0 and row["p_corrected"] <= LEVEL
+    return row["change"] < 0 and row["p_corrected"] <= SIGNIFICANT
 
 
 def _tested(row: Row) -> str:
     change = f"{change_in_words(row)}, corrected p = {row['p_corrected']:.3g}"
-    if row["p_corrected"] > LEVEL:
+    if row["p_corrected"] > SIGNIFICANT:
         return f"no significant difference ({change})"
     return f"{'less' if row['change'] < 0 else 'more'} ({change})"

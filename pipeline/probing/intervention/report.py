@@ -9,8 +9,8 @@ from pipeline.probing.intervention.cases import EQUALLY_ACTIVE, GIVEN, RANDOM, C
 from pipeline.probing.intervention.changes import AFFECTED, CONTROL, HELD_OUT, MINUS, Changes, change_in_words
 from pipeline.probing.intervention.picture import draw_changes
 from pipeline.probing.outcome import Outcome, Picture
+from pipeline.probing.statistics import SIGNIFICANT
 
-LEVEL = 0.05
 LEAST_TESTED = 6
 """Of fewer clusters no arrangement of signs is rarer than the level."""
 DOING = {
@@ -153,7 +153,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
         return (
             f"not differ from them as far as {row['clusters']} can tell ({tested}; take {LEAST_TESTED} facts or more)."
         )
-    if row["p_corrected"] > LEVEL:
+    if row["p_corrected"] > SIGNIFICANT:
         return f"not differ significantly from them on the affected queries ({tested})."
     return f"{'less' if row['change'] > 0 else 'more'} harm on the affected queries ({tested})."
 
@@ -173,6 +173,6 @@ def _held_out(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return "without a control, nothing can be said of more than the queries' words."
     against = f"against equally active {change_in_words(row)}, corrected p = {row['p_corrected']:.3g}"
-    if row["change"] < 0 and row["p_corrected"] <= LEVEL:
+    if row["change"] < 0 and row["p_corrected"] <= SIGNIFICANT:
         return f"more harm than by the control ({against}), so more than the queries' words was found."
     return f"not shown to be more harm than by the control ({against}), nor that more than words was found."

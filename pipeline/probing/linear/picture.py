@@ -10,9 +10,8 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.evaluation.drawing import BLUE, GRID, INK, MUTED, ORANGE
 from pipeline.probing.linear.published_probes import Curve
 from pipeline.probing.linear.results import Results
-from pipeline.probing.outcome import Picture
+from pipeline.probing.outcome import Picture, Row
 
-Row = Mapping[str, Any]
 OTHERS = ("#5c7a29", "#7a4a8c", "#8a6d1b")
 """For models beyond base and tuned."""
 PANEL = 3.1

@@ -83,11 +83,11 @@ def _own(results: Results, key: Key) -> Iterator[dict[str, Any]]:
                 "probe": key[1],
                 "candidates": n,
                 "layer": layer,
-                **_named("accuracy", intervals[level][place]),
+                **intervals[level][place].columns("accuracy"),
                 "chance": 1 / n,
                 "majority_class": majority(*results.places[n]),
                 "shuffled_questions": float(right[level, place].mean() - used[level, place].mean()),
-                **_named("use_of_question", uses[level][place]),
+                **uses[level][place].columns("use_of_question"),
                 **_controls(facts, float(right[level, place].mean()), results, n),
                 "validation_score": float(facts["score"].mean()),
                 "learning_rates": " ".join(f"{rate:g}" for rate in facts["learning_rate"]),
@@ -139,7 +139,7 @@ def _against_first(results: Results, key: Key) -> dict[tuple[int, int], dict[str
         corrected = holm(p_values) if results.protocol == "sound" else bonferroni(p_values)
         for level, layer in enumerate(shared):
             found[n, layer] = {
-                **_named("difference", intervals[level][place]),
+                **intervals[level][place].columns("difference"),
                 "p": p_values[level],
                 "p_corrected": corrected[level],
             }
@@ -157,10 +157,6 @@ def _intervals(values: np.ndarray, questions: np.ndarray) -> list[list[Interval]
     layers, counts, rows = values.shape
     flat = bootstrap_together(values.reshape(-1, rows).T, questions)
     return [flat[level * counts : (level + 1) * counts] for level in range(layers)]
-
-
-def _named(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def best_layer(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

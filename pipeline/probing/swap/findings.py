@@ -5,11 +5,10 @@ from typing import Any
 
 from pipeline.evaluation.measures import Judgements
 from pipeline.probing.outcome import Row
-from pipeline.probing.statistics import Interval
+from pipeline.probing.statistics import SIGNIFICANT, Interval
 from pipeline.probing.swap.shares import Exchange, Measured
 from pipeline.probing.swap.texts import Search
 
-LEVEL = 0.05
 ENOUGH = 0.9
 """Of the gain: what counts as having kept it."""
 
@@ -92,7 +91,7 @@ def _alone(exchange: Exchange) -> str:
     losses = ", ".join(f"{_loss(one)} without {exchange.unit(one)}" for one in lossy)
     return (
         f"Of the {len(exchange.of('alone'))} units of {exchange.tuned}, taken from {exchange.base} one at a time,"
-        f" {len(lossy)} can be told to be missed (Fisher's test, Holm-corrected, p ≤ {LEVEL}): {exchange.measures[0]} falls"
+        f" {len(lossy)} can be told to be missed (Fisher's test, Holm-corrected, p ≤ {SIGNIFICANT}): {exchange.measures[0]} falls"
         f" by {losses}{better}."
     )
 
@@ -108,7 +107,7 @@ def _percent(share: Interval) -> str:
 
 
 def _certain(one: Measured) -> bool:
-    return one.corrected is not None and one.corrected <= LEVEL
+    return one.corrected is not None and one.corrected <= SIGNIFICANT
 
 
 def _names(exchange: Exchange, ones: Sequence[Measured]) -> str:
