@@ -124,7 +124,7 @@ class Intervention(Probe):
         facts, controls = self._choice(subject).choose(retrievals)
         report = Report(self.plan, self.measures, subject.split.name, next(iter(subject.models)))
         if self.queries is None and len(facts) < self.facts:
-            report.note(f"Only {len(facts)} facts are retrieved by every model, fewer than the {self.facts} asked for.")
+            report.note(f"Of the {self.facts} facts asked for, {len(facts)} could be had that every model retrieves.")
         for retrieval in retrievals:
             _ = retrieval.documents, retrieval.queries  # encoded first, where nothing else counts progress
             towers = self._towers(retrieval)
