@@ -2,46 +2,36 @@
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import probe as probe_command
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import Shared, build_dual_encoder
 from pipeline.encoders.pooling import Mean
 from pipeline.probing.attribution import activity
 from tests.encoders.conftest import bert_folder, llama_folder, one_thread  # noqa: F401
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.probing.commands import give, refusal
 
 
 @pytest.fixture
 def here(monkeypatch, capsys):
     """Give the command in this process; returns what it said."""
 
-    def give(*arguments: str) -> str:
-        monkeypatch.setattr("sys.argv", ["probe.py", "probe=attribution", "encoding.device=cpu", *arguments])
-        monkeypatch.chdir(ROOT)
-        probe_command.main()
+    def said(*arguments: str) -> str:
+        give(monkeypatch, "probe=attribution", "encoding.device=cpu", *arguments)
         return capsys.readouterr().out
 
-    return give
+    return said
 
 
 @pytest.fixture
-def refused(here, capsys):
+def refused(monkeypatch, capsys):
     """Give the command and return the one sentence that it is refused with."""
-
-    def give(*arguments: str) -> str:
-        with pytest.raises(SystemExit) as stopped:
-            here(*arguments)
-        assert stopped.value.code == 2
-        return capsys.readouterr().err.strip().splitlines()[-1]
-
-    return give
+    return partial(refusal, monkeypatch, capsys, "probe=attribution", "encoding.device=cpu")
 
 
 def saved(plain: Path, folder: Path, planted: int | None = None) -> Path:

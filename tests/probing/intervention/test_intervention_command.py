@@ -2,17 +2,17 @@
 
 import csv
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-import probe as probe_command
 from pipeline.encoders.dual_encoder import DualEncoder
 from tests.encoders.conftest import bert_folder  # noqa: F401
 from tests.evaluation.conftest import save_tiny_model
+from tests.probing.commands import give, refusal
 
 ROOT = Path(__file__).resolve().parents[3]
 TOPICS = ["wing", "heat", "flow", "shell", "wave", "jet", "plate", "shock", "gas", "tube", "rotor", "blade"]
@@ -20,33 +20,19 @@ TOPICS = ["wing", "heat", "flow", "shell", "wave", "jet", "plate", "shock", "gas
 
 @pytest.fixture
 def here(monkeypatch, capsys):
-    """Give the command in this process and return what it said."""
+    """Give the command in this process; returns what it said."""
 
-    def give(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["probe.py", *arguments])
-        monkeypatch.chdir(ROOT)
-        probe_command.main()
+    def said(*arguments: str) -> str:
+        give(monkeypatch, *arguments)
         return capsys.readouterr().out
 
-    return give
+    return said
 
 
 @pytest.fixture
 def refused(monkeypatch, capsys):
     """Give the command and return the one sentence that it is refused with."""
-
-    def give(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["probe.py", *arguments])
-        monkeypatch.chdir(ROOT)
-        capsys.readouterr()  # what making the models said
-        with pytest.raises(SystemExit) as stopped:
-            probe_command.main()
-        assert stopped.value.code == 2
-        said = capsys.readouterr().err.strip()
-        assert len(said.splitlines()) == 1, said
-        return said
-
-    return give
+    return partial(refusal, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
