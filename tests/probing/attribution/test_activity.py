@@ -72,8 +72,9 @@ def test_active_is_above_a_part_of_the_texts_largest_attribution_anywhere():
 
 
 def test_sentences_claim_no_more_than_was_shown():
-    both = (BASE & BASE).sum(axis=2)[None]
-    base, other = activity("base", BASE), activity("other", BASE)
+    texts = np.tile(BASE, (3, 1, 1))  # enough of them for an interval
+    both = texts.sum(axis=2)[None]
+    base, other = activity("base", texts), activity("other", texts)
     for one in (base, other):
         one.gap[:], one.difference[:] = 0.5, 1.0  # attributions that are half of what they should be
     found = [Compared("query", [base, other], [{"inner": both, "outer": both}])]
