@@ -131,16 +131,18 @@ def log_tables(logger: Logger | None, folder: Path, names: Sequence[str] | None 
 
 
 def _table(path: Path) -> Any:
-    """Read a CSV file as a W&B table, its figures as numbers."""
+    """Read a CSV file as a W&B table: columns of figures as numbers, empty where there is none, others as text."""
     import wandb
 
     with open(path, encoding="utf-8", newline="") as file:
         columns, *rows = list(csv.reader(file))
-    return wandb.Table(columns=[*columns], data=[[_value(cell) for cell in row] for row in rows])
+    values = [_column([row[place] for row in rows]) for place in range(len(columns))]
+    return wandb.Table(columns=[*columns], data=[list(row) for row in zip(*values, strict=True)])
 
 
-def _value(cell: str) -> float | str:
+def _column(cells: Sequence[str]) -> list[float | None] | list[str]:
+    """Read one column; W&B takes one type for all of it."""
     try:
-        return float(cell)
+        return [float(cell) if cell else None for cell in cells]
     except ValueError:
-        return cell
+        return list(cells)
