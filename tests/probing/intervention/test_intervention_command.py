@@ -10,6 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.probing.statistics import LEAST_CLUSTERS
 from tests.encoders.conftest import bert_folder  # noqa: F401
 from tests.evaluation.conftest import save_tiny_model
 from tests.probing.commands import give, refusal
@@ -87,7 +88,10 @@ def test_attributed_neurons_stand_beside_both_controls(here, place, tmp_path):
     }
     assert len(rows) == 2 * 3 * 5 * 3  # models, measures, selections, groups
     for row in rows:
-        assert int(row["clusters"]) < 5 or float(row["low"]) <= float(row["change"]) <= float(row["high"])
+        if int(row["clusters"]) < LEAST_CLUSTERS:
+            assert row["low"] == row["high"] == "nan"
+        else:
+            assert float(row["low"]) <= float(row["change"]) <= float(row["high"])
         assert float(row["change"]) == pytest.approx(float(row["after"]) - float(row["before"]), abs=1e-9)
         assert float(row["p_value"]) <= float(row["p_corrected"])
     places = rows_of(tmp_path / "out" / "places.csv")

@@ -30,3 +30,4 @@ def test_the_verdict_follows_from_both_times(before, after, words):
 def test_without_the_twins_before_there_is_no_verdict():
     outcome = relearning_outcome({FINE_TUNED: rows(-0.3, 0.01)}, ["ndcg@10"], "unedited", "It ran.")
     assert len(outcome.findings) == 3
+    assert outcome.findings[1].startswith("Each model was trained once")
