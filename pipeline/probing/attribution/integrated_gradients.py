@@ -57,40 +57,16 @@ class Attribution:
         return np.abs(self.total - self.difference) / np.maximum(np.abs(self.difference), 1e-30)
 
 
-def attribute(
-    tower: TransformerTower,
-    token_ids: list[list[int]],
-    *,
-    quadrature: Quadrature,
-    target: Target,
-    device: torch.device | str = "cpu",
-    token_budget: int = TOKEN_BUDGET,
-    advance: Callable[[int], None] | None = None,
-) -> Attribution:
-    """Attribute a number of each text's representation to the neurons; no weight is touched.
-
-    Args:
-        tower: Whose texts they are.
-        token_ids: Tokenized texts.
-        quadrature: Where the path is looked at.
-        target: What is explained.
-        device: Where to compute.
-        token_budget: See `TOKEN_BUDGET`; halved when memory does not suffice.
-        advance: Called with the number of texts just finished.
-
-    Raises:
-        UserError: When the tower's blocks are of an unknown kind, or one text alone does not fit into memory.
-    """
-    return Attributor(tower, torch.device(device), token_budget).attribute(token_ids, quadrature, target, advance)
-
-
 class Attributor:
     """A tower made ready for attributing; make one for many calls.
 
     Args:
         tower: The tower; changes to it after this are not seen.
         device: Where to compute.
-        token_budget: See `TOKEN_BUDGET`.
+        token_budget: See `TOKEN_BUDGET`; halved when memory does not suffice.
+
+    Raises:
+        UserError: When the tower's blocks are of an unknown kind.
     """
 
     def __init__(self, tower: TransformerTower, device: torch.device, token_budget: int = TOKEN_BUDGET) -> None:
@@ -105,7 +81,17 @@ class Attributor:
         target: Target,
         advance: Callable[[int], None] | None = None,
     ) -> Attribution:
-        """Attribute; see the function of this name."""
+        """Attribute a number of each text's representation to the neurons; no weight is touched.
+
+        Args:
+            token_ids: Tokenized texts.
+            quadrature: Where the path is looked at.
+            target: What is explained.
+            advance: Called with the number of texts just finished.
+
+        Raises:
+            UserError: When one text alone does not fit into memory.
+        """
         found = _empty(len(token_ids), len(self.parts), self.parts[0].neurons, self.parts[0].outer.out_features)
         left = np.arange(len(token_ids))
         for rule in quadrature.rules():

@@ -12,10 +12,15 @@ from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.encoders.pooling import pooling_named
 from pipeline.encoders.projection import Projection
 from pipeline.errors import UserError
-from pipeline.probing.attribution.integrated_gradients import Attribution, Attributor, attribute
+from pipeline.probing.attribution.integrated_gradients import TOKEN_BUDGET, Attribution, Attributor
 from pipeline.probing.attribution.quadrature import Adaptive, GaussLegendre, Riemann
 from pipeline.probing.attribution.targets import Along, Norm, Target
 from tests.encoders.conftest import TEXTS, any_folder, bert_folder, llama_folder  # noqa: F401
+
+
+def attribute(tower, token_ids, *, quadrature, target, token_budget=TOKEN_BUDGET, advance=None) -> Attribution:
+    """Make a tower ready and attribute once."""
+    return Attributor(tower, torch.device("cpu"), token_budget).attribute(token_ids, quadrature, target, advance)
 
 
 def opened(folder, pooling: str = "mean", dtype: torch.dtype = torch.float64):
