@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import t as student_t
 
-from pipeline.probing.statistics import LEVEL, Interval
+from pipeline.evaluation.statistics import LEVEL, Interval
 
 GROUPS = 10
 """Into so many the texts are divided, neighbours together: those about one subject often are neighbours."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.evaluation.statistics import Interval, bootstrap, ratio
 from pipeline.probing.attribution.activity import Activity
-from pipeline.probing.statistics import Interval, bootstrap, ratio
 
 
 def change_in_per_cent(base: np.ndarray, other: np.ndarray, seed: int) -> Interval:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pipeline.evaluation.statistics import Interval
 from pipeline.probing.attribution.results import PLURAL, Changed, Results
 from pipeline.probing.attribution.tables import spoken
-from pipeline.probing.statistics import Interval
 
 WIDE_GAP = 0.1
 """From here on the completeness gap of all differences together is warned of."""

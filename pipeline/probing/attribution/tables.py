@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.evaluation.statistics import Interval
 from pipeline.probing.attribution.activity import Activity
 from pipeline.probing.attribution.activity_change import Change
 from pipeline.probing.attribution.integrated_gradients import SUB_LAYERS
 from pipeline.probing.attribution.results import PLURAL, Results
 from pipeline.probing.outcome import Row
-from pipeline.probing.statistics import Interval
 
 BINS = np.array([0, 1e-9, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1 + 1e-9])
 """Edges of the distribution of shares; the first bin holds the neurons that are never active."""

@@ -8,12 +8,12 @@ import numpy as np
 
 from pipeline.encoders.backbones import Kind
 from pipeline.evaluation.geometry import alignment, effective_rank
+from pipeline.evaluation.statistics import Interval
 from pipeline.probing.geometry.similarity import anisotropy, evenness, linear_cka, linear_cka_of_few, rsa
 from pipeline.probing.jackknife import groups, jackknife
 from pipeline.probing.kept import Arrays, kept
 from pipeline.probing.layer_states import LayerStates
 from pipeline.probing.outcome import Row
-from pipeline.probing.statistics import Interval
 from pipeline.progress import progress
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from pipeline.evaluation.geometry import mean_pairwise_cosine, uniformity, unit_length
+from pipeline.evaluation.statistics import Interval
 from pipeline.probing.jackknife import groups, interval_without, jackknife
-from pipeline.probing.statistics import Interval
 
 NOTHING = Interval(float("nan"), float("nan"), float("nan"))
 """Where all texts have one state, as the first token has in layer 0, there is no likeness to speak of; nor where all have

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.significance import fisher, holm
+from pipeline.evaluation.statistics import bootstrap
 from pipeline.probing.intervention.cases import Case
 from pipeline.probing.intervention.edited_retrieval import EditedRetrieval
-from pipeline.probing.statistics import bootstrap
 from pipeline.progress import progress
 
 AFFECTED, HELD_OUT, CONTROL = "affected", "held out", "control"

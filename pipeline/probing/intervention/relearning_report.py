@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from pipeline.evaluation.statistics import SIGNIFICANT
 from pipeline.probing.intervention.changes import AFFECTED, CONTROL, MINUS, change_in_words
 from pipeline.probing.intervention.picture import draw_changes
 from pipeline.probing.outcome import Outcome, Picture, Row
-from pipeline.probing.statistics import SIGNIFICANT
 
 BEFORE, FINE_TUNED = "before fine-tuning", "fine-tuned"
 

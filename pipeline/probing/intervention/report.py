@@ -5,11 +5,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from pipeline.evaluation.statistics import SIGNIFICANT
 from pipeline.probing.intervention.cases import EQUALLY_ACTIVE, GIVEN, RANDOM, Case, Plan
 from pipeline.probing.intervention.changes import AFFECTED, CONTROL, HELD_OUT, MINUS, Changes, change_in_words
 from pipeline.probing.intervention.picture import draw_changes
 from pipeline.probing.outcome import Outcome, Picture
-from pipeline.probing.statistics import SIGNIFICANT
 
 LEAST_TESTED = 6
 """Of fewer clusters no arrangement of signs is rarer than the level."""

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pipeline.evaluation.statistics import LEVEL, Interval, bootstrap_together
 from pipeline.probing.linear.families import FAMILIES
 from pipeline.probing.linear.pieces import Material
 from pipeline.probing.linear.results import Results, best_layer
 from pipeline.probing.outcome import Row
-from pipeline.probing.statistics import LEVEL, Interval, bootstrap_together
 
 BLIND = 0.02
 """What a probe may at most lose with the questions of other rows, in accuracy, to be called blind to them."""

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.significance import holm
+from pipeline.evaluation.statistics import Interval, bootstrap_together, mcnemar
 from pipeline.probing.linear.layers import Design
 from pipeline.probing.linear.statistics import bonferroni, independent_t
 from pipeline.probing.probe import Protocol
-from pipeline.probing.statistics import Interval, bootstrap_together, mcnemar
 
 Arrays = Mapping[str, np.ndarray]
 Key = tuple[str, str]

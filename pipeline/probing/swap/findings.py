@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.evaluation.measures import Judgements
+from pipeline.evaluation.statistics import SIGNIFICANT, Interval
 from pipeline.probing.outcome import Row
-from pipeline.probing.statistics import SIGNIFICANT, Interval
 from pipeline.probing.swap.shares import Exchange, Measured
 from pipeline.probing.swap.texts import Search
 

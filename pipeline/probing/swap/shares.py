@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluation.significance import fisher, holm
+from pipeline.evaluation.statistics import Interval, bootstrap, ratio
 from pipeline.probing.kept import Arrays
 from pipeline.probing.outcome import Row
-from pipeline.probing.statistics import Interval, bootstrap, ratio
 from pipeline.probing.swap.variants import Variant
 from pipeline.probing.units import unit_names
 

@@ -10,7 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from pipeline.encoders.dual_encoder import DualEncoder
-from pipeline.probing.statistics import LEAST_CLUSTERS
+from pipeline.evaluation.statistics import LEAST_CLUSTERS
 from tests.encoders.conftest import bert_folder  # noqa: F401
 from tests.evaluation.conftest import save_tiny_model
 from tests.probing.commands import give, refusal

@@ -2,8 +2,8 @@
 
 import pytest
 
+from pipeline.evaluation.statistics import Interval
 from pipeline.probing.linear.findings import use_of_question
-from pipeline.probing.statistics import Interval
 
 
 @pytest.mark.parametrize(

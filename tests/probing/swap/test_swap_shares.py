@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.probing.statistics import ratio
+from pipeline.evaluation.statistics import ratio
 from pipeline.probing.swap.findings import _of
 from pipeline.probing.swap.shares import exchange
 from pipeline.probing.swap.variants import variants

@@ -5,7 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from pipeline.probing.statistics import bootstrap, bootstrap_together, mcnemar
+from pipeline.evaluation.statistics import bootstrap, bootstrap_together, mcnemar
 
 
 def test_intervals_are_those_of_pooled_rows():
