@@ -17,6 +17,7 @@ from pipeline.data.source import open_dataset
 from pipeline.data.texts import Texts
 from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import EncodingSettings
 from pipeline.entry import instantiate
 from pipeline.evaluation.loggers import log_results
 from pipeline.evaluation.report import print_folder
@@ -24,6 +25,7 @@ from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
 from pipeline.files import atomic_write, digest_of
+from pipeline.training.cost import Cost
 from pipeline.training.curves_plot import plot_curves
 from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision
 from pipeline.training.diagnostics_plot import plot_diagnostics
@@ -83,7 +85,8 @@ class Cell:
         self.stage: Stage = instantiate(config.stage)
         self.negatives = instantiate(config.negatives)
         self.lexical = instantiate(config.lexical)
-        self.encoding = instantiate(config.encoding)
+        self.encoding: EncodingSettings = instantiate(config.encoding)
+        self.cost = Cost(folder.path, self.encoding.tally)
         self.index = instantiate(config.index)
         self.trainer = instantiate(config.trainer, _partial_=True, precision=trainer_precision(config.trainer))
         settings = instantiate(config.encoder)
@@ -128,6 +131,7 @@ class Cell:
         """Score what is there, train, save, index and score what came out."""
         training = self._training()
         self._announce()
+        self.cost.begin()
         logger = self._logger()
         systems = self.systems = self.retriever.bm25()
         if self.stage.trains:
@@ -144,6 +148,8 @@ class Cell:
                 systems[name].details["collapsed"] = True
         self._save_index()
         self._report(systems, trained, logger)
+        self.cost.note()
+        self.folder.say(self.cost.sentence())
         # A finished run is never resumed, and the optimisers of a sweep's cells would fill a disk.
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
@@ -163,6 +169,7 @@ class Cell:
                 encoding=self.encoding,
                 score=self._score,
                 say=self.folder.say,
+                count_step=self.cost.step,
                 checkpoints=self.checkpoints,
                 folder=self.folder.path,
                 store=self.store,
