@@ -52,7 +52,8 @@ class PlannedCell:
     def choices(self, axes: Sequence[str]) -> dict[str, str]:
         """What it has on the axes."""
         pairs = (override.lstrip("+~").partition("=") for override in self.overrides)
-        return {key: value for key, _, value in pairs if key in axes}
+        chosen = {key: value for key, _, value in pairs}
+        return {key: chosen[key] for key in axes if key in chosen}
 
 
 def plan(config: DictConfig, loader: ConfigLoader, combinations: Sequence[Sequence[str]]) -> list[PlannedCell]:

@@ -82,4 +82,6 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message="Experiment logs directory.*")
     # A frozen tower is in evaluation mode on purpose.
     warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")
+    # A cell is one process, whatever the cluster could start.
+    warnings.filterwarnings("ignore", message="The `srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
