@@ -1,0 +1,16 @@
+"""Where Hydra looks for plugins: it takes them from this package alone."""
+
+from importlib.util import find_spec
+
+if find_spec("submitit") and find_spec("hydra_plugins.hydra_submitit_launcher"):
+    from pipeline.sweeping import slurm
+
+    class SlurmLauncher(slurm.SlurmLauncher):
+        """Every cell a job of a Slurm cluster."""
+
+
+if find_spec("ray") and find_spec("hydra_plugins.hydra_ray_launcher"):
+    from pipeline.sweeping import ray
+
+    class RayLauncher(ray.RayLauncher):
+        """Every cell a task of a Ray cluster."""
