@@ -1,7 +1,7 @@
 """One cell of the grid: dataset x encoders x stage -> a run folder."""
 
 import shutil
-import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from pipeline.data.texts import Texts
 from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import instantiate
+from pipeline.errors import UserError
+from pipeline.evaluation.cell_record import recorded
 from pipeline.evaluation.loggers import log_results
 from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
-from pipeline.files import atomic_write, digest_of
+from pipeline.files import atomic_write
 from pipeline.training.curves_plot import plot_curves
 from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision, use_threads
 from pipeline.training.diagnostics_plot import plot_diagnostics
@@ -49,11 +51,13 @@ def run_cell(config: DictConfig) -> float:
     """
     quiet_libraries()
     use_threads(config.threads)
-    folder = RunFolder(config, list(HydraConfig.get().overrides.task))
+    if config.preview:
+        raise UserError("preview=true is for sweeps; add -m, or look at one run with --cfg job.")
+    folder = RunFolder.of_job(config, HydraConfig.get())
     if process_rank():
         Cell(config, folder).join()
         return 0.0
-    with folder.held():
+    with folder.held(), nullcontext() if folder.finished else recorded(folder.path):
         cell = Cell(config, folder)
         folder.rest_on(cell.inputs())
         if folder.finished:
@@ -92,6 +96,8 @@ class Cell:
         self.make_logger = instantiate(config.logger, _partial_=True)
         self.ranks = require_devices(config.trainer)
         backbone, pooling, query = (instantiate(config[group]) for group in ("backbone", "pooling", "query"))
+        query.require(backbone)
+        self.stage.require(query, self.negatives)
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
         self.dual_encoder: DualEncoder = build_dual_encoder(
@@ -241,9 +247,6 @@ class Cell:
 
 
 def _sweep() -> str | None:
-    """Name the sweep that this cell belongs to by its configuration, or nothing for a cell alone."""
+    """Name the sweep that this cell belongs to by its folder, or nothing for a cell alone."""
     hydra = HydraConfig.get()
-    if hydra.mode != RunMode.MULTIRUN:
-        return None
-    # The same command continues the same sweep; another one is another sweep, though of the same configuration.
-    return f"{hydra.job.config_name}-{digest_of(sys.argv[1:])[:8]}"
+    return Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None

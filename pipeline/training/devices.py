@@ -102,8 +102,8 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # The whole of a resumed run's curves lies in its checkpoint and is written at its end.
     warnings.filterwarnings("ignore", message="Experiment logs directory.*")
-    # A launcher that is not Slurm's does not want its commands, and one that is has used them.
-    warnings.filterwarnings("ignore", message="The `srun` command is available.*")
     # A frozen tower is in evaluation mode on purpose.
     warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")
+    # A cell is one process, whatever the cluster could start.
+    warnings.filterwarnings("ignore", message="The `srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
