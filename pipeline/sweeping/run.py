@@ -96,6 +96,8 @@ class SweepRun:
 
     def _goes_on(self, cell: PlannedCell) -> bool:
         """Whether a cell whose process has died is to be launched again."""
+        if cell.folder.path in self.unrecorded:  # a launcher that can name the cell that it lost has lost no other
+            return False
         state, record = self._outcome(cell).state, cell.record
         died = state == "failed" and record is not None and record.state == "running"
         self.deaths[cell.folder.path] += died

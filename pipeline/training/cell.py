@@ -27,7 +27,7 @@ from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
 from pipeline.files import atomic_write
 from pipeline.training.curves_plot import plot_curves
-from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision
+from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision, use_threads
 from pipeline.training.diagnostics_plot import plot_diagnostics
 from pipeline.training.model_card import model_card
 from pipeline.training.parts import parts_of, write_curves
@@ -50,6 +50,7 @@ def run_cell(config: DictConfig) -> float:
         UserError: When anything about the configuration or the data cannot be meant; nothing has been trained then.
     """
     quiet_libraries()
+    use_threads(config.threads)
     if config.preview:
         raise UserError("preview=true is for sweeps; add -m, or look at one run with --cfg job.")
     folder = RunFolder.of_job(config, HydraConfig.get())

@@ -15,8 +15,8 @@ from pipeline.errors import UserError
 from pipeline.evaluation.cells import OVERRIDES
 from pipeline.files import atomic_write, digest_of, disk_errors, locked, read_json, write_json
 
-ELSEWHERE = ("folder", "tables", "logger", "preview")
-"""Settings that say where things go, not what comes out; runs that differ only in them are the same."""
+ELSEWHERE = ("folder", "tables", "logger", "preview", "threads")
+"""Settings that say where and how fast things go, not what comes out; runs that differ only in them are the same."""
 LOCK = ".run"
 """What is locked in a run folder while a process works in it."""
 UNNAMED = (*ELSEWHERE, "launcher", "hydra")
