@@ -38,6 +38,7 @@ class DatasetWriter:
         self._judgements: dict[str, PairWriter] = {}
         self._hard_negatives: dict[str, PairWriter] = {}
         self._collections: dict[str, str] = {}
+        self._unsearched: set[str] = set()
         self.notes: dict[str, Any] = {}
 
     def document(self, id_: str, text: str, title: str = "", *, collection: str = "documents", where: str) -> None:
@@ -95,12 +96,13 @@ class DatasetWriter:
         self.split(split)
         self._hard_negatives[split].add(query_id, document_id, 0, where)
 
-    def split(self, name: str, collection: str | None = None) -> None:
+    def split(self, name: str, collection: str | None = None, *, searched: bool = True) -> None:
         """Announce a split, so that it may not stay empty.
 
         Args:
             name: `train`, `validation` or `test`.
             collection: The documents that it searches; those named `documents` unless said.
+            searched: Whether it must have queries; a corpus to pre-train on has none.
         """
         if name not in self._queries:
             if name not in SPLITS:
@@ -111,6 +113,8 @@ class DatasetWriter:
             self._hard_negatives[name] = PairWriter(self._folder / f"hard_negatives.{name}.incoming")
         if collection is not None:
             self._collections[name] = collection
+        if not searched:
+            self._unsearched.add(name)
 
     def count(self, what: str, how_many: int = 1) -> None:
         """Add to a count that is reported with the dataset."""
@@ -146,13 +150,14 @@ class DatasetWriter:
         texts = (queries, documents[collection], f"{self._name}, split {name}")
         judgements = merged(self._judgements[name].resolve(*texts), texts[2])
         negatives = distinct(self._hard_negatives[name].resolve(*texts))
-        if not len(queries):
+        searched = name not in self._unsearched
+        if searched and not len(queries):
             raise UserError(
                 f"The split {name} of {self._name} has no queries; give it a larger share (dataset.split) or more data."
             )
         judged = np.zeros(len(queries), dtype=bool)
         judged[judgements.queries] = True
-        if not judged.any():
+        if searched and not judged.any():
             raise UserError(f"The split {name} of {self._name} has no judgements; check its files.")
         self.count("unjudged_queries", int((~judged).sum()))
         filtered(queries, judged, self._folder / "queries" / name)
