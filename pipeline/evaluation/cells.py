@@ -45,7 +45,7 @@ class Cell:
         row: dict[str, Any] = {key: self.overrides.get(key, "") for key in chosen} or {"run": self.name}
         row |= {name: self.metrics["systems"]["dense"][name] for name in self.metrics["measures"]}
         row |= {column: validations[-1].get(key) for column, key in FIGURES.items()}
-        return row | {"collapsed": _collapsed(training)}
+        return row | {"collapsed": collapse_words(training)}
 
 
 def read_cells(folder: Path) -> list[Cell]:
@@ -97,7 +97,7 @@ def write_cells(rows: Sequence[dict[str, Any]], path: Path) -> None:
     write_csv(path, columns, ([row.get(column) for column in columns] for row in rows))
 
 
-def _collapsed(training: dict[str, Any]) -> str:
+def collapse_words(training: dict[str, Any]) -> str:
     """Say since when a training has collapsed, or that it had for a while; a part before it counts too."""
     if training.get("collapsed"):
         return f"from step {training['collapsed_at']}"

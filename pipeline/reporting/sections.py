@@ -2,11 +2,35 @@
 
 from collections.abc import Callable
 
-from pipeline.reporting import what_was_run
+from pipeline.reporting import (
+    before_and_after,
+    collapse,
+    cost,
+    main_table,
+    pretraining,
+    probes,
+    queries,
+    speed,
+    steps,
+    transfer,
+    what_was_run,
+)
 from pipeline.reporting.cells import Cells
 from pipeline.reporting.section import Section
 
-SECTIONS: tuple[Callable[[Cells], Section | None], ...] = (what_was_run.section,)
+SECTIONS: tuple[Callable[[Cells], Section | None], ...] = (
+    before_and_after.section,
+    pretraining.section,
+    main_table.section,
+    steps.section,
+    transfer.section,
+    collapse.section,
+    speed.section,
+    probes.section,
+    queries.section,
+    what_was_run.section,
+    cost.section,
+)
 """Functions that make a section of the cells, or nothing where the cells have nothing of its kind."""
 
 
