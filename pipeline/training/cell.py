@@ -29,6 +29,9 @@ from pipeline.training.devices import process_rank, quiet_libraries, require_dev
 from pipeline.training.diagnostics_plot import plot_diagnostics
 from pipeline.training.model_card import model_card
 from pipeline.training.parts import parts_of, write_curves
+from pipeline.training.pretraining.cell import PretrainingCell
+from pipeline.training.pretraining.on_demand import pretrained
+from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
 
@@ -42,7 +45,7 @@ def run_cell(config: DictConfig) -> float:
         config: The composed configuration of `conf/train.yaml`.
 
     Returns:
-        The first measure of the dense system on the scored split.
+        The first measure of the dense system on the scored split; of a pre-training, its held-out loss.
 
     Raises:
         UserError: When anything about the configuration or the data cannot be meant; nothing has been trained then.
@@ -50,17 +53,27 @@ def run_cell(config: DictConfig) -> float:
     quiet_libraries()
     folder = RunFolder(config, list(HydraConfig.get().overrides.task))
     if process_rank():
-        Cell(config, folder).join()
+        _cell(config, folder).join()
         return 0.0
     with folder.held():
-        cell = Cell(config, folder)
+        cell = _cell(config, folder)
         folder.rest_on(cell.inputs())
         if folder.finished:
             folder.say(f"{folder.path} is finished; this is its table.")
         else:
             cell.run()
     metrics = print_folder(folder.path)
+    if not metrics["systems"]:
+        return metrics["training"]["pretraining"]["loss"]
     return metrics["systems"]["dense"][metrics["measures"][0]]
+
+
+def _cell(config: DictConfig, folder: RunFolder) -> "Cell | PretrainingCell":
+    """Put together what retrieves, or what only pre-trains."""
+    stage = instantiate(config.stage)
+    if isinstance(stage, MaskedLanguageModelling):
+        return PretrainingCell(config, folder, stage, _sweep())
+    return Cell(config, folder, stage)
 
 
 class Cell:
@@ -69,18 +82,19 @@ class Cell:
     Args:
         config: The composed configuration.
         folder: The run folder.
+        stage: What is trained.
 
     Raises:
         UserError: When a part refuses its settings.
     """
 
-    def __init__(self, config: DictConfig, folder: RunFolder) -> None:
+    def __init__(self, config: DictConfig, folder: RunFolder, stage: Stage) -> None:
         self.config, self.folder = config, folder
         self.systems: dict[str, SystemResult] = {}
         self.store = Path(config.tables)
         self.seed = whole_number("seed", config.seed, least=0)
         self.max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
-        self.stage: Stage = instantiate(config.stage)
+        self.stage = stage
         self.negatives = instantiate(config.negatives)
         self.lexical = instantiate(config.lexical)
         self.encoding = instantiate(config.encoding)
@@ -93,6 +107,11 @@ class Cell:
         backbone, pooling, query = (instantiate(config[group]) for group in ("backbone", "pooling", "query"))
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
+        self.pretraining: dict[str, Any] | None = None
+        """What is said of masked-language-model pre-training that went before."""
+        if config.pretraining is not None:
+            found = pretrained(config, self.dataset, settings, self.encoding, folder.say)
+            backbone, self.pretraining = found.backbone, found.record
         self.dual_encoder: DualEncoder = build_dual_encoder(
             backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
@@ -135,6 +154,7 @@ class Cell:
         trained = training(logger) | {
             "dataset_fingerprint": self.dataset.fingerprint,
             "dataset_notes": self.dataset.notes,
+            **({"pretraining": self.pretraining} if self.pretraining else {}),
         }
         self._save({"dataset": self.dataset.name, "training": trained})
         self.folder.say("Indexing and scoring.")
