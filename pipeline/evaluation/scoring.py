@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from pipeline.errors import UserError
 from pipeline.evaluation.depths import DEPTH, chosen_depth, chosen_hybrid_depth
 from pipeline.evaluation.measures import Scores, measure, parse_measures
 from pipeline.evaluation.results import Results, SystemResult
+from pipeline.files import digest_of
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.early_stopping import rerank
 from pipeline.retrieval.hits import Hits, remove_self_hits
 from pipeline.retrieval.hybrid import NORMALISATIONS, dense_scores, interpolate, tune_weight
 from pipeline.retrieval.index import Index
+from pipeline.retrieval.kept import kept_hits
 from pipeline.retrieval.run import Run
 from pipeline.retrieval.table import Table
 from pipeline.retrieval.tabulate import tabulate
@@ -30,7 +33,9 @@ TUNING_SPLIT = "validation"
 
 
 class Retriever:
-    """Searches one split's documents with several systems and scores what they find; BM25 is asked only once.
+    """Searches one split's documents with several systems and scores what they find.
+
+    What was found is kept in the store: another run with the same system over the same texts finds it there.
 
     Args:
         dataset: Where the split comes from.
@@ -116,9 +121,7 @@ class Retriever:
         with timed(seconds, "index"):
             self.index.prepare(documents, self.store)
         with timed(seconds, "search"):
-            # A copy: torch warns about memory maps, which are read-only.
-            found = self.index.search(np.array(queries.vectors), self._reach(self.split))
-            hits = self._without_self(self.split, found)
+            hits = self._without_self(self.split, self._dense(documents, queries))
         cut = {"truncated_documents": documents.truncated, "truncated_queries": queries.truncated}
         details = {"index": self.index.name, "precision": self.encoding.precision} | {
             name: count for name, count in cut.items() if count
@@ -150,11 +153,28 @@ class Retriever:
     def _hybrid(self, name: str, dual_encoder: DualEncoder, documents: Table, queries: Table) -> SystemResult:
         """Re-rank what BM25 found, with a weight that the scored split had no part in."""
         seconds: dict[str, float] = {}
-        with timed(seconds, "tune"):
-            details = self._weight(dual_encoder)
-        with timed(seconds, "search"):
-            hits, counts = self._reranked(documents, queries, details["lexical_weight"])
-        return self._scored(name, self.split, hits, details | counts, seconds)
+        split = self._tuning_split
+        tables = None if split is None else self._tables(dual_encoder, split, {})
+
+        def search() -> tuple[Hits, dict[str, Any]]:
+            with timed(seconds, "tune"):
+                details = self._weight(split, tables)
+            with timed(seconds, "search"):
+                hits, counts = self._reranked(documents, queries, details["lexical_weight"])
+            return hits, details | counts
+
+        tables_of = [(self.split, (documents, queries)), *([(split, tables)] if split and tables else [])]
+        made_from = {
+            "hybrid": [[self._lexical_key(part), *(table.key for table in pair)] for part, pair in tables_of],
+            "judgements": None if split is None else digest_of(split.judgements),
+            "weights": self.hybrid_weights,
+            "normalisation": self.hybrid_normalisation,
+            "depths": [self.depth, self.hybrid_depth],
+            "remove_self_hits": self.dataset.remove_self_hits,
+            "objective": [self.measures[0].name, self._relevant_from],
+        }
+        hits, details = kept_hits(self.store, made_from, search)
+        return self._scored(name, self.split, hits, details, seconds)
 
     def _reranked(self, documents: Table, queries: Table, weight: float) -> tuple[Hits, dict[str, int]]:
         """Interpolate what BM25 found, all of it or only until the best are known; count what was scored then."""
@@ -166,15 +186,21 @@ class Retriever:
         counts = {"depth": self.hybrid_depth, "dense_scored": found.scored, "candidates": found.candidates}
         return found.hits, counts
 
-    def _weight(self, dual_encoder: DualEncoder) -> dict:
-        """Tune the lexical weight on the validation split, if there is one that is not the scored one."""
+    @property
+    def _tuning_split(self) -> Split | None:
+        """The validation split, where a weight has to be chosen and it is not the scored one."""
+        if len(self.hybrid_weights) == 1 or TUNING_SPLIT not in self.dataset.splits or self.split.name == TUNING_SPLIT:
+            return None
+        return self.dataset.split(TUNING_SPLIT)
+
+    def _weight(self, split: Split | None, tables: tuple[Table, Table] | None) -> dict[str, Any]:
+        """Tune the lexical weight on the validation split, if there is one to tune it on."""
         details = {"lexical_weight": UNTUNED_WEIGHT, "normalisation": self.hybrid_normalisation, "tuned_on": None}
         if len(self.hybrid_weights) == 1:
             return details | {"lexical_weight": self.hybrid_weights[0]}
-        if TUNING_SPLIT not in self.dataset.splits or self.split.name == TUNING_SPLIT:
+        if split is None or tables is None:
             return details
-        split = self.dataset.split(TUNING_SPLIT)
-        documents, queries = self._tables(dual_encoder, split, {})
+        documents, queries = tables
         lexical = self._lexical(split)
         dense = dense_scores(documents.vectors, queries.vectors, lexical.positions)
         objective = self.measures[0]
@@ -198,12 +224,37 @@ class Retriever:
         return self.dataset.relevant_from
 
     def _lexical(self, split: Split) -> Hits:
-        """Ask BM25 for a split's queries, once."""
+        """Give what BM25 finds for a split's queries."""
         if split.name not in self._lexical_hits:
-            self.lexical.build(split.documents, self.store)
-            found = self.lexical.search(split.queries.take(slice(None)), self._reach(split))
+
+            def search() -> tuple[Hits, dict[str, Any]]:
+                self.lexical.build(split.documents, self.store)
+                return self.lexical.search(split.queries.take(slice(None)), self._reach(split)), {}
+
+            found, _ = kept_hits(self.store, self._lexical_key(split), search)
             self._lexical_hits[split.name] = self._without_self(split, found)
         return self._lexical_hits[split.name]
+
+    def _lexical_key(self, split: Split) -> dict[str, Any]:
+        """Name everything that determines what BM25 finds before self-hits are removed."""
+        return {
+            "bm25": self.lexical.key_of(split.documents),
+            "queries": split.queries.fingerprint,
+            "reach": self._reach(split),
+        }
+
+    def _dense(self, documents: Table, queries: Table) -> Hits:
+        """Give what the index finds."""
+
+        def search() -> tuple[Hits, dict[str, Any]]:
+            # A copy: torch warns about memory maps, which are read-only.
+            return self.index.search(np.array(queries.vectors), self._reach(self.split)), {}
+
+        identity = self.index.identity
+        if identity is None:
+            return search()[0]
+        made_from = {"index": identity, "documents": documents.key, "queries": queries.key}
+        return kept_hits(self.store, made_from | {"reach": self._reach(self.split)}, search)[0]
 
     def _reach(self, split: Split) -> int:
         """How many results to search for: one more where the query itself may be among them."""
