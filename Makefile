@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint bench install install-dev
+.PHONY: demo test slurm-test ray-test lint bench install install-dev
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -28,6 +28,13 @@ demo: install
 
 test: install-dev
 	$(RUN) -m pytest --cov=pipeline --cov-report=term:skip-covered
+
+# The launchers against real clusters of this machine alone; slurm-test as root, in a container.
+slurm-test: install-dev
+	tests/launchers/slurm.sh run $(RUN) -m pytest -m slurm
+
+ray-test: install-dev
+	tests/launchers/ray.sh run $(RUN) -m pytest -m ray
 
 lint: install-dev
 	$(RUN) -m ruff check .

@@ -19,6 +19,12 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.errors import UserError, nearest
 
 CONFIGS = Path(__file__).resolve().parent.parent / "conf"
+LAUNCHERS = {
+    "joblib": "hydra-joblib-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+    "ray": "hydra-ray-launcher",
+}
+"""Packages that Hydra's launchers are in, which few need all of."""
 BAD_INPUT = 2
 """Exit status after input that the user can mend."""
 
@@ -36,6 +42,8 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(main)
         def task(config: DictConfig) -> Any:
+            # A launcher's worker may have started elsewhere, and relative paths are meant from where the command was given.
+            os.chdir(HydraConfig.get().runtime.cwd)
             try:
                 return main(config)
             except Exception as error:
@@ -51,6 +59,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         def answered() -> None:
             # Hydra prints errors in its own form unless it is asked to raise them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            _show_the_way_to_workers()
             try:
                 command()
             except KeyboardInterrupt:
@@ -90,6 +99,12 @@ def instantiate(config: DictConfig, /, *args: Any, **kwargs: Any) -> Any:
         raise UserError(sentence) from error
 
 
+def _show_the_way_to_workers() -> None:
+    """Let the processes that a launcher starts import this project, wherever they begin."""
+    places = [str(CONFIGS.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(place for place in places if place))
+
+
 def _refuse(sentence: str) -> None:
     print(f"error: {sentence}", file=sys.stderr, flush=True)
     sys.exit(BAD_INPUT)
@@ -109,6 +124,9 @@ def _composition_sentence(error: Exception, config_name: str) -> str:
     message = str(error)
     if found := re.search(r"Could not find '([^']*)/([^'/]*)'", message):
         group, choice = found.groups()
+        if group == "hydra/launcher" and choice in LAUNCHERS:
+            package = LAUNCHERS[choice]
+            return f"This launcher needs {package}, which is not installed; install it with: pip install {package}"
         return f"{group}={choice} is not a configuration; {nearest(choice, _choices(group))}"
     if found := re.search(r"Could not override '([^'@]*)(?:@[^']*)?'", message):
         key = found.group(1)

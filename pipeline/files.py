@@ -109,6 +109,18 @@ def digest_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_locked(path: Path) -> bool:
+    """Tell whether another holder has the lock of `locked`; a holder that died has it no longer."""
+    place = Path(f"{path}.lock")
+    if not place.exists():
+        return False
+    try:
+        with FileLock(place, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 @contextmanager
 def locked(path: Path, waiting_for: str) -> Iterator[None]:
     """Hold an exclusive lock on `path` + `.lock`; the system frees it when its holder dies.

@@ -12,6 +12,14 @@ SECONDS_BETWEEN_LINES = 15.0
 """Where there is no terminal, a log gets one line in this many seconds instead of a moving bar."""
 
 
+def duration(seconds: float) -> str:
+    """Say a duration in the units that people use: `45 s`, `12 min`, `3 h 5 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 @contextmanager
 def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """Show how far a piece of work is, on standard error.

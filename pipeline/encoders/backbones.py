@@ -58,6 +58,9 @@ class Backbone:
     """What stood between title and text when it was trained."""
     similarity: ClassVar[Similarity] = "cosine"
     """What its vectors were trained for."""
+    tuned_on: ClassVar[tuple[str, ...]] = ()
+    """What its published weights were tuned for retrieval on, where they were: to call them pre-trained alone, or their
+    first scores on such texts zero-shot, would be untrue."""
 
     def __init__(
         self,
@@ -154,6 +157,7 @@ class MiniLM(Backbone):
     """
 
     family = "minilm"
+    tuned_on = ("SQuAD", "Natural Questions", "MS MARCO", "docstrings of public code", "other pairs")
 
     def folder(self, kind: Kind) -> Path:
         """Find the weights inside the installed package, without importing it."""
@@ -177,6 +181,7 @@ class Contriever(Bert):
 
     family = "contriever"
     similarity = "dot"
+    tuned_on = ("crops of Wikipedia and CCNet, without labels",)
 
 
 class Llama(Backbone):
@@ -236,6 +241,7 @@ class DPR(Backbone):
     twin_only = True
     title_separator = " [SEP] "
     similarity = "dot"
+    tuned_on = ("Natural Questions", "other open-domain questions")
 
     def __init__(self, question_path: str, context_path: str, **settings: Any) -> None:
         super().__init__(None, **settings)

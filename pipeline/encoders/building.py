@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from pipeline.checks import whole_number
 from pipeline.data.texts import Texts
@@ -83,7 +84,20 @@ class Parts:
 
 
 class QueryTower(ABC):
-    """What serves the queries beside a document tower."""
+    """What serves the queries beside a document tower.
+
+    Attributes:
+        own_weights: Whether it has any that the document tower does not have.
+    """
+
+    own_weights: ClassVar[bool] = True
+
+    def require(self, backbone: Backbone) -> None:  # noqa: B027 - most go with any
+        """Refuse a backbone that it does not go with, before its weights are read.
+
+        Raises:
+            UserError: Saying what does.
+        """
 
     @abstractmethod
     def towers(self, parts: Parts) -> tuple[Tower, Tower]:
@@ -97,12 +111,16 @@ class QueryTower(ABC):
 class Shared(QueryTower):
     """One tower for queries and documents."""
 
+    own_weights = False
+
+    def require(self, backbone: Backbone) -> None:
+        """Refuse two checkpoints."""
+        if backbone.twin_only:
+            raise UserError(f"backbone={backbone.name} has two checkpoints, one for each side; choose query=twin.")
+
     def towers(self, parts: Parts) -> tuple[Tower, Tower]:
         """Make one tower, twice the same object."""
-        if parts.backbone.twin_only:
-            raise UserError(
-                f"backbone={parts.backbone.name} has two checkpoints, one for each side; choose query=twin."
-            )
+        self.require(parts.backbone)
         tower = parts.tower("document")
         return tower, tower
 

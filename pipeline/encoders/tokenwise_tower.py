@@ -90,6 +90,8 @@ class TokenwiseTower(Tower):
 class LightRetriever(QueryTower):
     """A query tower of token vectors that the document tower itself makes, one token at a time, while it is trained."""
 
+    own_weights = False
+
     def towers(self, parts: Parts) -> tuple[Tower, Tower]:
         """Make one transformer tower, and a query tower of its tokens: both share its weights."""
         document = parts.tower("document")

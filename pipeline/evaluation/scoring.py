@@ -72,6 +72,8 @@ class Retriever:
     ) -> None:
         self.dataset = dataset
         self.split = dataset.split(split)
+        if not len(self.split.queries):
+            raise UserError(f"The split {split} of {dataset.name} has no queries to score; choose another one.")
         self.lexical = lexical
         self.index = index
         self.encoding = encoding
@@ -141,6 +143,11 @@ class Retriever:
             remove_self_hits=self.dataset.remove_self_hits,
             fingerprint=self.dataset.fingerprint,
             systems=systems,
+            groups=[
+                (query, document, *group)
+                for query, group in self.split.groups.items()
+                for document in self.split.judgements[query]
+            ],
         )
 
     def _hybrid(self, name: str, dual_encoder: DualEncoder, documents: Table, queries: Table) -> SystemResult:

@@ -9,12 +9,14 @@ from pytorch_lightning.loggers import Logger
 
 from pipeline.checks import one_of, whole_number
 from pipeline.data.joined import JoinedVectors
+from pipeline.encoders.building import QueryTower
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.errors import UserError
+from pipeline.retrieval.negatives import Negatives
 from pipeline.training.alignment_texts import PAIRS, TEXTS, AlignmentTexts, alignment_texts
 from pipeline.training.batches import ContrastiveBatches
 from pipeline.training.examples import Examples
-from pipeline.training.fine_tuning import ContrastiveFineTuning, require_two
+from pipeline.training.fine_tuning import ContrastiveFineTuning
 from pipeline.training.objectives import objective as make_objective
 from pipeline.training.stages import Training, Workplace
 
@@ -31,6 +33,8 @@ class Alignment(ContrastiveFineTuning):
         objective: `contrastive`, `squared_error` or `embedding_divergence`.
         settings: As in `ContrastiveFineTuning`.
     """
+
+    needs_own_weights = True
 
     def __init__(
         self, max_steps: int | None, texts: Sequence[str], sentences: int, objective: str, **settings: Any
@@ -50,17 +54,20 @@ class Alignment(ContrastiveFineTuning):
         """Whether documents that are not a query's own count, and some texts have them."""
         return self.objective.negatives and PAIRS in self.texts
 
-    def prepare(self, workplace: Workplace) -> Training:
-        """Refuse one tower: freezing it for the documents would freeze it for the queries too."""
-        require_two(workplace, self.name)
-        query, document = workplace.dual_encoder.query, workplace.dual_encoder.document
-        if not any(weight.requires_grad for weight in set(query.parameters()) - set(document.parameters())):
-            raise UserError("Nothing of the query tower is left to train; take something out of its backbone.freeze.")
-        if workplace.negatives.count and not self.uses_negatives:
+    def require(self, query: QueryTower, negatives: Negatives) -> None:
+        """Refuse one tower, which freezing for the documents would freeze for the queries too, and idle negatives."""
+        super().require(query, negatives)
+        if negatives.count and not self.uses_negatives:
             raise UserError(
                 f"stage={self.name} has no use for negatives: its objective or its texts know none; "
                 "choose negatives=in_batch."
             )
+
+    def prepare(self, workplace: Workplace) -> Training:
+        """Refuse a query tower that is frozen itself."""
+        query, document = workplace.dual_encoder.query, workplace.dual_encoder.document
+        if not any(weight.requires_grad for weight in set(query.parameters()) - set(document.parameters())):
+            raise UserError("Nothing of the query tower is left to train; take something out of its backbone.freeze.")
         return super().prepare(replace(workplace, max_steps=self.max_steps or workplace.max_steps))
 
     def _train(self, workplace: Workplace, batches: ContrastiveBatches, logger: Logger | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """One cell of the grid: dataset x encoders x stage -> a run folder."""
 
 import shutil
-import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,23 @@ from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.entry import instantiate
+from pipeline.errors import UserError
+from pipeline.evaluation.cell_record import recorded
 from pipeline.evaluation.loggers import log_results
 from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
-from pipeline.files import atomic_write, digest_of
+from pipeline.files import atomic_write
 from pipeline.training.cost import Cost
 from pipeline.training.curves_plot import plot_curves
-from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision
+from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision, use_threads
 from pipeline.training.diagnostics_plot import plot_diagnostics
 from pipeline.training.model_card import model_card
 from pipeline.training.parts import parts_of, write_curves
+from pipeline.training.pretraining.cell import PretrainingCell
+from pipeline.training.pretraining.on_demand import pretrained
+from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
 
@@ -44,25 +49,38 @@ def run_cell(config: DictConfig) -> float:
         config: The composed configuration of `conf/train.yaml`.
 
     Returns:
-        The first measure of the dense system on the scored split.
+        The first measure of the dense system on the scored split; of a pre-training, its held-out loss.
 
     Raises:
         UserError: When anything about the configuration or the data cannot be meant; nothing has been trained then.
     """
     quiet_libraries()
-    folder = RunFolder(config, list(HydraConfig.get().overrides.task))
+    use_threads(config.threads)
+    if config.preview:
+        raise UserError("preview=true is for sweeps; add -m, or look at one run with --cfg job.")
+    folder = RunFolder.of_job(config, HydraConfig.get())
     if process_rank():
-        Cell(config, folder).join()
+        _cell(config, folder).join()
         return 0.0
-    with folder.held():
-        cell = Cell(config, folder)
+    with folder.held(), nullcontext() if folder.finished else recorded(folder.path):
+        cell = _cell(config, folder)
         folder.rest_on(cell.inputs())
         if folder.finished:
             folder.say(f"{folder.path} is finished; this is its table.")
         else:
             cell.run()
     metrics = print_folder(folder.path)
+    if not metrics["systems"]:
+        return metrics["training"]["pretraining"]["loss"]
     return metrics["systems"]["dense"][metrics["measures"][0]]
+
+
+def _cell(config: DictConfig, folder: RunFolder) -> "Cell | PretrainingCell":
+    """Put together what retrieves, or what only pre-trains."""
+    stage = instantiate(config.stage)
+    if isinstance(stage, MaskedLanguageModelling):
+        return PretrainingCell(config, folder, stage, _sweep())
+    return Cell(config, folder, stage)
 
 
 class Cell:
@@ -71,18 +89,19 @@ class Cell:
     Args:
         config: The composed configuration.
         folder: The run folder.
+        stage: What is trained.
 
     Raises:
         UserError: When a part refuses its settings.
     """
 
-    def __init__(self, config: DictConfig, folder: RunFolder) -> None:
+    def __init__(self, config: DictConfig, folder: RunFolder, stage: Stage) -> None:
         self.config, self.folder = config, folder
         self.systems: dict[str, SystemResult] = {}
         self.store = Path(config.tables)
         self.seed = whole_number("seed", config.seed, least=0)
         self.max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
-        self.stage: Stage = instantiate(config.stage)
+        self.stage = stage
         self.negatives = instantiate(config.negatives)
         self.lexical = instantiate(config.lexical)
         self.encoding: EncodingSettings = instantiate(config.encoding)
@@ -94,8 +113,15 @@ class Cell:
         self.make_logger = instantiate(config.logger, _partial_=True)
         self.ranks = require_devices(config.trainer)
         backbone, pooling, query = (instantiate(config[group]) for group in ("backbone", "pooling", "query"))
+        query.require(backbone)
+        self.stage.require(query, self.negatives)
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
+        self.pretraining: dict[str, Any] | None = None
+        """What is said of masked-language-model pre-training that went before."""
+        if config.pretraining is not None:
+            found = pretrained(config, self.dataset, settings, self.encoding, folder.say)
+            backbone, self.pretraining = found.backbone, found.record
         self.dual_encoder: DualEncoder = build_dual_encoder(
             backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
@@ -139,6 +165,7 @@ class Cell:
         trained = training(logger) | {
             "dataset_fingerprint": self.dataset.fingerprint,
             "dataset_notes": self.dataset.notes,
+            **({"pretraining": self.pretraining} if self.pretraining else {}),
         }
         self._save({"dataset": self.dataset.name, "training": trained})
         self.folder.say("Indexing and scoring.")
@@ -247,9 +274,6 @@ class Cell:
 
 
 def _sweep() -> str | None:
-    """Name the sweep that this cell belongs to by its configuration, or nothing for a cell alone."""
+    """Name the sweep that this cell belongs to by its folder, or nothing for a cell alone."""
     hydra = HydraConfig.get()
-    if hydra.mode != RunMode.MULTIRUN:
-        return None
-    # The same command continues the same sweep; another one is another sweep, though of the same configuration.
-    return f"{hydra.job.config_name}-{digest_of(sys.argv[1:])[:8]}"
+    return Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None

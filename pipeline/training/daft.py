@@ -6,9 +6,10 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
-from pipeline.retrieval.negatives import InBatch
+from pipeline.encoders.building import QueryTower
+from pipeline.retrieval.negatives import InBatch, Negatives
 from pipeline.training.alignment import Alignment
-from pipeline.training.fine_tuning import ContrastiveFineTuning, require_two
+from pipeline.training.fine_tuning import ContrastiveFineTuning
 from pipeline.training.stages import Stage, Training, Workplace
 
 
@@ -23,14 +24,20 @@ class Daft(Stage):
         settings: Those of both parts, as in `ContrastiveFineTuning`.
     """
 
+    needs_own_weights = True
+
     def __init__(self, name: str, align: Mapping[str, Any], **settings: Any) -> None:
         self.name = name
         self.align = Alignment(**{**settings, **align, "name": "align"})
         self.fine_tune = ContrastiveFineTuning(name="fine_tune", **settings)
 
+    def require(self, query: QueryTower, negatives: Negatives) -> None:
+        """Refuse what either part cannot use; the negatives are the second's where the first has no use for them."""
+        super().require(query, negatives)
+        self.fine_tune.require(query, negatives)
+
     def prepare(self, workplace: Workplace) -> Training:
         """Prepare both parts."""
-        require_two(workplace, self.name)
         negatives = workplace.negatives if self.align.uses_negatives else InBatch()
         align = self.align.prepare(replace(workplace, checkpoints=workplace.checkpoints / "align", negatives=negatives))
         fine_tune = self.fine_tune.prepare(replace(workplace, checkpoints=workplace.checkpoints / "fine_tune"))

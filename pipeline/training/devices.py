@@ -1,15 +1,17 @@
 """The processes and devices of a training, checked before anything is computed."""
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 
 import torch
 from omegaconf import DictConfig, ListConfig
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from threadpoolctl import threadpool_limits
 from transformers.utils import logging as transformers_logging
 
-from pipeline.checks import one_of
+from pipeline.checks import one_of, whole_number
 from pipeline.encoders.precision import fast_bfloat16
 from pipeline.errors import UserError
 
@@ -17,6 +19,26 @@ from pipeline.errors import UserError
 def process_rank() -> int:
     """Tell this process's place among those that train together; 0 when it is alone."""
     return int(getattr(rank_zero_only, "rank", None) or 0)
+
+
+def use_threads(count: int | None) -> None:
+    """Compute with so many threads in this process and those it starts, whatever its launcher set.
+
+    Sums are cut at the threads, and so are batches at their caches: the last bits depend on the number.
+
+    Args:
+        count: For torch, OpenMP and BLAS; None leaves what the process was given.
+
+    Raises:
+        UserError: When it is no number of threads.
+    """
+    if count is None:
+        return
+    whole_number("threads", count)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(count)  # read by libraries that are loaded later
+    threadpool_limits(count)
+    torch.set_num_threads(count)
 
 
 def require_devices(trainer: DictConfig) -> int:
@@ -82,4 +104,6 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message="Experiment logs directory.*")
     # A frozen tower is in evaluation mode on purpose.
     warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")
+    # A cell is one process, whatever the cluster could start.
+    warnings.filterwarnings("ignore", message="The `srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")

@@ -8,9 +8,11 @@ from torch.utils.data import DataLoader
 
 from pipeline.checks import number, one_of, whole_number
 from pipeline.data.joined import JoinedVectors
+from pipeline.encoders.building import QueryTower, Shared
 from pipeline.errors import UserError
 from pipeline.evaluation.geometry import LEAST_SAMPLE
 from pipeline.progress import progress
+from pipeline.retrieval.negatives import Negatives
 from pipeline.training.batches import ContrastiveBatches
 from pipeline.training.checkpoint import Checkpoints, load_weights
 from pipeline.training.collapse import collapse_summary
@@ -92,6 +94,12 @@ class ContrastiveFineTuning(Stage):
         """Steps of a training before this one, as loggers count them."""
         self.checkpoint_every = whole_number("stage.checkpoint_every", checkpoint_every)
 
+    def require(self, query: QueryTower, negatives: Negatives) -> None:
+        """Refuse to compare one tower with itself."""
+        super().require(query, negatives)
+        if self.monitor == KL and isinstance(query, Shared):
+            raise UserError("stage.monitor=kl compares two towers, and query=shared is one; choose another measure.")
+
     def prepare(self, workplace: Workplace) -> Training:
         """Find the training queries and their negatives."""
         if not any(weight.requires_grad for weight in workplace.dual_encoder.parameters()):
@@ -128,8 +136,6 @@ class ContrastiveFineTuning(Stage):
     def _require_divergence(self, workplace: Workplace) -> None:
         if self.monitor != KL:
             return
-        if workplace.dual_encoder.symmetric:
-            raise UserError("stage.monitor=kl compares two towers, and query=shared is one; choose another measure.")
         split = workplace.dataset.split("validation")
         documents = narrowed(split, self.validation_queries, self.validation_documents, workplace.seed).documents
         distinct = len(set(documents.take(sample_of(documents))))
@@ -224,21 +230,4 @@ class ContrastiveFineTuning(Stage):
 class Joint(ContrastiveFineTuning):
     """Both towers of a pair from the start, without alignment: what collapses when they are unlike."""
 
-    def prepare(self, workplace: Workplace) -> Training:
-        """Refuse one tower, which cannot be unlike itself."""
-        require_two(workplace, self.name)
-        return super().prepare(workplace)
-
-
-def require_two(workplace: Workplace, stage: str) -> None:
-    """Refuse a query tower that has no weight of its own where two towers are needed.
-
-    Raises:
-        UserError: When the document tower's weights are the query tower's too.
-    """
-    query, document = workplace.dual_encoder.query, workplace.dual_encoder.document
-    if set(query.parameters()) <= set(document.parameters()):
-        raise UserError(
-            f"stage={stage} needs a query tower of its own, and this one's weights are the document tower's, which would "
-            "be frozen or unlike themselves; choose query=static, first_k, miniature or twin."
-        )
+    needs_own_weights = True

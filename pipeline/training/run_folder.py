@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import UserError
@@ -15,8 +16,12 @@ from pipeline.evaluation.cells import OVERRIDES
 from pipeline.files import atomic_write, digest_of, disk_errors, locked, read_json, write_json
 from pipeline.training.cost import COST
 
-ELSEWHERE = ("folder", "tables", "logger")
-"""Settings that say where things go, not what comes out; runs that differ only in them are the same."""
+ELSEWHERE = ("folder", "tables", "logger", "preview", "threads")
+"""Settings that say where and how fast things go, not what comes out; runs that differ only in them are the same."""
+LOCK = ".run"
+"""What is locked in a run folder while a process works in it."""
+UNNAMED = (*ELSEWHERE, "launcher", "hydra")
+"""Overrides that a folder is not named by."""
 
 
 class RunFolder:
@@ -24,13 +29,25 @@ class RunFolder:
 
     Args:
         config: The composed configuration.
-        overrides: What the command line changed; names the folder when `folder` is not set.
+        overrides: What the command line, or the sweep, changed; names the folder when `folder` is not set.
+        within: Where it lies then: below `outputs`, or in the folder of a sweep.
     """
 
-    def __init__(self, config: DictConfig, overrides: list[str]) -> None:
+    def __init__(self, config: DictConfig, overrides: list[str], within: Path = Path("outputs")) -> None:
         self.config, self.overrides = config, overrides
         self.settings = _settings(config)
-        self.path = Path(config.folder or Path("outputs") / _name(overrides, self.settings))
+        self.path = Path(config.folder) if config.folder else _place(within, overrides, self.settings)
+
+    @classmethod
+    def of_job(cls, config: DictConfig, hydra: Any) -> "RunFolder":
+        """Give the folder of a job as Hydra describes it, alone or of a sweep.
+
+        Args:
+            config: The composed configuration.
+            hydra: Hydra's own part of it.
+        """
+        within = Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else Path("outputs")
+        return cls(config, list(hydra.overrides.task), within)
 
     @property
     def metrics(self) -> Path:
@@ -54,7 +71,7 @@ class RunFolder:
         Raises:
             UserError: When the folder holds a run of another configuration.
         """
-        with locked(self.path / ".run", f"the run in {self.path}"):
+        with locked(self.path / LOCK, f"the run in {self.path}"):
             self._claim()
             yield
 
@@ -121,10 +138,18 @@ def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-def _name(overrides: list[str], settings: dict[str, Any]) -> str:
+def _place(within: Path, overrides: list[str], settings: dict[str, Any]) -> Path:
+    """Find the folder of a run with these settings, whatever overrides it was named by, or name a new one."""
+    digest = digest_of(settings)[:8]
+    there = sorted(path for pattern in (digest, f"*,{digest}") for path in within.glob(pattern))
+    return there[0] if there else within / _name(overrides, digest)
+
+
+def _name(overrides: list[str], digest: str) -> str:
     """Name a folder by its overrides, for people, and by its settings, so that no two cells share one."""
-    said = [_short(override) for override in sorted(overrides) if not override.lstrip("+~").startswith(ELSEWHERE)]
-    return ",".join([*said, digest_of(settings)[:8]])[-160:]
+    keys = {override: override.lstrip("+~").partition("=")[0] for override in overrides}
+    said = [_short(override) for override, key in sorted(keys.items()) if key.partition(".")[0] not in UNNAMED]
+    return ",".join([*said, digest])[-160:]
 
 
 def _short(override: str) -> str:

@@ -10,8 +10,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
 from pipeline.data.dataset import Dataset
+from pipeline.encoders.building import QueryTower
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
+from pipeline.errors import UserError
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.negatives import Negatives
 
@@ -67,11 +69,25 @@ class Stage(ABC):
         name: What the stage is called in the run folder.
         trains: Whether the dual encoder differs afterwards.
         splits: The splits of the dataset that it reads.
+        needs_own_weights: Whether the query tower must have weights that the document tower does not have.
     """
 
     name: str
     trains: bool = True
     splits: tuple[str, ...] = ("train", "validation")
+    needs_own_weights: bool = False
+
+    def require(self, query: QueryTower, negatives: Negatives) -> None:
+        """Refuse choices that the stage cannot be combined with, before any weights or texts are read.
+
+        Raises:
+            UserError: Saying which can.
+        """
+        if self.needs_own_weights and not query.own_weights:
+            raise UserError(
+                f"stage={self.name} needs a query tower of its own, and this one's weights are the document tower's, "
+                "which would be frozen or unlike themselves; choose query=static, first_k, miniature or twin."
+            )
 
     @abstractmethod
     def prepare(self, workplace: Workplace) -> Training:

@@ -1,0 +1,149 @@
+"""The main table: one row a configuration, with intervals and what it is significantly better than."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluation.report import LETTERS
+from pipeline.evaluation.significance import Significance, compare
+from pipeline.evaluation.statistics import Interval, bootstrap
+from pipeline.reporting.cells import Cells, Group
+from pipeline.reporting.configurations import Configuration, configurations
+from pipeline.reporting.section import Section, Table, interval_words
+from pipeline.reporting.words import COVERS, basis, measure_words, signed, told
+
+ALL_PAIRS = 12
+"""Up to so many systems every two are compared; of more, each with the best alone, so that Holm's correction leaves
+something to be seen."""
+
+
+def section(cells: Cells) -> Section | None:
+    """Tabulate every group of comparable cells."""
+    groups = cells.groups()
+    if not groups:
+        return None
+    made = [_table(group, number) for number, group in enumerate(groups, start=1)]
+    return Section(
+        "Results",
+        findings=[finding for _, findings in made for finding in findings],
+        tables=[table for table, _ in made],
+        notes=[COVERS, "Questions on one paragraph count as independent here, which makes intervals somewhat narrow."],
+    )
+
+
+def _table(group: Group, number: int) -> tuple[Table, list[str]]:
+    found = [*_lexical(group), *configurations(group)]
+    significance = _compared(found, group.measures[0])
+    letters = {name: _letter(place) for place, name in enumerate(_keys(found))}
+    rows = []
+    for one, key in zip(found, letters, strict=True):
+        beaten = significance.beaten_by(key, group.measures[0]) if significance else []
+        rows.append(_row(one, group, letters[key], "".join(letters[other] for other in beaten), found))
+    table = Table(
+        f"results-{number}",
+        f"{group.title} ({group.queries:,} queries)",
+        rows,
+        _note(significance, group),
+        digits={f"{measure_words(group.measures[0])} sd over seeds": 4},
+        best=[measure_words(measure) for measure in group.measures],
+    )
+    return table, _findings(found, group, significance)
+
+
+def _lexical(group: Group) -> list[Configuration]:
+    """Give BM25 once for each way in which it scored."""
+    different: dict[bytes, Configuration] = {}
+    for cell in group.cells:
+        if "bm25" in cell.scores:
+            values = cell.values("bm25", group.measures[0])
+            different.setdefault(values.tobytes(), Configuration({}, [cell], "bm25"))
+    return list(different.values())
+
+
+def _keys(found: Sequence[Configuration]) -> list[str]:
+    return [str(place) for place in range(len(found))]
+
+
+def _letter(place: int) -> str:
+    """Name a row: a to z without q, then aa, ab and so on."""
+    first, second = divmod(place, len(LETTERS))
+    return (LETTERS[first - 1] if first else "") + LETTERS[second]
+
+
+def _compared(found: Sequence[Configuration], measure: str) -> Significance | None:
+    if len(found) < 2:
+        return None
+    scores = {key: one.scores([measure]) for key, one in zip(_keys(found), found, strict=True)}
+    best = max(scores, key=lambda key: float(scores[key].per_query[measure].mean()))
+    return compare(scores, baseline=None if len(found) <= ALL_PAIRS else best)
+
+
+def _row(
+    one: Configuration, group: Group, letter: str, beaten: str, found: Sequence[Configuration]
+) -> dict[str, Any]:
+    columns = dict.fromkeys(column for other in found for column in other.settings)
+    row: dict[str, Any] = {"": letter}
+    if "system" not in columns and any(other.system == "bm25" for other in found):
+        row["system"] = one.system
+    row |= {column: one.settings.get(column, one.system if column == "system" else "") for column in columns}
+    if any(other.seeds > 1 for other in found):
+        row["seeds"] = one.seeds
+    for place, measure in enumerate(group.measures):
+        row[measure_words(measure)] = one.interval(measure)
+        if place == 0:
+            row["better than"] = beaten
+            row |= _spread(one, measure, found)
+    return row | _beside(one, group.measures[0], found)
+
+
+def _spread(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, float | None]:
+    if all(other.seeds == 1 for other in found):
+        return {}
+    return {f"{measure_words(measure)} sd over seeds": one.spread(measure)}
+
+
+def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, Any]:
+    """Give the hybrid's score, and say which seeds collapsed, where any did."""
+    row: dict[str, Any] = {}
+    if any(other.system == "dense" and other.has("hybrid") for other in found):
+        there = one.system == "dense" and one.has("hybrid")
+        row[f"hybrid {measure_words(measure)}"] = one.interval(measure, "hybrid") if there else None
+    if any(other.collapsed for other in found):
+        row["collapsed"] = f"{one.collapsed} of {one.seeds}" if one.collapsed else "no"
+    return row
+
+
+def _note(significance: Significance | None, group: Group) -> str:
+    if significance is None:
+        return ""
+    measure = measure_words(group.measures[0])
+    caption = significance.caption()
+    if significance.baseline is not None:
+        caption = caption.replace(f"against {significance.baseline}", f"against the row with the highest {measure}")
+    return f"Better than: rows that this one is significantly above in {measure}, the seeds' mean by query ({caption})."
+
+
+def _findings(found: Sequence[Configuration], group: Group, significance: Significance | None) -> list[str]:
+    """Say which row is the highest, and which of the others it can be told from."""
+    if significance is None:
+        return []
+    measure, name = group.measures[0], measure_words(group.measures[0])
+    ranked = sorted(range(len(found)), key=lambda place: -float(found[place].values(measure).mean()))
+    first, second = found[ranked[0]], found[ranked[1]]
+    gap: Interval = bootstrap(np.asarray(first.values(measure) - second.values(measure)))
+    beaten = significance.beaten_by(str(ranked[0]), measure)
+    head = (
+        f"{group.title}: the highest {name} is {_called(first)}'s, {interval_words(first.interval(measure))} "
+        f"({basis(group, first.seeds)})"
+    )
+    others = len(found) - 1
+    apart = "all" if len(beaten) == others else f"{len(beaten)}" if beaten else "none"
+    above = f"it is significantly above {apart} of {others} other{'s' if others > 1 else ''} (Holm)"
+    if str(ranked[1]) in beaten and told(gap):
+        return [f"{head}; {above}, the next being {_called(second)} ({signed(gap)})."]
+    return [f"{head}; {above}, and cannot be told apart from {_called(second)} ({signed(gap)})."]
+
+
+def _called(one: Configuration) -> str:
+    return "BM25" if one.system == "bm25" else one.name

@@ -1,0 +1,94 @@
+"""What became of the cells of a sweep: the table at its end, and `sweep.json`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from pipeline.files import is_locked, write_json
+from pipeline.progress import duration
+from pipeline.sweeping.plan import PlannedCell
+from pipeline.training.run_folder import LOCK
+
+SWEEP = "sweep.json"
+
+State = Literal["done", "resumed", "failed", "skipped", "running", "waiting"]
+STYLES = {"failed": "red", "skipped": "dim", "resumed": "dim"}
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """What became of one cell.
+
+    Attributes:
+        folder: Its run folder, as seen from the sweep's.
+        overrides: What it has on the axes.
+        state: `done` in this sweep, `resumed` from an earlier one, `failed`, `skipped`, or not there yet.
+        sentence: Why it failed or was skipped.
+        seconds: What it took.
+    """
+
+    folder: str
+    overrides: dict[str, str]
+    state: State
+    sentence: str | None = None
+    seconds: float | None = None
+
+
+def outcome_of(cell: PlannedCell, axes: Sequence[str], sweep: Path, unrecorded: str | None = None) -> CellOutcome:
+    """Look up what became of a cell.
+
+    Args:
+        cell: As it was planned.
+        axes: Overrides that say which cell it is.
+        sweep: The folder of the sweep.
+        unrecorded: Why the launcher gave the cell up, where the cell itself could not say.
+    """
+    path = cell.folder.path
+    folder = str(path.relative_to(sweep)) if path.is_relative_to(sweep) else str(path)
+    record = cell.record
+    state, sentence = _state(cell, unrecorded)
+    return CellOutcome(folder, cell.choices(axes), state, sentence, record.seconds if record else None)
+
+
+def _state(cell: PlannedCell, unrecorded: str | None) -> tuple[State, str | None]:
+    if cell.reason is not None:
+        return "skipped", cell.reason
+    if cell.resumed:
+        return "resumed", None
+    if cell.folder.finished:
+        return "done", None
+    if is_locked(cell.folder.path / LOCK):  # by this sweep or by another
+        return "running", None
+    if unrecorded is not None:
+        return "failed", unrecorded
+    record = cell.record
+    if record is None:
+        return "waiting", None
+    if record.state == "failed":
+        return "failed", record.sentence
+    return "failed", f"its process (pid {record.pid} on {record.host}) ended without a word: killed, or out of memory."
+
+
+def write_outcomes(
+    outcomes: Sequence[CellOutcome], name: str, command: Sequence[str], axes: Mapping[str, Sequence[str]], sweep: Path
+) -> None:
+    """Write `sweep.json` into the folder of the sweep."""
+    cells: list[dict[str, Any]] = [asdict(outcome) for outcome in outcomes]
+    axes = {key: list(values) for key, values in axes.items()}
+    write_json(sweep / SWEEP, {"name": name, "command": list(command), "axes": axes, "cells": cells})
+
+
+def outcomes_table(outcomes: Sequence[CellOutcome], axes: Sequence[str], title: str) -> Table:
+    """Lay the cells out for the terminal."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for column in (*axes, "state", "took", "why"):
+        table.add_column(column, overflow="fold")
+    for outcome in outcomes:
+        took = "" if outcome.seconds is None else duration(outcome.seconds)
+        choices = (outcome.overrides.get(key, "") for key in axes)
+        table.add_row(*choices, outcome.state, took, outcome.sentence or "", style=STYLES.get(outcome.state, ""))
+    return table

@@ -1,0 +1,131 @@
+"""The cells of a sweep: their folders, what is done already, and which cannot be run at all."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from pipeline.evaluation.cell_record import CellRecord, read_record
+from pipeline.files import digest_of
+from pipeline.training.fitness import unfit
+from pipeline.training.run_folder import RunFolder
+
+UNTRAINED = ("backbone", "pooling", "encoder", "query", "pretraining")
+"""Settings that decide a dual encoder before training."""
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One combination of the axes.
+
+    Attributes:
+        overrides: What the sweep chooses for it, as `key=value`, with what the command line chose for all.
+        folder: Its run folder.
+        reason: Why it cannot be run; None when it can.
+        resumed: Whether it was finished before this sweep began.
+        untrained: Fingerprint of its dual encoder before training.
+        kind: Fingerprint of what decides how long it takes, more or less.
+        before: What an earlier sweep left of it.
+    """
+
+    overrides: tuple[str, ...]
+    folder: RunFolder
+    reason: str | None
+    resumed: bool
+    untrained: str
+    kind: str
+    before: CellRecord | None
+
+    @property
+    def record(self) -> CellRecord | None:
+        """What became of it in this sweep."""
+        record = read_record(self.folder.path)
+        return None if record == self.before else record
+
+    def choices(self, axes: Sequence[str]) -> dict[str, str]:
+        """What it has on the axes."""
+        pairs = (override.lstrip("+~").partition("=") for override in self.overrides)
+        chosen = {key: value for key, _, value in pairs}
+        return {key: chosen[key] for key in axes if key in chosen}
+
+
+def plan(config: DictConfig, loader: ConfigLoader, combinations: Sequence[Sequence[str]]) -> list[PlannedCell]:
+    """Compose every cell and look at what is there of it.
+
+    Args:
+        config: The composed configuration of the sweep, Hydra's part included.
+        loader: Composes the cells.
+        combinations: The overrides of every cell.
+
+    Raises:
+        UserError: When two cells would share one folder.
+        HydraException: When a cell cannot be composed.
+    """
+    return [_planned(loader.load_sweep_config(config, list(overrides)), overrides) for overrides in combinations]
+
+
+def _planned(config: DictConfig, overrides: Sequence[str]) -> PlannedCell:
+    with _as_job(config) as job:
+        folder = RunFolder.of_job(job, config.hydra)
+        reason = None if folder.finished else unfit(job)
+        settings, before = folder.settings, read_record(folder.path)
+        return PlannedCell(
+            tuple(overrides), folder, reason, folder.finished, _untrained(settings), kind_of(settings), before
+        )
+
+
+@contextmanager
+def _as_job(config: DictConfig) -> Iterator[DictConfig]:
+    """Give a cell's configuration as its job will have it: without Hydra's part, which its interpolations may name."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    job = copy.deepcopy(config)
+    with open_dict(job):
+        del job["hydra"]
+    try:
+        yield job
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def _untrained(settings: dict[str, Any]) -> str:
+    drawn = settings["backbone"].get("init") == "random" or settings["encoder"]["projection"] is not None
+    return digest_of([{part: settings.get(part) for part in UNTRAINED}, settings["seed"] if drawn else None])
+
+
+def kind_of(settings: dict[str, Any]) -> str:
+    """Fingerprint what decides how long a cell takes, more or less: everything but seeds and initial weights."""
+    backbone = {key: value for key, value in settings["backbone"].items() if key not in ("init", "freeze")}
+    stage = {key: settings["stage"].get(key) for key in ("name", "batch_size", "max_steps")}
+    steps = settings["trainer"]["max_steps"]
+    parts = [backbone, stage, steps, settings["dataset"], settings["encoder"], settings.get("pretraining")]
+    return digest_of(parts)
+
+
+def seconds_by_kind(cells: Sequence[PlannedCell], beside: Path) -> dict[str, float]:
+    """Find how long finished cells of the same kinds took, in this sweep or another beside it: medians, in seconds."""
+    kinds = {cell.kind for cell in cells}
+    found: dict[str, list[float]] = {}
+    for place in (*beside.glob("*/config.yaml"), *beside.glob("*/*/config.yaml")):
+        record = read_record(place.parent)
+        if record is None or record.state != "done":
+            continue
+        kind = _kind_there(place)
+        if kind in kinds:
+            found.setdefault(kind, []).append(record.seconds)
+    return {kind: median(seconds) for kind, seconds in found.items()}
+
+
+def _kind_there(place: Path) -> str | None:
+    settings = OmegaConf.to_container(OmegaConf.load(place))
+    try:
+        return kind_of(settings)  # type: ignore[arg-type]
+    except (KeyError, TypeError, AttributeError):  # of an older version
+        return None

@@ -1,0 +1,29 @@
+"""Whether the choices of a cell go together, found out from the configuration alone: no weights and no texts are read."""
+
+from omegaconf import DictConfig
+
+from pipeline.data.source import Source
+from pipeline.encoders.building import QueryTower
+from pipeline.entry import instantiate
+from pipeline.errors import UserError
+from pipeline.training.stages import Stage
+
+
+def unfit(config: DictConfig) -> str | None:
+    """Say why a cell cannot be run, or nothing when nothing speaks against it.
+
+    Args:
+        config: The composed configuration of `conf/train.yaml`.
+    """
+    try:
+        stage: Stage = instantiate(config.stage)
+        query: QueryTower = instantiate(config.query)
+        query.require(instantiate(config.backbone))
+        stage.require(query, instantiate(config.negatives))
+        for part in ("pooling", "encoder", "encoding", "index", "lexical"):
+            instantiate(config[part])
+        source: Source = instantiate(config.dataset)
+        source.inputs()
+    except UserError as error:
+        return str(error)
+    return None
