@@ -26,7 +26,8 @@ from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
-from pipeline.files import atomic_write
+from pipeline.files import atomic_write, digest_of
+from pipeline.retrieval.index import Index
 from pipeline.training.cost import Cost
 from pipeline.training.curves_plot import plot_curves
 from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision, use_threads
@@ -38,6 +39,7 @@ from pipeline.training.pretraining.on_demand import pretrained
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
+from pipeline.training.transfer import Transfer, open_transfers, transfer_folders
 
 IDS_AT_ONCE = 65_536
 
@@ -70,6 +72,8 @@ def run_cell(config: DictConfig) -> float:
         else:
             cell.run()
     metrics = print_folder(folder.path)
+    for place in transfer_folders(folder.path):
+        print_folder(place)
     if not metrics["systems"]:
         return metrics["training"]["pretraining"]["loss"]
     return metrics["systems"]["dense"][metrics["measures"][0]]
@@ -98,6 +102,7 @@ class Cell:
     def __init__(self, config: DictConfig, folder: RunFolder, stage: Stage) -> None:
         self.config, self.folder = config, folder
         self.systems: dict[str, SystemResult] = {}
+        self.transfers: list[Transfer] = []
         self.store = Path(config.tables)
         self.seed = whole_number("seed", config.seed, least=0)
         self.max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
@@ -125,20 +130,12 @@ class Cell:
         self.dual_encoder: DualEncoder = build_dual_encoder(
             backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
-        self.retriever = Retriever(
-            self.dataset,
-            config.evaluation.split,
-            lexical=self.lexical,
-            index=self.index,
-            encoding=self.encoding,
-            store=self.store,
-            measures=list(config.evaluation.measures),
-            k=config.evaluation.k,
-            hybrid_weights=list(config.evaluation.hybrid_weights),
-            hybrid_normalisation=config.evaluation.hybrid_normalisation,
-            hybrid_depth=config.evaluation.hybrid_depth,
+        self.retriever = self._retriever(self.dataset, self.index)
+        made_from = self.inputs() | {"settings": digest_of(folder.settings)}
+        # Each has an index of its own: the run's is saved.
+        self.transfers = open_transfers(
+            config, folder.path, made_from, lambda dataset: self._retriever(dataset, instantiate(config.index))
         )
-        self.retriever.require(self.dual_encoder)
 
     @property
     def checkpoints(self) -> Path:
@@ -151,6 +148,7 @@ class Cell:
             "dataset": self.dataset.fingerprint,
             "query tower": self.dual_encoder.query.fingerprint("query"),
             "document tower": self.dual_encoder.document.fingerprint("document"),
+            **{f"transfer dataset {each.name}": each.retriever.dataset.fingerprint for each in self.transfers},
         }
 
     def run(self) -> None:
@@ -162,6 +160,7 @@ class Cell:
         systems = self.systems = self.retriever.bm25()
         if self.stage.trains:
             self._score("zero_shot")
+            self._score_transfers("zero_shot")
         trained = training(logger) | {
             "dataset_fingerprint": self.dataset.fingerprint,
             "dataset_notes": self.dataset.notes,
@@ -174,6 +173,7 @@ class Cell:
             if trained.get("collapsed"):
                 systems[name].details["collapsed"] = True
         self._save_index()
+        self._transfer(trained, logger)
         self._report(systems, trained, logger)
         self.cost.note()
         self.folder.say(self.cost.sentence())
@@ -210,6 +210,50 @@ class Cell:
         """Measure the dual encoder as it is now, beside what comes later."""
         if not process_rank():
             self.systems |= self.retriever.encoder(self.dual_encoder, dense=name, hybrid=None)
+
+    def _score_transfers(self, name: str) -> None:
+        for transfer in self.transfers:
+            if not transfer.finished:
+                self.folder.say(f"Scoring on {transfer.name}.")
+                transfer.score(self.dual_encoder, name)
+
+    def _transfer(self, trained: dict[str, Any], logger: Logger | None) -> None:
+        """Score what came out on the further datasets, and write that."""
+        self._score_transfers("dense")
+        said = {"trained_on": self.dataset.name, "stage": trained["stage"], "steps": trained["steps"]}
+        for transfer in self.transfers:
+            if not transfer.finished:
+                if trained.get("collapsed"):
+                    transfer.systems["dense"].details["collapsed"] = True
+                transfer.write(said)
+            if logger is not None:
+                means = transfer.metrics()["systems"]
+                logger.log_metrics(
+                    {
+                        f"transfer/{transfer.name}/{system}/{measure}": value
+                        for system, of in means.items()
+                        for measure, value in of.items()
+                    }
+                )
+
+    def _retriever(self, dataset: Dataset, index: Index) -> Retriever:
+        """Make what scores systems on a dataset, and refuse what the dual encoder cannot be scored with."""
+        settings = self.config.evaluation
+        retriever = Retriever(
+            dataset,
+            settings.split,
+            lexical=self.lexical,
+            index=index,
+            encoding=self.encoding,
+            store=self.store,
+            measures=list(settings.measures),
+            k=settings.k,
+            hybrid_weights=list(settings.hybrid_weights),
+            hybrid_normalisation=settings.hybrid_normalisation,
+            hybrid_depth=settings.hybrid_depth,
+        )
+        retriever.require(self.dual_encoder)
+        return retriever
 
     def _logger(self) -> Logger | None:
         return self.make_logger(
