@@ -1,5 +1,6 @@
 """`train.py` scoring on further datasets, and what a second cell of the same tower costs."""
 
+
 import json
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import train as train_command
-from tests.test_train import ROOT, TOPICS, pairs, refusal, settings_of, tiny_bert  # noqa: F401
+from tests.test_train import ROOT, TOPICS, refusal, settings_of
 
 FILES = ("metrics.json", "per_query.csv", "results.csv", "inputs.json")
 
@@ -44,7 +45,7 @@ def at_the_root(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def finished(tiny_bert, pairs, others, tmp_path_factory) -> tuple[Path, list[str]]:  # noqa: F811
+def finished(tiny_bert, pairs, others, tmp_path_factory) -> tuple[Path, list[str]]:
     folder = tmp_path_factory.mktemp("transfer") / "run"
     arguments = settings_of(tiny_bert, pairs, folder, *transfer_to("others", others), "trainer.max_steps=10")
     with pytest.MonkeyPatch.context() as patch:
@@ -76,7 +77,7 @@ def test_a_further_dataset_is_scored_before_training_and_after(finished, capsys)
     assert "pairs, test" in said.out and "others, test" in said.out
 
 
-def test_a_finished_transfer_is_not_redone_and_one_of_other_inputs_is(finished, others, tiny_bert, pairs):  # noqa: F811
+def test_a_finished_transfer_is_not_redone_and_one_of_other_inputs_is(finished, others, tiny_bert, pairs):
     folder, arguments = finished
     place = folder / "transfer" / "others"
     whole = {name: (place / name).read_bytes() for name in FILES}
@@ -93,7 +94,7 @@ def test_a_finished_transfer_is_not_redone_and_one_of_other_inputs_is(finished, 
     assert (place / "metrics.json").stat().st_mtime_ns != before
 
 
-def test_a_second_cell_of_the_same_tower_reads_none_of_its_texts_again(finished, tiny_bert, pairs, others, tmp_path):  # noqa: F811
+def test_a_second_cell_of_the_same_tower_reads_none_of_its_texts_again(finished, tiny_bert, pairs, others, tmp_path):
     folder, _ = finished
     more = [*transfer_to("others", others), "stage=zero_shot", f"tables={folder.parent / 'tables'}"]
     shared = [word for word in settings_of(tiny_bert, pairs, tmp_path / "run") if not word.startswith("stage.")]
@@ -139,7 +140,7 @@ def test_a_transfer_that_cannot_be_is_refused_before_work(
     pairs,
     tmp_path,
     monkeypatch,
-    capsys,  # noqa: F811
+    capsys,
 ):
     assert sentence in refusal(monkeypatch, capsys, *settings_of(tiny_bert, pairs, tmp_path / "run", *words))
     assert not (tmp_path / "tables" / "vectors").exists()
@@ -147,7 +148,7 @@ def test_a_transfer_that_cannot_be_is_refused_before_work(
 
 def test_a_transfer_dataset_without_the_scored_split_is_refused(
     tiny_bert, pairs, others, tmp_path, monkeypatch, capsys
-):  # noqa: F811
+):
     words = [*transfer_to("others", others), "evaluation.transfer.others.split={train: 1, validation: 0, test: 0}"]
     said = refusal(monkeypatch, capsys, *settings_of(tiny_bert, pairs, tmp_path / "run", *words))
     assert "evaluation.transfer.others: The dataset others has no split 'test'" in said

@@ -39,7 +39,7 @@ from pipeline.training.pretraining.on_demand import pretrained
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
-from pipeline.training.transfer import Transfer, open_transfers, transfer_folders
+from pipeline.training.transfer import Transfers, transfer_folders
 
 IDS_AT_ONCE = 65_536
 
@@ -102,7 +102,6 @@ class Cell:
     def __init__(self, config: DictConfig, folder: RunFolder, stage: Stage) -> None:
         self.config, self.folder = config, folder
         self.systems: dict[str, SystemResult] = {}
-        self.transfers: list[Transfer] = []
         self.store = Path(config.tables)
         self.seed = whole_number("seed", config.seed, least=0)
         self.max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
@@ -131,9 +130,9 @@ class Cell:
             backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
         self.retriever = self._retriever(self.dataset, self.index)
-        made_from = self.inputs() | {"settings": digest_of(folder.settings)}
+        made_from = self._starting_point() | {"settings": digest_of(folder.settings)}
         # Each has an index of its own: the run's is saved.
-        self.transfers = open_transfers(
+        self.transfers = Transfers(
             config, folder.path, made_from, lambda dataset: self._retriever(dataset, instantiate(config.index))
         )
 
@@ -143,12 +142,14 @@ class Cell:
         return self.folder.path / "checkpoint"
 
     def inputs(self) -> dict[str, str]:
-        """Fingerprint the data and the weights that the cell starts from."""
+        """Fingerprint the data and the weights that the cell starts from, and what else it is scored on."""
+        return self._starting_point() | self.transfers.fingerprints
+
+    def _starting_point(self) -> dict[str, str]:
         return {
             "dataset": self.dataset.fingerprint,
             "query tower": self.dual_encoder.query.fingerprint("query"),
             "document tower": self.dual_encoder.document.fingerprint("document"),
-            **{f"transfer dataset {each.name}": each.retriever.dataset.fingerprint for each in self.transfers},
         }
 
     def run(self) -> None:
@@ -160,7 +161,7 @@ class Cell:
         systems = self.systems = self.retriever.bm25()
         if self.stage.trains:
             self._score("zero_shot")
-            self._score_transfers("zero_shot")
+            self.transfers.score(self.dual_encoder, "zero_shot", self.folder.say)
         trained = training(logger) | {
             "dataset_fingerprint": self.dataset.fingerprint,
             "dataset_notes": self.dataset.notes,
@@ -173,7 +174,8 @@ class Cell:
             if trained.get("collapsed"):
                 systems[name].details["collapsed"] = True
         self._save_index()
-        self._transfer(trained, logger)
+        self.transfers.score(self.dual_encoder, "dense", self.folder.say)
+        self.transfers.write(self.dataset.name, trained, logger)
         self._report(systems, trained, logger)
         self.cost.note()
         self.folder.say(self.cost.sentence())
@@ -210,31 +212,6 @@ class Cell:
         """Measure the dual encoder as it is now, beside what comes later."""
         if not process_rank():
             self.systems |= self.retriever.encoder(self.dual_encoder, dense=name, hybrid=None)
-
-    def _score_transfers(self, name: str) -> None:
-        for transfer in self.transfers:
-            if not transfer.finished:
-                self.folder.say(f"Scoring on {transfer.name}.")
-                transfer.score(self.dual_encoder, name)
-
-    def _transfer(self, trained: dict[str, Any], logger: Logger | None) -> None:
-        """Score what came out on the further datasets, and write that."""
-        self._score_transfers("dense")
-        said = {"trained_on": self.dataset.name, "stage": trained["stage"], "steps": trained["steps"]}
-        for transfer in self.transfers:
-            if not transfer.finished:
-                if trained.get("collapsed"):
-                    transfer.systems["dense"].details["collapsed"] = True
-                transfer.write(said)
-            if logger is not None:
-                means = transfer.metrics()["systems"]
-                logger.log_metrics(
-                    {
-                        f"transfer/{transfer.name}/{system}/{measure}": value
-                        for system, of in means.items()
-                        for measure, value in of.items()
-                    }
-                )
 
     def _retriever(self, dataset: Dataset, index: Index) -> Retriever:
         """Make what scores systems on a dataset, and refuse what the dual encoder cannot be scored with."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 
 from pipeline.data.dataset import Dataset
 from pipeline.data.source import Source, open_dataset
@@ -93,10 +94,8 @@ class Transfer:
         write_results(results, self.place, training, with_runs=False)
 
 
-def open_transfers(
-    config: DictConfig, folder: Path, made_from: dict[str, Any], retriever_of: Callable[[Dataset], Retriever]
-) -> list[Transfer]:
-    """Open all further datasets, so that what is wrong with one is said before any work.
+class Transfers:
+    """All further datasets of a run, opened at once, so that what is wrong with one is said before any work.
 
     Args:
         config: The composed configuration.
@@ -107,14 +106,56 @@ def open_transfers(
     Raises:
         UserError: When one cannot be opened or scored.
     """
-    transfers = []
-    for name, source in transfer_sources(config):
-        try:
-            retriever = retriever_of(open_dataset(source, Path(config.tables)))
-        except UserError as error:
-            raise UserError(f"evaluation.transfer.{name}: {error}") from error
-        transfers.append(Transfer(name, folder, retriever, made_from))
-    return transfers
+
+    def __init__(
+        self,
+        config: DictConfig,
+        folder: Path,
+        made_from: dict[str, Any],
+        retriever_of: Callable[[Dataset], Retriever],
+    ) -> None:
+        self.transfers = []
+        for name, source in transfer_sources(config):
+            try:
+                retriever = retriever_of(open_dataset(source, Path(config.tables)))
+            except UserError as error:
+                raise UserError(f"evaluation.transfer.{name}: {error}") from error
+            self.transfers.append(Transfer(name, folder, retriever, made_from))
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Say what was opened."""
+        return {f"transfer dataset {each.name}": each.retriever.dataset.fingerprint for each in self.transfers}
+
+    def score(self, dual_encoder: DualEncoder, name: str, say: Callable[[str], None]) -> None:
+        """Score the dual encoder as it is now on all whose results are not there yet."""
+        for transfer in self.transfers:
+            if not transfer.finished:
+                say(f"Scoring on {transfer.name}.")
+                transfer.score(dual_encoder, name)
+
+    def write(self, trained_on: str, trained: dict[str, Any], logger: Logger | None) -> None:
+        """Write what was found, and log the means.
+
+        Args:
+            trained_on: The dataset of the training.
+            trained: What the run folder says about the training.
+            logger: Where figures go beside the run folder.
+
+        Raises:
+            UserError: When the disk is full.
+        """
+        said = {"trained_on": trained_on, "stage": trained["stage"], "steps": trained["steps"]}
+        for transfer in self.transfers:
+            if not transfer.finished:
+                if trained.get("collapsed"):
+                    transfer.systems["dense"].details["collapsed"] = True
+                transfer.write(said)
+            if logger is not None:
+                for system, means in transfer.metrics()["systems"].items():
+                    logger.log_metrics(
+                        {f"transfer/{transfer.name}/{system}/{measure}": mean for measure, mean in means.items()}
+                    )
 
 
 def _how(name: object) -> str:
