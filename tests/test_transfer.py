@@ -1,6 +1,5 @@
 """`train.py` scoring on further datasets, and what a second cell of the same tower costs."""
 
-
 import json
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import train as train_command
-from tests.test_train import ROOT, TOPICS, refusal, settings_of
+from tests.test_train import ROOT, TOPICS, pairs, refusal, settings_of, tiny_bert
 
 FILES = ("metrics.json", "per_query.csv", "results.csv", "inputs.json")
 

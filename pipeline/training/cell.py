@@ -130,7 +130,12 @@ class Cell:
             backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
         self.retriever = self._retriever(self.dataset, self.index)
-        made_from = self._starting_point() | {"settings": digest_of(folder.settings)}
+        self.starting_point = {
+            "dataset": self.dataset.fingerprint,
+            "query tower": self.dual_encoder.query.fingerprint("query"),
+            "document tower": self.dual_encoder.document.fingerprint("document"),
+        }
+        made_from = self.starting_point | {"settings": digest_of(folder.settings)}
         # Each has an index of its own: the run's is saved.
         self.transfers = Transfers(
             config, folder.path, made_from, lambda dataset: self._retriever(dataset, instantiate(config.index))
@@ -143,14 +148,7 @@ class Cell:
 
     def inputs(self) -> dict[str, str]:
         """Fingerprint the data and the weights that the cell starts from, and what else it is scored on."""
-        return self._starting_point() | self.transfers.fingerprints
-
-    def _starting_point(self) -> dict[str, str]:
-        return {
-            "dataset": self.dataset.fingerprint,
-            "query tower": self.dual_encoder.query.fingerprint("query"),
-            "document tower": self.dual_encoder.document.fingerprint("document"),
-        }
+        return self.starting_point | self.transfers.fingerprints
 
     def run(self) -> None:
         """Score what is there, train, save, index and score what came out."""
