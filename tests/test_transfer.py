@@ -1,5 +1,7 @@
 """`train.py` scoring on further datasets, and what a second cell of the same tower costs."""
 
+# ruff: noqa: F401, F811 (fixtures come from another file)
+
 import json
 import sys
 from pathlib import Path
