@@ -62,9 +62,7 @@ def section(cells: Cells) -> Section | None:
     more = len(findings) - MOST_FINDINGS
     if more > 0:
         findings = [*findings[:MOST_FINDINGS], f"{more} more of these are in the tables."]
-    return Section(
-        "Pre-training and fine-tuning", findings, tables, charts, notes=[COVERS, *dict.fromkeys(warnings)]
-    )
+    return Section("Pre-training and fine-tuning", findings, tables, charts, notes=[COVERS, *dict.fromkeys(warnings)])
 
 
 def _tuned(group: Group) -> list[Tuned]:
@@ -78,7 +76,10 @@ def _before_and_after(group: Group, tuned: Sequence[Tuned], number: int) -> Tabl
     for one in tuned:
         row: dict[str, Any] = {"base": one.base.name, "weights": one.base.weights, **one.recipe_settings}
         row |= {"seeds": one.configuration.seeds}
-        row |= {"before": one.configuration.interval(measure, "zero_shot"), "after": one.configuration.interval(measure)}
+        row |= {
+            "before": one.configuration.interval(measure, "zero_shot"),
+            "after": one.configuration.interval(measure),
+        }
         row |= {"gain": bootstrap(gains(one.cells, measure)), "share before": share_before(one.cells, measure)}
         rows.append(row)
     return Table(
@@ -183,7 +184,9 @@ def _against_random(group: Group, one: Tuned, control: Tuned) -> str:
     measure = group.measures[0]
     gain = bootstrap(gains(control.cells, measure))
     reached = interval_words(control.configuration.interval(measure))
-    build = "of the same architecture" if _same_build(one, control) else f"of another architecture ({control.base.name})"
+    build = (
+        "of the same architecture" if _same_build(one, control) else f"of another architecture ({control.base.name})"
+    )
     return (
         f"{group.title}: {_added(group, one)}. The same steps from random weights {build} add {signed(gain)} and reach "
         f"{reached}. {_compared(interaction(one.cells, control.cells, measure))}"

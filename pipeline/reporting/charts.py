@@ -23,9 +23,7 @@ def forest(rows: Sequence[tuple[str, Sequence[Interval | None]]], series: Sequen
         series: What the series are called.
         axis: What the figures are.
     """
-    ends = [
-        end for _, found in rows for one in found if one for end in (one.mean, one.low, one.high) if end == end
-    ]
+    ends = [end for _, found in rows for one in found if one for end in (one.mean, one.low, one.high) if end == end]
     marks = _ticks(min(ends), max(ends))
     step = 17 * len(series) + 13
     top, bottom = 34, 34 + step * len(rows)

@@ -40,4 +40,6 @@ def _findings(watched: Sequence[Cell]) -> list[str]:
     if not ended:
         return []
     few = "; ".join(ended[:5]) + (f"; {len(ended) - 5} more" if len(ended) > 5 else "")
-    return [f"{len(ended)} of {len(watched)} trainings ended collapsed: {few}. Their scores say what that costs, no more."]
+    return [
+        f"{len(ended)} of {len(watched)} trainings ended collapsed: {few}. Their scores say what that costs, no more."
+    ]

@@ -45,7 +45,9 @@ def _scoring(cell: Cell) -> float | None:
 
 def _note(rows: Sequence[dict[str, Any]], runs: Sequence[Cell]) -> str:
     older = sum(not cell.cost and "seconds" not in cell.record for cell in runs)
-    missing = f" {older} of {len(rows)} runs are of an older form that kept the seconds of scoring only." if older else ""
+    missing = (
+        f" {older} of {len(rows)} runs are of an older form that kept the seconds of scoring only." if older else ""
+    )
     return f"Looked-up texts: their vectors came out of a table instead of an encoder.{missing}"
 
 

@@ -60,8 +60,8 @@ def render_html(title: str, subtitle: str, folders: str, sections: Sequence[Sect
         folders=folders,
         sections=list(sections),
         cells=_cells,
-        css=Markup((PAGE / "report.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
-        script=Markup((PAGE / "report.js").read_text(encoding="utf-8")),  # noqa: S704  our own file
+        css=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
+        script=Markup((PAGE / "report.js").read_text(encoding="utf-8")),
     )
 
 
@@ -74,7 +74,9 @@ def is_numeric(table: Table, column: str) -> bool:
 def _cells(table: Table, row: Row) -> Iterator[Shown]:
     for column in table.columns:
         value = row.get(column)
-        mean, _, interval = table.shown(column, value).partition(" [") if isinstance(value, Interval) else (None, "", "")
+        mean, _, interval = (
+            table.shown(column, value).partition(" [") if isinstance(value, Interval) else (None, "", "")
+        )
         number = _number(value)
         yield Shown(
             words=mean if mean is not None else table.shown(column, value),

@@ -27,7 +27,9 @@ ESCAPES = {
     "–": "--",
     "…": r"\ldots{}",
 }
-HEAD = "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; texts in other scripts need XeLaTeX or LuaLaTeX.\n"
+HEAD = (
+    "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; texts in other scripts need XeLaTeX or LuaLaTeX.\n"
+)
 
 
 def latex_table(table: Table) -> str:

@@ -79,9 +79,7 @@ def _compared(found: Sequence[Configuration], measure: str) -> Significance | No
     return compare(scores, baseline=None if len(found) <= ALL_PAIRS else best)
 
 
-def _row(
-    one: Configuration, group: Group, letter: str, beaten: str, found: Sequence[Configuration]
-) -> dict[str, Any]:
+def _row(one: Configuration, group: Group, letter: str, beaten: str, found: Sequence[Configuration]) -> dict[str, Any]:
     columns = dict.fromkeys(column for other in found for column in other.settings)
     row: dict[str, Any] = {"": letter}
     if "system" not in columns and any(other.system == "bm25" for other in found):

@@ -125,9 +125,7 @@ def _read_run(folder: Path, name: str) -> Found:
     scores, queries = read_scores(folder / "per_query.csv", metrics["measures"])
     if not scores or len(queries) != metrics["queries"]:
         return Absent(name, "left out", f"Its per_query.csv does not go with its {METRICS}.")
-    record, cost = (
-        mapping(folder / file) if (folder / file).exists() else {} for file in ("cell.json", "cost.json")
-    )
+    record, cost = (mapping(folder / file) if (folder / file).exists() else {} for file in ("cell.json", "cost.json"))
     return Cell(folder, name, metrics, config, _overrides(folder), scores, queries, record, cost)
 
 
@@ -209,5 +207,3 @@ def _overrides(folder: Path) -> dict[str, str]:
     given = OmegaConf.to_container(OmegaConf.load(folder / OVERRIDES))
     pairs = [str(override).lstrip("+~").partition("=") for override in (given if isinstance(given, list) else [])]
     return {key: value for key, _, value in pairs}
-
-

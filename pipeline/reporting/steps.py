@@ -51,7 +51,9 @@ def _steps(one: Configuration) -> int:
 
 def _name(line: Sequence[Configuration]) -> str:
     base = base_of(line[0].cells[0])
-    settings = {key: value for key, value in line[0].settings.items() if key.split(".")[0] not in ("trainer", "backbone")}
+    settings = {
+        key: value for key, value in line[0].settings.items() if key.split(".")[0] not in ("trainer", "backbone")
+    }
     first = base.words if base.kind != "pre-trained" else f"{base.name}, pre-trained"
     return ", ".join([first, *(f"{key.split('.')[-1]} {value}" for key, value in settings.items() if value)])
 

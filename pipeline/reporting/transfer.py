@@ -90,9 +90,7 @@ def _matrix(tested: Sequence[Tested], names: Mapping[str, str]) -> dict[tuple[st
     }
 
 
-def _table(
-    matrix: Mapping[tuple[str, str], Interval], tested: Sequence[Tested], measure: str, number: int
-) -> Table:
+def _table(matrix: Mapping[tuple[str, str], Interval], tested: Sequence[Tested], measure: str, number: int) -> Table:
     base = base_of(tested[0].cell)
     columns = sorted({scored for _, scored in matrix})
     rows = [

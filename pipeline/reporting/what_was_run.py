@@ -9,9 +9,7 @@ from pipeline.reporting.section import Row, Section, Table
 
 def section(cells: Cells) -> Section:
     """Count what there is, and name what is missing."""
-    tables = [
-        Table("axes", "Axes", rows, "What each sweep varied.") for rows in [_axes(cells)] if rows
-    ]
+    tables = [Table("axes", "Axes", rows, "What each sweep varied.") for rows in [_axes(cells)] if rows]
     tables.append(Table("folders", "Folders", [*_counts(cells)]))
     absent: list[Row] = [{"cell": one.name, "state": one.state, "why": one.sentence} for one in cells.absent]
     if absent:
@@ -43,9 +41,7 @@ def _notes(cells: Cells) -> list[str]:
     groups = cells.groups()
     if len(groups) < 2:
         return []
-    named = "; ".join(
-        f"{group.title} ({group.queries:,} queries, {', '.join(group.measures)})" for group in groups
-    )
+    named = "; ".join(f"{group.title} ({group.queries:,} queries, {', '.join(group.measures)})" for group in groups)
     return [
         f"The folders are of {len(groups)} unlike datasets, sets of queries or measures, and are compared only within "
         f"each: {named}."

@@ -10,8 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from pipeline.errors import UserError
-from pipeline.evaluation.cell_record import sentence_of
+from pipeline.errors import UserError, sentence_of
 from pipeline.evaluation.report import console_for_tables
 from pipeline.sweeping.outcome import CellOutcome, outcome_of, outcomes_table, write_outcomes
 from pipeline.sweeping.plan import PlannedCell, seconds_by_kind

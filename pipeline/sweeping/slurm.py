@@ -14,7 +14,16 @@ from hydra_plugins.hydra_submitit_launcher import submitit_launcher
 from pipeline.errors import UserError
 from pipeline.sweeping.lost import lost
 
-GENERAL = ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name", "stderr_to_stdout")
+GENERAL = (
+    "timeout_min",
+    "cpus_per_task",
+    "gpus_per_node",
+    "tasks_per_node",
+    "mem_gb",
+    "nodes",
+    "name",
+    "stderr_to_stdout",
+)
 """Settings that submitit has for every kind of cluster; the others are Slurm's own."""
 SECONDS_BETWEEN_LOOKS = 5.0
 SECONDS_FOR_AN_ANSWER = 60

@@ -221,7 +221,9 @@ def test_a_cluster_without_slurm_is_said_in_one_sentence(tmp_path):
 def test_a_slurm_that_does_not_answer_is_said_in_one_sentence(slurm, tmp_path):
     elsewhere = tmp_path / "slurm.conf"
     own = Path(os.environ["SLURM_CONF"]).read_text()
-    elsewhere.write_text(own.replace("SlurmctldPort=16817", "SlurmctldPort=16999\nSlurmctldTimeout=5\nMessageTimeout=5"))
+    elsewhere.write_text(
+        own.replace("SlurmctldPort=16817", "SlurmctldPort=16999\nSlurmctldTimeout=5\nMessageTimeout=5")
+    )
     sentence = ["-m", "launcher=slurm", "seed=0,1", f"hydra.sweep.dir={tmp_path}"]
     refused = sweep(*sentence, SLURM_CONF=str(elsewhere))
     assert refused.returncode == 2
@@ -231,7 +233,11 @@ def test_a_slurm_that_does_not_answer_is_said_in_one_sentence(slurm, tmp_path):
 @pytest.mark.ray
 def test_a_ray_that_is_away_is_said_in_one_sentence(tmp_path):
     refused = sweep(
-        "-m", "launcher=ray", "seed=0,1", f"hydra.sweep.dir={tmp_path}", "hydra.launcher.ray.init.address=127.0.0.1:26999"
+        "-m",
+        "launcher=ray",
+        "seed=0,1",
+        f"hydra.sweep.dir={tmp_path}",
+        "hydra.launcher.ray.init.address=127.0.0.1:26999",
     )
     assert refused.returncode == 2
     assert "Ray at 127.0.0.1:26999 cannot be reached" in refused.stderr.splitlines()[-1]
