@@ -1,8 +1,6 @@
 """Retrieval over a split of a dataset: BM25, dense encoders and their hybrid, with what each earned."""
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,18 @@ from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.errors import UserError
 from pipeline.evaluation.depths import DEPTH, chosen_depth, chosen_hybrid_depth
+from pipeline.evaluation.kept_searches import KeptSearches, timed
 from pipeline.evaluation.measures import Scores, measure, parse_measures
 from pipeline.evaluation.results import Results, SystemResult
 from pipeline.files import digest_of
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.early_stopping import rerank
-from pipeline.retrieval.hits import Hits, remove_self_hits
+from pipeline.retrieval.hits import Hits
 from pipeline.retrieval.hybrid import NORMALISATIONS, dense_scores, interpolate, tune_weight
 from pipeline.retrieval.index import Index
 from pipeline.retrieval.kept import kept_hits
 from pipeline.retrieval.run import Run
 from pipeline.retrieval.table import Table
-from pipeline.retrieval.tabulate import tabulate
 from pipeline.retrieval.torch_index import TorchIndex
 
 UNTUNED_WEIGHT = 0.5
@@ -86,7 +84,7 @@ class Retriever:
         one_of("evaluation.hybrid_normalisation", hybrid_normalisation, NORMALISATIONS)
         self.hybrid_normalisation = hybrid_normalisation
         self.hybrid_depth = chosen_hybrid_depth(hybrid_depth, self.depth, hybrid_normalisation, self.measures)
-        self._lexical_hits: dict[str, Hits] = {}
+        self.searches = KeptSearches(dataset, lexical, index, encoding, self.store, self.depth)
 
     def require(self, dual_encoder: DualEncoder) -> None:
         """Refuse, before anything is encoded, an index that could not be made of a dual encoder's vectors.
@@ -100,7 +98,7 @@ class Retriever:
         """Score BM25; returns the system by its name."""
         seconds: dict[str, float] = {}
         with timed(seconds, "search"):
-            hits = self._lexical(self.split)
+            hits = self.searches.bm25(self.split)
         return {name: self._scored(name, self.split, hits, {}, seconds)}
 
     def encoder(
@@ -117,11 +115,11 @@ class Retriever:
             The systems by their names.
         """
         seconds: dict[str, float] = {}
-        documents, queries = self._tables(dual_encoder, self.split, seconds)
+        documents, queries = self.searches.tables(dual_encoder, self.split, seconds)
         with timed(seconds, "index"):
             self.index.prepare(documents, self.store)
         with timed(seconds, "search"):
-            hits = self._without_self(self.split, self._dense(documents, queries))
+            hits = self.searches.dense(self.split, documents, queries)
         cut = {"truncated_documents": documents.truncated, "truncated_queries": queries.truncated}
         details = {"index": self.index.name, "precision": self.encoding.precision} | {
             name: count for name, count in cut.items() if count
@@ -154,7 +152,7 @@ class Retriever:
         """Re-rank what BM25 found, with a weight that the scored split had no part in."""
         seconds: dict[str, float] = {}
         split = self._tuning_split
-        tables = None if split is None else self._tables(dual_encoder, split, {})
+        tables = None if split is None else self.searches.tables(dual_encoder, split, {})
 
         def search() -> tuple[Hits, dict[str, Any]]:
             with timed(seconds, "tune"):
@@ -165,7 +163,7 @@ class Retriever:
 
         tables_of = [(self.split, (documents, queries)), *([(split, tables)] if split and tables else [])]
         made_from = {
-            "hybrid": [[self._lexical_key(part), *(table.key for table in pair)] for part, pair in tables_of],
+            "hybrid": [[self.searches.bm25_key(part), *(table.key for table in pair)] for part, pair in tables_of],
             "judgements": None if split is None else digest_of(split.judgements),
             "weights": self.hybrid_weights,
             "normalisation": self.hybrid_normalisation,
@@ -178,7 +176,7 @@ class Retriever:
 
     def _reranked(self, documents: Table, queries: Table, weight: float) -> tuple[Hits, dict[str, int]]:
         """Interpolate what BM25 found, all of it or only until the best are known; count what was scored then."""
-        lexical = self._lexical(self.split)
+        lexical = self.searches.bm25(self.split)
         if self.hybrid_depth is None:
             dense = dense_scores(documents.vectors, queries.vectors, lexical.positions)
             return interpolate(lexical, dense, weight, self.hybrid_normalisation), {}
@@ -201,7 +199,7 @@ class Retriever:
         if split is None or tables is None:
             return details
         documents, queries = tables
-        lexical = self._lexical(split)
+        lexical = self.searches.bm25(split)
         dense = dense_scores(documents.vectors, queries.vectors, lexical.positions)
         objective = self.measures[0]
         depth = objective.cutoff or lexical.positions.shape[1]
@@ -222,59 +220,6 @@ class Retriever:
     @property
     def _relevant_from(self) -> int:
         return self.dataset.relevant_from
-
-    def _lexical(self, split: Split) -> Hits:
-        """Give what BM25 finds for a split's queries."""
-        if split.name not in self._lexical_hits:
-
-            def search() -> tuple[Hits, dict[str, Any]]:
-                self.lexical.build(split.documents, self.store)
-                return self.lexical.search(split.queries.take(slice(None)), self._reach(split)), {}
-
-            found, _ = kept_hits(self.store, self._lexical_key(split), search)
-            self._lexical_hits[split.name] = self._without_self(split, found)
-        return self._lexical_hits[split.name]
-
-    def _lexical_key(self, split: Split) -> dict[str, Any]:
-        """Name everything that determines what BM25 finds before self-hits are removed."""
-        return {
-            "bm25": self.lexical.key_of(split.documents),
-            "queries": split.queries.fingerprint,
-            "reach": self._reach(split),
-        }
-
-    def _dense(self, documents: Table, queries: Table) -> Hits:
-        """Give what the index finds."""
-
-        def search() -> tuple[Hits, dict[str, Any]]:
-            # A copy: torch warns about memory maps, which are read-only.
-            return self.index.search(np.array(queries.vectors), self._reach(self.split)), {}
-
-        identity = self.index.identity
-        if identity is None:
-            return search()[0]
-        made_from = {"index": identity, "documents": documents.key, "queries": queries.key}
-        return kept_hits(self.store, made_from | {"reach": self._reach(self.split)}, search)[0]
-
-    def _reach(self, split: Split) -> int:
-        """How many results to search for: one more where the query itself may be among them."""
-        return min(self.depth + int(self.dataset.remove_self_hits), len(split.documents))
-
-    def _without_self(self, split: Split, hits: Hits) -> Hits:
-        if self.dataset.remove_self_hits:
-            hits = remove_self_hits(hits, split.queries.ids(), split.documents)
-        return hits.cut(self.depth)
-
-    def _tables(self, dual_encoder: DualEncoder, split: Split, seconds: dict[str, float]) -> tuple[Table, Table]:
-        with timed(seconds, "encode_documents"):
-            documents = tabulate(
-                dual_encoder.tower("document"), split.documents, "document", self.encoding, self.store, "documents"
-            )
-        with timed(seconds, "encode_queries"):
-            queries = tabulate(
-                dual_encoder.tower("query"), split.queries, "query", self.encoding, self.store, f"{split.name} queries"
-            )
-        return documents, queries
 
     def _run(self, name: str, split: Split, hits: Hits) -> Run:
         return Run.from_hits(name, split.queries.ids(), split.documents, hits)
@@ -324,11 +269,3 @@ def score_retrieval(
     hits = index.search(queries, min(depth + int(removed), len(split.documents)))
     run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, remove_self=removed, depth=depth)
     return measure(run, split.judgements, measures, dataset.relevant_from)
-
-
-@contextmanager
-def timed(seconds: dict[str, float], what: str) -> Iterator[None]:
-    """Note how many seconds a piece of work took."""
-    start = time.perf_counter()
-    yield
-    seconds[what] = round(time.perf_counter() - start, 3)

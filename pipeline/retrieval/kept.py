@@ -1,7 +1,10 @@
-"""Results that took long, kept by content: a command that was killed finds them again, and so does another one."""
+"""Results that took long, kept by content: a command that was killed finds them again, and so does another one.
 
+A file holds the checksum of what follows it, and then the arrays as numpy's `.npz`.
+"""
+
+import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.files import atomic_write, digest_of, locked
+from pipeline.retrieval.blocks import CHECKSUM_BYTES, checksum
 from pipeline.retrieval.hits import Hits
 
 Arrays = Mapping[str, np.ndarray]
@@ -31,15 +35,14 @@ def kept(store: Path, what: str, made_from: Mapping[str, Any], compute: Callable
     Raises:
         UserError: When the disk is full.
     """
-    path = Path(store) / what / f"{digest_of(made_from)[:32]}.npz"
+    path = Path(store) / what / f"{digest_of(made_from)[:32]}.kept"
     found = _read(path)
     if found is None:
         with locked(path, f"a piece of {what}"):
             found = _read(path)
             if found is None:
                 found = dict(compute())
-                with atomic_write(path, "wb") as file:
-                    np.savez(file, allow_pickle=False, **dict[str, Any](found))
+                _write(path, found)
     return found
 
 
@@ -76,16 +79,24 @@ def kept_figures(
     return _value(found["figures"])
 
 
+def _write(path: Path, arrays: Arrays) -> None:
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **dict[str, Any](arrays))
+    with atomic_write(path, "wb") as file:
+        file.write(bytes.fromhex(checksum(content.getbuffer())))
+        file.write(content.getbuffer())
+
+
 def _read(path: Path) -> dict[str, np.ndarray] | None:
-    """Read a file, or nothing where it is missing or damaged: the checksum of every array is compared."""
+    """Read a file, or nothing where it is missing or damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
-                return None
-        with np.load(path, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
-    except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError):
+        content = memoryview(path.read_bytes())
+    except FileNotFoundError:
         return None
+    if checksum(content[CHECKSUM_BYTES:]) != content[:CHECKSUM_BYTES].hex():
+        return None
+    with np.load(io.BytesIO(content[CHECKSUM_BYTES:]), allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
 
 
 def _letters(value: dict[str, Any]) -> np.ndarray:

@@ -17,6 +17,7 @@ from pipeline.data.source import open_dataset
 from pipeline.data.texts import Texts
 from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import EncodingSettings
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import recorded
@@ -25,7 +26,9 @@ from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
-from pipeline.files import atomic_write
+from pipeline.files import atomic_write, digest_of
+from pipeline.retrieval.index import Index
+from pipeline.training.cost import Cost
 from pipeline.training.curves_plot import plot_curves
 from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision, use_threads
 from pipeline.training.diagnostics_plot import plot_diagnostics
@@ -36,6 +39,7 @@ from pipeline.training.pretraining.on_demand import pretrained
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
+from pipeline.training.transfer import Transfers, transfer_folders
 
 IDS_AT_ONCE = 65_536
 
@@ -68,6 +72,8 @@ def run_cell(config: DictConfig) -> float:
         else:
             cell.run()
     metrics = print_folder(folder.path)
+    for place in transfer_folders(folder.path):
+        print_folder(place)
     if not metrics["systems"]:
         return metrics["training"]["pretraining"]["loss"]
     return metrics["systems"]["dense"][metrics["measures"][0]]
@@ -102,7 +108,8 @@ class Cell:
         self.stage = stage
         self.negatives = instantiate(config.negatives)
         self.lexical = instantiate(config.lexical)
-        self.encoding = instantiate(config.encoding)
+        self.encoding: EncodingSettings = instantiate(config.encoding)
+        self.cost = Cost(folder.path, self.encoding.tally)
         self.index = instantiate(config.index)
         self.trainer = instantiate(config.trainer, _partial_=True, precision=trainer_precision(config.trainer))
         settings = instantiate(config.encoder)
@@ -122,20 +129,12 @@ class Cell:
         self.dual_encoder: DualEncoder = build_dual_encoder(
             backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
-        self.retriever = Retriever(
-            self.dataset,
-            config.evaluation.split,
-            lexical=self.lexical,
-            index=self.index,
-            encoding=self.encoding,
-            store=self.store,
-            measures=list(config.evaluation.measures),
-            k=config.evaluation.k,
-            hybrid_weights=list(config.evaluation.hybrid_weights),
-            hybrid_normalisation=config.evaluation.hybrid_normalisation,
-            hybrid_depth=config.evaluation.hybrid_depth,
+        self.retriever = self._retriever(self.dataset, self.index)
+        made_from = self._starting_point() | {"settings": digest_of(folder.settings)}
+        # Each has an index of its own: the run's is saved.
+        self.transfers = Transfers(
+            config, folder.path, made_from, lambda dataset: self._retriever(dataset, instantiate(config.index))
         )
-        self.retriever.require(self.dual_encoder)
 
     @property
     def checkpoints(self) -> Path:
@@ -143,7 +142,10 @@ class Cell:
         return self.folder.path / "checkpoint"
 
     def inputs(self) -> dict[str, str]:
-        """Fingerprint the data and the weights that the cell starts from."""
+        """Fingerprint the data and the weights that the cell starts from, and what else it is scored on."""
+        return self._starting_point() | self.transfers.fingerprints
+
+    def _starting_point(self) -> dict[str, str]:
         return {
             "dataset": self.dataset.fingerprint,
             "query tower": self.dual_encoder.query.fingerprint("query"),
@@ -154,10 +156,12 @@ class Cell:
         """Score what is there, train, save, index and score what came out."""
         training = self._training()
         self._announce()
+        self.cost.begin()
         logger = self._logger()
         systems = self.systems = self.retriever.bm25()
         if self.stage.trains:
             self._score("zero_shot")
+            self.transfers.score(self.dual_encoder, "zero_shot", self.folder.say)
         trained = training(logger) | {
             "dataset_fingerprint": self.dataset.fingerprint,
             "dataset_notes": self.dataset.notes,
@@ -170,7 +174,11 @@ class Cell:
             if trained.get("collapsed"):
                 systems[name].details["collapsed"] = True
         self._save_index()
+        self.transfers.score(self.dual_encoder, "dense", self.folder.say)
+        self.transfers.write(self.dataset.name, trained, logger)
         self._report(systems, trained, logger)
+        self.cost.note()
+        self.folder.say(self.cost.sentence())
         # A finished run is never resumed, and the optimisers of a sweep's cells would fill a disk.
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
@@ -190,6 +198,7 @@ class Cell:
                 encoding=self.encoding,
                 score=self._score,
                 say=self.folder.say,
+                count_step=self.cost.step,
                 checkpoints=self.checkpoints,
                 folder=self.folder.path,
                 store=self.store,
@@ -203,6 +212,25 @@ class Cell:
         """Measure the dual encoder as it is now, beside what comes later."""
         if not process_rank():
             self.systems |= self.retriever.encoder(self.dual_encoder, dense=name, hybrid=None)
+
+    def _retriever(self, dataset: Dataset, index: Index) -> Retriever:
+        """Make what scores systems on a dataset, and refuse what the dual encoder cannot be scored with."""
+        settings = self.config.evaluation
+        retriever = Retriever(
+            dataset,
+            settings.split,
+            lexical=self.lexical,
+            index=index,
+            encoding=self.encoding,
+            store=self.store,
+            measures=list(settings.measures),
+            k=settings.k,
+            hybrid_weights=list(settings.hybrid_weights),
+            hybrid_normalisation=settings.hybrid_normalisation,
+            hybrid_depth=settings.hybrid_depth,
+        )
+        retriever.require(self.dual_encoder)
+        return retriever
 
     def _logger(self) -> Logger | None:
         return self.make_logger(

@@ -10,6 +10,7 @@ from pipeline.errors import UserError
 from pipeline.training.pretraining.head import require_encoder
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.stages import Stage
+from pipeline.training.transfer import transfer_sources
 
 
 def unfit(config: DictConfig) -> str | None:
@@ -29,8 +30,9 @@ def unfit(config: DictConfig) -> str | None:
             stage.require(query, instantiate(config.negatives))
         for part in ("pooling", "encoder", "encoding", "index", "lexical"):
             instantiate(config[part])
-        source: Source = instantiate(config.dataset)
-        source.inputs()
+        sources: list[Source] = [instantiate(config.dataset), *(source for _, source in transfer_sources(config))]
+        for source in sources:
+            source.inputs()
     except UserError as error:
         return str(error)
     return None
