@@ -14,6 +14,7 @@ from pipeline.reporting import (
     steps,
     transfer,
     what_was_run,
+    withheld,
 )
 from pipeline.reporting.cells import Cells
 from pipeline.reporting.section import Section
@@ -21,6 +22,7 @@ from pipeline.reporting.section import Section
 SECTIONS: tuple[Callable[[Cells], Section | None], ...] = (
     before_and_after.section,
     pretraining.section,
+    withheld.section,
     main_table.section,
     steps.section,
     transfer.section,
