@@ -72,7 +72,7 @@ def test_the_sweeps_cells_and_their_report(settings, tmp_path, monkeypatch, caps
     monkeypatch.setattr(sys, "argv", ["evaluate.py", f"compare=[{tmp_path / 'sweep'}]"])
     evaluate_command.main()
     said = capsys.readouterr().out
-    assert "facts: having been read in masked-LM pre-training" in said
+    assert "facts: fine-tuning on questions about one article" in said
     assert "one seed, another may differ" in said
     assert (tmp_path / "sweep" / "tables" / "withheld-0-effects.csv").exists()
     assert "Withheld facts" in (tmp_path / "sweep" / "report.html").read_text(encoding="utf-8")
