@@ -19,6 +19,7 @@ from pipeline.reporting.cells import Cells
 from pipeline.reporting.section import Section
 
 SECTIONS: tuple[Callable[[Cells], Section | None], ...] = (
+    what_was_run.section,
     before_and_after.section,
     pretraining.section,
     main_table.section,
@@ -28,7 +29,6 @@ SECTIONS: tuple[Callable[[Cells], Section | None], ...] = (
     speed.section,
     probes.section,
     queries.section,
-    what_was_run.section,
     cost.section,
 )
 """Functions that make a section of the cells, or nothing where the cells have nothing of its kind."""
