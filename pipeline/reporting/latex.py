@@ -27,7 +27,9 @@ ESCAPES = {
     "–": "--",
     "…": r"\ldots{}",
 }
-HEAD = "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; texts in other scripts need XeLaTeX or LuaLaTeX.\n"
+HEAD = (
+    "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; texts in other scripts need XeLaTeX or LuaLaTeX.\n"
+)
 
 
 def latex_table(table: Table) -> str:
@@ -41,7 +43,7 @@ def latex_table(table: Table) -> str:
         rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{{kinds}}}",
         r"\toprule",
-        _line([escaped(column) for column in columns]),
+        _line([escaped(table.label(column)) for column in columns]),
         r"\midrule",
         *(_line([_cell(table, column, row.get(column)) for column in columns]) for row in table.rows),
         r"\bottomrule",

@@ -110,7 +110,8 @@ def _read(folder: Path, name: str) -> Found:
         return _unfinished(folder, name)
     except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        return Absent(name, "left out", f"Its files are of an older or unknown form ({' '.join(why.split())}).")
+        why = " ".join(why.replace(f"{folder}/", "").split()).rstrip(".")
+        return Absent(name, "left out", f"Its files are of an older or unknown form ({why}).")
 
 
 def _read_run(folder: Path, name: str) -> Found:
@@ -125,9 +126,7 @@ def _read_run(folder: Path, name: str) -> Found:
     scores, queries = read_scores(folder / "per_query.csv", metrics["measures"])
     if not scores or len(queries) != metrics["queries"]:
         return Absent(name, "left out", f"Its per_query.csv does not go with its {METRICS}.")
-    record, cost = (
-        mapping(folder / file) if (folder / file).exists() else {} for file in ("cell.json", "cost.json")
-    )
+    record, cost = (mapping(folder / file) if (folder / file).exists() else {} for file in ("cell.json", "cost.json"))
     return Cell(folder, name, metrics, config, _overrides(folder), scores, queries, record, cost)
 
 
@@ -186,6 +185,11 @@ def _told_by_sweeps(sweeps: dict[str, dict[str, Any]], there: Sequence[Absent], 
 
 
 def mapping(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        UserError: When the file holds none.
+    """
     found = read_json(path)
     if not isinstance(found, dict):
         raise UserError(f"{path} does not hold a JSON object.")
@@ -209,5 +213,3 @@ def _overrides(folder: Path) -> dict[str, str]:
     given = OmegaConf.to_container(OmegaConf.load(folder / OVERRIDES))
     pairs = [str(override).lstrip("+~").partition("=") for override in (given if isinstance(given, list) else [])]
     return {key: value for key, _, value in pairs}
-
-
