@@ -115,8 +115,8 @@ def _findings(experiment: Experiment, estimates: Estimates) -> list[str]:
     trained = _effect(
         f"fine-tuning on questions about one {unit}", "other questions about it", effects["trained on"], measure
     )
-    before = _effect(read, f"questions about one {unit}", effects["read, before fine-tuning"], measure)
-    after = _effect("the same", "them", effects["read, after fine-tuning"], measure)
+    before = _effect(read, f"questions about one {unit}", effects["read, before"], measure)
+    after = _effect("the same", "them", effects["read, after"], measure)
     return [
         f"{name}: {trained}, against {unit}s neither read nor trained on ({rest}).",
         f"{name}: before fine-tuning, {before}; after it, {after}; against {unit}s neither read nor trained on ({rest}).",
@@ -167,7 +167,8 @@ def _tables(number: int, experiment: Experiment, found: dict[str, Estimates]) ->
     ]
     told_by = (
         "Trained on: fine-tuned minus zero-shot, on trained minus on neither. Read: with the masked-LM step minus without, "
-        "on read minus on neither. Both: that step's difference after fine-tuning, on (both - trained) - (read - neither)."
+        "on read minus on neither, before and after fine-tuning. Both: that step's difference after fine-tuning, on (both - "
+        "trained) - (read - neither)."
     )
     note = NOTE.format(units=f"{experiment.unit}s")
     return [
