@@ -33,18 +33,19 @@ from pipeline.training.model_card import model_card
 from pipeline.training.parts import parts_of, write_curves
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
+from pipeline.training.validation import best_validation
 
 IDS_AT_ONCE = 65_536
 
 
-def run_cell(config: DictConfig) -> float:
+def run_cell(config: DictConfig) -> float | None:
     """Do what is missing of a cell and print its table.
 
     Args:
         config: The composed configuration of `conf/train.yaml`.
 
     Returns:
-        The first measure of the dense system on the scored split.
+        The best validation, for sweepers that optimise it; None where nothing was trained.
 
     Raises:
         UserError: When anything about the configuration or the data cannot be meant; nothing has been trained then.
@@ -56,7 +57,7 @@ def run_cell(config: DictConfig) -> float:
     folder = RunFolder.of_job(config, HydraConfig.get())
     if process_rank():
         Cell(config, folder).join()
-        return 0.0
+        return None
     with folder.held(), nullcontext() if folder.finished else recorded(folder.path):
         cell = Cell(config, folder)
         folder.rest_on(cell.inputs())
@@ -65,7 +66,7 @@ def run_cell(config: DictConfig) -> float:
         else:
             cell.run()
     metrics = print_folder(folder.path)
-    return metrics["systems"]["dense"][metrics["measures"][0]]
+    return best_validation(metrics["training"])
 
 
 class Cell:
