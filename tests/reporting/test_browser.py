@@ -117,6 +117,7 @@ def test_dark_follows_the_system_and_the_button(opened):
     assert light != dark
     opened.locator("#theme").press("Enter")
     assert opened.evaluate(background) == light
+    opened.wait_for_timeout(500)  # Chromium writes a page's storage a moment later
     opened.reload()
     assert opened.evaluate(background) == light
 
