@@ -252,7 +252,7 @@ def test_a_config_class_is_not_needed_to_make_a_backbone():
 
 
 def test_a_small_bert_has_the_depth_and_width_that_are_asked_for(minilm_folder, bert_folder):
-    small = SmallBert(layers=3, width=128)
+    small = SmallBert(layers=3, width=128, init="random")
     loaded = small.load("document", 0)
     config = loaded.model.config
     assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == (3, 128, 2)
