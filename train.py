@@ -9,8 +9,8 @@ from pipeline.entry import entry_point
 
 
 @entry_point("train")
-def main(config: DictConfig) -> float:
-    """Train, index and score; return the first measure of the dense system, for sweepers that optimise it."""
+def main(config: DictConfig) -> float | None:
+    """Train, index and score; return the best validation, for sweepers that optimise it."""
     from pipeline.training.cell import run_cell  # late: help and composition must not wait for torch
 
     return run_cell(config)

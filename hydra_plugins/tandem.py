@@ -2,11 +2,15 @@
 
 from importlib.util import find_spec
 
-from pipeline.sweeping import grid
+from pipeline.sweeping import grid, tuning
 
 
 class GridSweeper(grid.GridSweeper):
     """Every combination of the axes, each in a run folder of its own; what is finished is not run again."""
+
+
+class TuningSweeper(tuning.TuningSweeper):
+    """Trials proposed by what those before them reached on the validation split."""
 
 
 if find_spec("submitit") and find_spec("hydra_plugins.hydra_submitit_launcher"):

@@ -11,7 +11,7 @@ from hydra.utils import get_class
 from pipeline.evaluation.results import METRICS
 from pipeline.files import read_json
 from pipeline.reporting.cells import Cell
-from pipeline.reporting.settings import chosen
+from pipeline.reporting.settings import chosen, folder_name
 
 Kind = Literal["random", "pre-trained", "tuned", "masked-LM", "masked-LM without effect", "fine-tuned before", "given"]
 SEEN = {"Squad": "SQuAD", "MsMarco": "MS MARCO", "PythonDocs": "docstrings of public code"}
@@ -79,7 +79,7 @@ def base_of(cell: Cell) -> Base:
     path = str(backbone.get("path") or backbone.get("question_path") or "")
     name = chosen(cell.config, "backbone") or "backbone"
     if path and name == "local":
-        name = _folder_name(path)
+        name = folder_name(path)
     frozen = ", ".join(map(str, backbone.get("freeze") or []))
     full_name = name + (f", {layers} layers" if layers else "") + (f", {frozen} frozen" if frozen else "")
     tuned_on = _tuned_on(str(backbone.get("_target_", "")))
@@ -94,7 +94,7 @@ def warning(base: Base, cell: Cell) -> str | None:
     if not base.tuned_on:
         return None
     source = SEEN.get(str((cell.config.get("dataset") or {}).get("_target_", "")).rpartition(".")[2])
-    here = f" On {cell.metrics['dataset']} its zero-shot is untrue: it has been tuned on {source}."
+    here = f" On {cell.metrics['dataset']} its zero-shot is untrue: it was tuned on texts of this kind ({source})."
     return (
         f"{base.name} was tuned for retrieval before, on {', '.join(base.tuned_on)}; what it scores before fine-tuning is "
         f"not pre-training's alone.{here if source in base.tuned_on else ''}"
@@ -122,12 +122,6 @@ def _history(path: str) -> Kind:
             return "fine-tuned before" if training.get("steps") else "given"
         return "masked-LM" if training.get("pretraining", {}).get("learned") else "masked-LM without effect"
     return "given"
-
-
-def _folder_name(path: str) -> str:
-    """Name a model folder by the run that it belongs to."""
-    parts = [part for part in Path(path).parts if part != "model"]
-    return parts[-1] if parts else path
 
 
 def _tuned_on(target: str) -> tuple[str, ...]:

@@ -8,16 +8,18 @@ from pipeline.evaluation.statistics import Interval, bootstrap
 from pipeline.reporting.bases import Base, base_of, warning
 from pipeline.reporting.cells import Cell, Cells, Group
 from pipeline.reporting.charts import forest
-from pipeline.reporting.configurations import Configuration, configurations
+from pipeline.reporting.configurations import Configuration, configurations, setting_words
 from pipeline.reporting.estimates import difference, gains, interaction, matched, share_before
 from pipeline.reporting.section import Chart, Section, Table, interval_words
 from pipeline.reporting.settings import identity
-from pipeline.reporting.words import COVERS, basis, measure_words, percent, signed, told
+from pipeline.reporting.words import COVERS, basis, fewest, measure_words, percent, signed, told
 
 OF_THE_BASE = ("backbone", "pretraining", "init")
 """Settings that say what a training begins from; all others are its recipe."""
 MOST_FINDINGS = 6
 MOST_DRAWN = 30
+FINE_TUNING = ("dpr", "joint", "")
+"""Stages that train the document tower from the start; of older folders it is not known."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Tuned:
         return identity(self.cells[0].config, OF_THE_BASE)
 
     @property
+    def stage(self) -> str:
+        """What was trained, by the stage's name."""
+        return str((self.cells[0].config.get("stage") or {}).get("name", ""))
+
+    @property
     def recipe_settings(self) -> dict[str, str]:
         """What tells its recipe apart from others, by column."""
         settings = self.configuration.settings
@@ -46,7 +53,9 @@ class Tuned:
 
 def section(cells: Cells) -> Section | None:
     """Compare every training's scores before and after, and bases under one recipe with each other."""
-    tables, charts, findings, warnings = [], [], [], []
+    tables, charts, warnings = [], [], []
+    controlled: list[str] = []
+    alone: list[str] = []
     for number, group in enumerate(cells.groups(), start=1):
         tuned = _tuned(group)
         if not tuned:
@@ -54,15 +63,16 @@ def section(cells: Cells) -> Section | None:
         warnings += [said for one in tuned if (said := warning(one.base, one.cells[0]))]
         tables.append(_before_and_after(group, tuned, number))
         charts.append(_chart(group, tuned))
-        if pairs := [*_pairs(tuned)]:
+        pairs = [*_pairs(tuned)]
+        if pairs:
             tables.append(_interactions(group, pairs, number))
-        findings += _findings(group, tuned)
+        controlled += [_against_random(group, one, control) for one, control in pairs]
+        alone += [f"{group.title}: {_added(group, one)}." for one in tuned if _has_no_control(one, pairs)]
     if not tables:
         return None
-    more = len(findings) - MOST_FINDINGS
-    if more > 0:
-        findings = [*findings[:MOST_FINDINGS], f"{more} more of these are in the tables."]
-    return Section("Pre-training and fine-tuning", findings, tables, charts, notes=[COVERS, *dict.fromkeys(warnings)])
+    findings = fewest([*controlled, *alone], MOST_FINDINGS)
+    notes = [COVERS, *dict.fromkeys(warnings)]
+    return Section("Pre-training and fine-tuning", findings, tables, charts, notes=notes)
 
 
 def _tuned(group: Group) -> list[Tuned]:
@@ -103,8 +113,8 @@ def _chart(group: Group, tuned: Sequence[Tuned]) -> Chart:
 
 def _label(one: Tuned) -> str:
     weights = {"random": "random", "masked-LM": "masked-LM", "masked-LM without effect": "masked-LM, unlearned"}
-    first = f"{one.base.name.replace(' layers', ' l.')}, {weights.get(one.base.kind, 'given')}"
-    return ", ".join([first, *(value for value in one.recipe_settings.values() if value)])
+    parts = [one.base.name, weights.get(one.base.kind, ""), *one.recipe_settings.values()]
+    return ", ".join(part for part in parts if part)
 
 
 def _pairs(tuned: Sequence[Tuned]) -> Iterator[tuple[Tuned, Tuned]]:
@@ -137,13 +147,13 @@ def _interactions(group: Group, pairs: Sequence[tuple[Tuned, Tuned]], number: in
                 "base": one.base.name,
                 "weights": one.base.weights,
                 **one.recipe_settings,
-                "control": "same architecture" if _same_build(one, control) else control.base.words,
-                "seeds in both": len(matched(one.cells, control.cells)),
                 "head start": difference(one.cells, control.cells, "zero_shot", measure),
                 "gain": bootstrap(gains(one.cells, measure)),
                 "gain of random": bootstrap(gains(control.cells, measure)),
                 "interaction": interaction(one.cells, control.cells, measure),
                 "lead at the end": difference(one.cells, control.cells, "dense", measure),
+                "control": "same architecture" if _same_build(one, control) else control.base.words,
+                "seeds": len(matched(one.cells, control.cells)),
             }
         )
     return Table(
@@ -155,29 +165,25 @@ def _interactions(group: Group, pairs: Sequence[tuple[Tuned, Tuned]], number: in
     )
 
 
-def _findings(group: Group, tuned: Sequence[Tuned]) -> list[str]:
-    paired = [*_pairs(tuned)]
-    alone = [one for one in tuned if one.base.kind != "random" and all(one is not first for first, _ in paired)]
-    return [
-        *(_against_random(group, one, control) for one, control in paired),
-        *(f"{group.title}: {_added(group, one)}." for one in alone),
-    ]
+def _has_no_control(one: Tuned, pairs: Sequence[tuple[Tuned, Tuned]]) -> bool:
+    return one.base.kind != "random" and all(one is not first for first, _ in pairs)
 
 
 def _added(group: Group, one: Tuned) -> str:
     """Say what fine-tuning adds to a base, or that it cannot be told."""
     measure = group.measures[0]
     gain = bootstrap(gains(one.cells, measure))
+    work = "fine-tuning" if one.stage in FINE_TUNING else "training"
     before, after = (one.configuration.interval(measure, system).mean for system in ("zero_shot", "dense"))
-    how = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in one.recipe_settings.items() if value)
+    how = ", ".join(setting_words(one.recipe_settings))
     where = f"{one.base.words}{f' ({how})' if how else ''}"
     path = f"{before:.3f} → {after:.3f}, {basis(group, one.configuration.seeds)}"
     if not told(gain):
-        return f"whether fine-tuning changes {where} cannot be told, {signed(gain)} {measure_words(measure)} ({path})"
+        return f"before and after {work} {where} cannot be told apart, {signed(gain)} {measure_words(measure)} ({path})"
     verb = "adds" if gain.mean > 0 else "takes"
     share = f"; {percent(share_before(one.cells, measure))} of the final score was there before" * (gain.mean > 0)
     tuned = ", which was tuned for retrieval before" if one.base.kind == "tuned" else ""
-    return f"fine-tuning {verb} {signed(gain)} {measure_words(measure)} to {where}{tuned} ({path}{share})"
+    return f"{work} {verb} {signed(gain)} {measure_words(measure)} to {where}{tuned} ({path}{share})"
 
 
 def _against_random(group: Group, one: Tuned, control: Tuned) -> str:
@@ -188,14 +194,14 @@ def _against_random(group: Group, one: Tuned, control: Tuned) -> str:
         "of the same architecture" if _same_build(one, control) else f"of another architecture ({control.base.name})"
     )
     return (
-        f"{group.title}: {_added(group, one)}. The same steps from random weights {build} add {signed(gain)} and reach "
-        f"{reached}. {_compared(interaction(one.cells, control.cells, measure))}"
+        f"{group.title}: {_added(group, one)}. Control: the same steps from random weights {build} add {signed(gain)} and "
+        f"reach {reached}. {_compared(interaction(one.cells, control.cells, measure))}"
     )
 
 
 def _compared(found: Interval | None) -> str:
     if found is None or not told(found):
         words = f" (difference of differences {signed(found)})" if found else ""
-        return f"Whether it adds more to the one than to the other cannot be told apart{words}."
+        return f"The two gains cannot be told apart{words}."
     more = "more" if found.mean > 0 else "less"
-    return f"It adds {more} to what was given than to random weights: difference of differences {signed(found)}."
+    return f"Fine-tuning adds {more} to these weights than to random ones: difference of differences {signed(found)}."

@@ -6,11 +6,10 @@ from html import escape
 
 from pipeline.evaluation.statistics import Interval
 
-WIDTH = 720
+WIDTH = 760
 SERIES = 6
 """Colours that can still be told apart."""
-LABELS = 230
-LETTER = 6.6
+LETTER = 6.9
 """Width of a letter at 12 pixels, about."""
 Scale = Callable[[float], float]
 
@@ -27,11 +26,12 @@ def forest(rows: Sequence[tuple[str, Sequence[Interval | None]]], series: Sequen
     marks = _ticks(min(ends), max(ends))
     step = 17 * len(series) + 13
     top, bottom = 34, 34 + step * len(rows)
-    x = _linear(marks[0], marks[-1], LABELS + 10, WIDTH - 24)
-    parts = [_legend(series, 14), *_vertical_grid(marks, x, top, bottom, axis)]
+    left = 22 + LETTER * max(len(_short(label)) for label, _ in rows)
+    x = _linear(marks[0], marks[-1], left, WIDTH - 24)
+    parts = [_legend(series, left, 14), *_vertical_grid(marks, x, top, bottom, axis)]
     for number, (label, found) in enumerate(rows):
         middle = top + step * (number + 0.5)
-        parts.append(_text(LABELS - 6, middle + 4, _short(label), "end"))
+        parts.append(_text(left - 14, middle + 4, _short(label), "end"))
         for place, interval in enumerate(found):
             if interval:
                 parts.append(_dot_with_interval(interval, x, middle + 17 * (place - (len(series) - 1) / 2), place))
@@ -53,10 +53,10 @@ def curves(lines: Mapping[str, Sequence[tuple[float, Interval]]], across: str, u
     bottom = top + 300
     x = _logarithmic(xs[0], xs[-1], 70, WIDTH - 40)
     y = _linear(marks[0], marks[-1], bottom, top)
-    parts = [_legend(list(lines), 14, stacked=True), *_horizontal_grid(marks, y, up, top)]
+    parts = [_legend(list(lines), 12, 14, stacked=True), *_horizontal_grid(marks, y, up, top)]
     parts += [_text(x(value), bottom + 20, f"{value:g}", "middle") for value in _apart(xs, x)]
     parts.append(_text((70 + WIDTH - 40) / 2, bottom + 40, across, "middle"))
-    for place, line in enumerate(lines.values()):
+    for place, line in enumerate(lines.values(), start=1):
         points = " ".join(f"{x(value):.1f},{y(one.mean):.1f}" for value, one in line)
         parts.append(f'<polyline class="s{place % SERIES}" points="{points}"/>')
         parts += [_upright(x(value), one, y, place) for value, one in line]
@@ -76,11 +76,11 @@ def scatter(dots: Sequence[tuple[str, float, float]], across: str, up: str) -> s
     bottom = 320
     x, y = _decades(min(xs) / 1.5, max(xs) * 1.5, 70, WIDTH - 40), _linear(marks[0], marks[-1], bottom, 24)
     parts = _horizontal_grid(marks, y, up, 24)
-    for value in _decade_marks(min(xs) / 1.5, max(xs) * 1.5):
+    for value in _apart(_round_marks(min(xs) / 1.5, max(xs) * 1.5), x):
         parts.append(_text(x(value), bottom + 20, f"{value:g}", "middle"))
     parts.append(_text((70 + WIDTH - 40) / 2, bottom + 40, across, "middle"))
     for number, (name, at, value) in enumerate(sorted(dots, key=lambda dot: dot[1]), start=1):
-        parts.append(f'<circle class="s0" cx="{x(at):.1f}" cy="{y(value):.1f}" r="5"/>')
+        parts.append(f'<circle class="s1" cx="{x(at):.1f}" cy="{y(value):.1f}" r="5"/>')
         parts.append(_text(x(at), y(value) - 10, str(number), "middle"))
         parts.append(_text(70, bottom + 48 + 18 * number, f"{number}  {_short(name, 80)}: {at:.3g}, {value:.3f}"))
     return _svg(bottom + 60 + 18 * len(dots), parts, f"{up} against {across}")
@@ -110,7 +110,10 @@ def _decades(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: straight(math.log10(value))
 
 
-def _decade_marks(low: float, high: float) -> list[float]:
+def _round_marks(low: float, high: float) -> list[float]:
+    """Choose marks of a logarithmic axis: 1, 2 and 5 times powers of ten, or any round numbers where it is short."""
+    if high / low < 10:
+        return [mark for mark in _ticks(low, high) if low <= mark <= high]
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     every = [times * 10.0**power for power in powers for times in (1, 2, 5)]
     return [value for value in every if low <= value <= high]
@@ -151,18 +154,18 @@ def _upright(x: float, interval: Interval, y: Scale, place: int) -> str:
     return f'{line}<circle class="s{place % SERIES}" cx="{x:.1f}" cy="{y(interval.mean):.1f}" r="4"/>'
 
 
-def _legend(names: Sequence[str], y: float, *, stacked: bool = False) -> str:
+def _legend(names: Sequence[str], x: float, y: float, *, stacked: bool = False) -> str:
     if len(names) < 2:
         return ""
-    parts, x = [], 12.0 if stacked else LABELS + 10.0
-    for place, name in enumerate(names):
+    parts = []
+    for place, name in enumerate(names, start=int(stacked)):
         parts.append(f'<circle class="s{place % SERIES}" cx="{x:.1f}" cy="{y - 4:.1f}" r="4.5"/>')
         parts.append(_text(x + 10, y, _short(name, 90 if stacked else 34)))
         x, y = (x, y + 18) if stacked else (x + 34 + LETTER * len(name), y)
     return "".join(parts)
 
 
-def _short(words: str, most: int = 34) -> str:
+def _short(words: str, most: int = 42) -> str:
     """Leave out the middle of what would run out of its place."""
     return words if len(words) <= most else f"{words[: most // 2 - 1]}…{words[-(most // 2) :]}"
 

@@ -5,31 +5,30 @@ from typing import Any
 
 from pipeline.evaluation.cells import FIGURES, collapse_words
 from pipeline.reporting.cells import Cell, Cells
+from pipeline.reporting.configurations import Configuration, configurations
 from pipeline.reporting.section import Section, Table
-from pipeline.reporting.settings import setting, telling_columns
 
 
 def section(cells: Cells) -> Section | None:
     """Tabulate the spread of both towers at each training's last validation."""
     watched = [cell for cell in cells if "collapsed" in cell.training]
-    if not watched:
-        return None
-    columns = telling_columns([cell.config for cell in watched], [cell.overrides for cell in watched])
-    table = Table(
-        "collapse",
-        "Towers at the last validation",
-        [_row(cell, columns) for cell in watched],
-        "Cosine: mean over pairs of texts, 1 where all vectors point one way. Rank: effective number of directions.",
-        digits={column: 1 for column in FIGURES if column.endswith("rank")},
-    )
-    return Section("Collapse", _findings(watched), [table])
+    tables = [
+        Table(
+            f"collapse-{number}",
+            f"Towers at the last validation: {group.title}",
+            rows,
+            "Cosine: mean over pairs of texts, 1 where all vectors point one way. Rank: effective number of directions.",
+            digits={column: 1 for column in FIGURES if column.endswith("rank")},
+        )
+        for number, group in enumerate(cells.groups(), start=1)
+        if (rows := [_row(one, cell) for one in configurations(group) for cell in one.cells if cell in watched])
+    ]
+    return Section("Collapse", _findings(watched), tables) if tables else None
 
 
-def _row(cell: Cell, columns: Sequence[str]) -> dict[str, Any]:
+def _row(one: Configuration, cell: Cell) -> dict[str, Any]:
     validations = cell.training.get("curves", {}).get("validation") or [{}]
-    row: dict[str, Any] = {column: setting(cell.config, cell.overrides, column) for column in columns}
-    row = row or {"run": cell.name}
-    row |= {"seed": cell.seed}
+    row: dict[str, Any] = {**one.settings, "seed": cell.seed}
     row |= {column: validations[-1].get(key) for column, key in FIGURES.items()}
     return row | {"collapsed": collapse_words(cell.training)}
 

@@ -57,7 +57,7 @@ def write_report(out: Path, given: Sequence[Path], cells: Cells, sections: Seque
     with atomic_write(out / "report.md") as file:
         file.write(render_markdown(title, subtitle, sections))
     with atomic_write(out / "report.html") as file:
-        file.write(render_html(title, subtitle, ",".join(map(str, given)), sections))
+        file.write(render_html(title, subtitle, ", ".join(folder.name for folder in given), sections))
 
 
 def _folders(config: DictConfig) -> list[Path]:
@@ -99,8 +99,8 @@ def _subtitle(cells: Cells) -> str:
 
 def _newest(cells: Cells) -> str:
     """Give the day of the newest folder; today's would make another file of the same folders."""
-    folders = [*cells.finished, *cells.masked]
-    marks = [one.folder / METRICS for one in folders] + [probe.folder / FINDINGS for probe in cells.probes]
+    folders = [cell.folder for cell in cells] + [run.folder for run in cells.masked]
+    marks = [folder / METRICS for folder in folders] + [probe.folder / FINDINGS for probe in cells.probes]
     days = [datetime.fromtimestamp(mark.stat().st_mtime, UTC).date().isoformat() for mark in marks]
     started = {cell.folder: str(cell.record["started"])[:10] for cell in cells if cell.record.get("started")}
     return max(started.get(mark.parent, day) for mark, day in zip(marks, days, strict=True))

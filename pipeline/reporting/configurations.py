@@ -1,6 +1,6 @@
 """Cells that differ in their seed only, as one: the mean over seeds of what each query earned."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.evaluation.measures import Scores
 from pipeline.evaluation.statistics import Interval, bootstrap
 from pipeline.reporting.cells import Cell, Group
-from pipeline.reporting.settings import identity, setting, telling_columns
+from pipeline.reporting.settings import identity, rank, setting, telling_columns
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Configuration:
     @property
     def name(self) -> str:
         """Its settings in a few words."""
-        return ", ".join(_words(key, value) for key, value in self.settings.items()) or self.system
+        return ", ".join(setting_words(self.settings)) or self.system
 
     @property
     def seeds(self) -> int:
@@ -85,7 +85,7 @@ def _of_runs(cells: Sequence[Cell]) -> list[Configuration]:
     for together, config, override in zip(merged.values(), configs, overrides, strict=True):
         settings = {column: setting(config, override, column) for column in columns} if config else {}
         found.append(Configuration(settings or {"run": together[0].name}, together, "dense"))
-    return sorted(found, key=lambda one: [_rank(one.settings.get(column, "")) for column in columns])
+    return sorted(found, key=lambda one: [rank(one.settings.get(column, "")) for column in columns])
 
 
 def _of_evaluations(group: Group) -> list[Configuration]:
@@ -99,13 +99,6 @@ def _of_evaluations(group: Group) -> list[Configuration]:
     return found
 
 
-def _rank(value: str) -> tuple[bool, float, str]:
-    """Rank numbers as numbers, before words."""
-    try:
-        return False, float(value), ""
-    except ValueError:
-        return True, 0.0, value
-
-
-def _words(key: str, value: str) -> str:
-    return f"{key.split('.')[-1]} {value}" if value else ""
+def setting_words(settings: Mapping[str, str]) -> list[str]:
+    """Write settings for a sentence; what is not set is left out."""
+    return [f"{key.split('.')[-1]} {value}" for key, value in settings.items() if value]

@@ -5,8 +5,8 @@ from typing import Any
 
 from pipeline.files import read_json
 from pipeline.reporting.cells import Cell, Cells
+from pipeline.reporting.configurations import Configuration, configurations, is_run
 from pipeline.reporting.section import Section, Table
-from pipeline.reporting.settings import setting, telling_columns
 
 COUNTS = {
     "encoded_texts": "encoded texts",
@@ -14,22 +14,28 @@ COUNTS = {
     "looked_up_texts": "looked-up texts",
     "training_steps": "training steps",
 }
+NOTE = "Looked-up texts: their vectors came out of a table instead of an encoder."
 
 
 def section(cells: Cells) -> Section | None:
     """Tabulate the cost of every run, and add it up."""
-    runs = [cell for cell in cells if cell.training]
+    runs = [cell for cell in cells if is_run(cell)]
     if not runs:
         return None
-    columns = telling_columns([cell.config for cell in runs], [cell.overrides for cell in runs])
-    rows = [_row(cell, columns) for cell in runs]
-    table = Table("cost", "Cost by run", rows, _note(rows, runs), digits={"seconds": 0, "seconds of scoring": 1})
-    return Section("Cost", tables=[table], notes=_total(rows))
+    tables = []
+    for number, group in enumerate(cells.groups(), start=1):
+        if rows := [_row(one, cell) for one in configurations(group) for cell in one.cells if is_run(cell)]:
+            title = f"Cost by run: {group.title}"
+            tables.append(Table(f"cost-{number}", title, rows, NOTE, {"seconds": 0, "seconds of scoring": 1}))
+    older = sum(not cell.cost and "seconds" not in cell.record for cell in runs)
+    missing = (
+        [f"{older} of {len(runs)} runs are of an older form that kept the seconds of scoring only."] if older else []
+    )
+    return Section("Cost", tables=tables, notes=[*_total(tables), *missing])
 
 
-def _row(cell: Cell, columns: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {column: setting(cell.config, cell.overrides, column) for column in columns}
-    row = row or {"run": cell.name}
+def _row(one: Configuration, cell: Cell) -> dict[str, Any]:
+    row: dict[str, Any] = {**one.settings}
     row |= {"seed": cell.seed, "seconds": cell.cost.get("seconds", cell.record.get("seconds"))}
     row |= {words: cell.cost.get(key) for key, words in COUNTS.items() if key in cell.cost}
     return row | {"training steps": cell.training.get("steps"), "seconds of scoring": _scoring(cell)}
@@ -43,15 +49,8 @@ def _scoring(cell: Cell) -> float | None:
     return float(sum(seconds for system in read_json(path).values() for seconds in system.values()))
 
 
-def _note(rows: Sequence[dict[str, Any]], runs: Sequence[Cell]) -> str:
-    older = sum(not cell.cost and "seconds" not in cell.record for cell in runs)
-    missing = (
-        f" {older} of {len(rows)} runs are of an older form that kept the seconds of scoring only." if older else ""
-    )
-    return f"Looked-up texts: their vectors came out of a table instead of an encoder.{missing}"
-
-
-def _total(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _total(tables: Sequence[Table]) -> list[str]:
+    rows: list[Any] = [row for table in tables for row in table.rows]
     known = [(name, sum(row.get(name) or 0 for row in rows)) for name in ("seconds", *COUNTS.values())]
     said = [f"{round(total):,} {name}" for name, total in known if total]
     return [f"In all {len(rows)} runs: {', '.join(said)}."] if said else []

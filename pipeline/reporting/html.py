@@ -7,12 +7,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.csv_table import csv_text
 from pipeline.reporting.section import Picture, Row, Section, Table, Value
 
+SHORT = 32
+"""Letters that need not be broken into lines."""
 PAGE = Path(__file__).resolve().parent / "page"
 
 
@@ -24,7 +25,7 @@ class Shown:
         words: What is read.
         interval: What stands behind it in brackets.
         key: What it is sorted by; None: by its words.
-        numeric: Whether it stands on the right, under the other figures of its column.
+        kind: `number` where it stands on the right, `short` where its words stay on one line, or nothing.
         best: Whether it is the highest of its column.
         shade: How strongly it is shaded, 0 to 1; None: not at all.
         up: Whether it is above 0.
@@ -33,7 +34,7 @@ class Shown:
     words: str
     interval: str
     key: str | None
-    numeric: bool
+    kind: str
     best: bool
     shade: float | None
     up: bool
@@ -60,8 +61,8 @@ def render_html(title: str, subtitle: str, folders: str, sections: Sequence[Sect
         folders=folders,
         sections=list(sections),
         cells=_cells,
-        css=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
-        script=Markup((PAGE / "report.js").read_text(encoding="utf-8")),
+        css=(PAGE / "report.css").read_text(encoding="utf-8"),
+        script=(PAGE / "report.js").read_text(encoding="utf-8"),
     )
 
 
@@ -82,7 +83,7 @@ def _cells(table: Table, row: Row) -> Iterator[Shown]:
             words=mean if mean is not None else table.shown(column, value),
             interval=f"[{interval}" if interval else "",
             key=None if number is None else repr(number),
-            numeric=is_numeric(table, column),
+            kind="number" if is_numeric(table, column) else "short" if len(table.shown(column, value)) <= SHORT else "",
             best=_is_best(table, column, number),
             shade=_shade(table, value),
             up=(number or 0) > 0,

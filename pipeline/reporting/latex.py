@@ -43,7 +43,7 @@ def latex_table(table: Table) -> str:
         rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{{kinds}}}",
         r"\toprule",
-        _line([escaped(column) for column in columns]),
+        _line([escaped(table.label(column)) for column in columns]),
         r"\midrule",
         *(_line([_cell(table, column, row.get(column)) for column in columns]) for row in table.rows),
         r"\bottomrule",

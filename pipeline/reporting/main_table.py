@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from pipeline.evaluation.report import LETTERS
 from pipeline.evaluation.significance import Significance, compare
-from pipeline.evaluation.statistics import Interval, bootstrap
+from pipeline.evaluation.statistics import bootstrap
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.configurations import Configuration, configurations
 from pipeline.reporting.section import Section, Table, interval_words
-from pipeline.reporting.words import COVERS, basis, measure_words, signed, told
+from pipeline.reporting.words import COVERS, basis, measure_words, signed
 
 ALL_PAIRS = 12
 """Up to so many systems every two are compared; of more, each with the best alone, so that Holm's correction leaves
@@ -42,7 +40,7 @@ def _table(group: Group, number: int) -> tuple[Table, list[str]]:
         rows.append(_row(one, group, letters[key], "".join(letters[other] for other in beaten), found))
     table = Table(
         f"results-{number}",
-        f"{group.title} ({group.queries:,} queries)",
+        group.title,
         rows,
         _note(significance, group),
         digits={f"{measure_words(group.measures[0])} sd over seeds": 4},
@@ -86,7 +84,7 @@ def _row(one: Configuration, group: Group, letter: str, beaten: str, found: Sequ
         row["system"] = one.system
     row |= {column: one.settings.get(column, one.system if column == "system" else "") for column in columns}
     if any(other.seeds > 1 for other in found):
-        row["seeds"] = one.seeds
+        row["seeds"] = _seeds(one)
     for place, measure in enumerate(group.measures):
         row[measure_words(measure)] = one.interval(measure)
         if place == 0:
@@ -114,34 +112,56 @@ def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) ->
 
 def _note(significance: Significance | None, group: Group) -> str:
     if significance is None:
-        return ""
+        return f"{group.queries:,} queries."
     measure = measure_words(group.measures[0])
     caption = significance.caption()
     if significance.baseline is not None:
         caption = caption.replace(f"against {significance.baseline}", f"against the row with the highest {measure}")
-    return f"Better than: rows that this one is significantly above in {measure}, the seeds' mean by query ({caption})."
+    return (
+        f"{group.queries:,} queries. Better than: rows that this one is significantly above in {measure}, the seeds' mean by "
+        f"query ({caption})."
+    )
 
 
 def _findings(found: Sequence[Configuration], group: Group, significance: Significance | None) -> list[str]:
-    """Say which row is the highest, and which of the others it can be told from."""
+    """Say which row is the highest, and which of the others it can be told from; of encoders alone too, below BM25."""
     if significance is None:
         return []
-    measure, name = group.measures[0], measure_words(group.measures[0])
+    measure = group.measures[0]
     ranked = sorted(range(len(found)), key=lambda place: -float(found[place].values(measure).mean()))
+    encoders = [place for place in ranked if found[place].system != "bm25"]
+    findings = [_highest(found, ranked, group, significance, "the highest")]
+    if ranked[0] != encoders[0] and len(encoders) > 1 and significance.baseline is None:
+        findings.append(_highest(found, encoders, group, significance, "of the encoders the highest"))
+    return findings
+
+
+def _highest(
+    found: Sequence[Configuration], ranked: Sequence[int], group: Group, significance: Significance, which: str
+) -> str:
+    measure = group.measures[0]
     first, second = found[ranked[0]], found[ranked[1]]
-    gap: Interval = bootstrap(np.asarray(first.values(measure) - second.values(measure)))
-    beaten = significance.beaten_by(str(ranked[0]), measure)
-    head = (
-        f"{group.title}: the highest {name} is {_called(first)}'s, {interval_words(first.interval(measure))} "
-        f"({basis(group, first.seeds)})"
+    gap = signed(bootstrap(first.values(measure) - second.values(measure)))
+    beaten = {*significance.beaten_by(str(ranked[0]), measure)} & {*map(str, ranked)}
+    others = len(ranked) - 1
+    many = "all" if len(beaten) == others else str(len(beaten) or "none")
+    above = f"significantly above {many} of {others} others (Holm)" if others > 1 else ""
+    if str(ranked[1]) in beaten:
+        verdict = f"{above}, next {_called(second)}" if above else f"significantly above {_called(second)}"
+    else:
+        verdict = (
+            f"{above}, and not told apart from {_called(second)}" if above else f"not told apart from {_called(second)}"
+        )
+    return (
+        f"{group.title}: {which} {measure_words(measure)} has {_called(first)}, {interval_words(first.interval(measure))} "
+        f"({basis(group, _seeds(first))}): {verdict} ({gap})."
     )
-    others = len(found) - 1
-    apart = "all" if len(beaten) == others else f"{len(beaten)}" if beaten else "none"
-    above = f"it is significantly above {apart} of {others} other{'s' if others > 1 else ''} (Holm)"
-    if str(ranked[1]) in beaten and told(gap):
-        return [f"{head}; {above}, the next being {_called(second)} ({signed(gap)})."]
-    return [f"{head}; {above}, and cannot be told apart from {_called(second)} ({signed(gap)})."]
 
 
 def _called(one: Configuration) -> str:
     return "BM25" if one.system == "bm25" else one.name
+
+
+def _seeds(one: Configuration) -> int | None:
+    """Count seeds; BM25 draws nothing, and of an evaluation's models they are not known."""
+    return one.seeds if one.system == "dense" and one.cells[0].training else None

@@ -24,7 +24,7 @@ def _table(table: Table) -> str:
     columns = table.columns
     rules = ["--:" if is_numeric(table, column) else ":--" for column in columns]
     rows = [[table.shown(column, row.get(column)) for column in columns] for row in table.rows]
-    lines = [_line([column or "row" for column in columns]), f"|{'|'.join(rules)}|", *map(_line, rows)]
+    lines = [_line([table.label(column) or "row" for column in columns]), f"|{'|'.join(rules)}|", *map(_line, rows)]
     below = [f"{_escaped(table.note)} " if table.note else ""]
     below.append(f"([CSV](tables/{table.name}.csv), [LaTeX](tables/{table.name}.tex))")
     return f"**{_escaped(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{''.join(below)}"

@@ -34,7 +34,9 @@ def section(cells: Cells) -> Section | None:
         "no more. Anisotropy: mean cosine of two texts' vectors, 1 where all point one way."
     )
     return Section(
-        "Masked-LM pre-training", [*map(_finding, rows)], [Table("masked-lm", "Masked-LM trainings", rows, note)]
+        "Masked-LM pre-training",
+        [_finding(row) for row in rows if None not in row.values()],
+        [Table("masked-lm", "Masked-LM trainings", rows, note)],
     )
 
 

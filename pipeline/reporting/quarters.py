@@ -28,11 +28,11 @@ READ, TRAINED, NEITHER, BOTH = (1, 0, 0, -1), (0, 1, 0, -1), (0, 0, 0, 1), (-1, 
 
 EFFECTS: Mapping[str, Weights] = {
     "fine-tuning, on neither": _weights(NEITHER, TUNING),
-    "masked-LM step, on neither, before fine-tuning": _weights(NEITHER, STEP_BEFORE),
-    "masked-LM step, on neither, after fine-tuning": _weights(NEITHER, STEP_AFTER),
+    "masked-LM, on neither, before": _weights(NEITHER, STEP_BEFORE),
+    "masked-LM, on neither, after": _weights(NEITHER, STEP_AFTER),
     "trained on": _weights(TRAINED, TUNING),
-    "read, before fine-tuning": _weights(READ, STEP_BEFORE),
-    "read, after fine-tuning": _weights(READ, STEP_AFTER),
+    "read, before": _weights(READ, STEP_BEFORE),
+    "read, after": _weights(READ, STEP_AFTER),
     "trained on, less read": _weights(TRAINED, TUNING) - _weights(READ, STEP_AFTER),
     "both, beyond the sum": _weights(BOTH, STEP_AFTER),
 }

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.configurations import Configuration, configurations
-from pipeline.reporting.section import Section, Table
+from pipeline.reporting.section import Row, Section, Table
 from pipeline.reporting.words import measure_words
 
 SHOWN = 8
@@ -59,7 +59,7 @@ def _table(group: Group, change: Change, number: int) -> Table:
     chosen = [*(place for place in order[:SHOWN] if gain[place] > 0), *reversed(lost)]
     texts = list(change.texts.items())
     first, second = change.words
-    rows = [
+    rows: list[Row] = [
         {
             "query": _short(texts[place][1] or texts[place][0]),
             first: float(change.before[place]),

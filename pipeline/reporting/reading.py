@@ -110,7 +110,8 @@ def _read(folder: Path, name: str) -> Found:
         return _unfinished(folder, name)
     except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        return Absent(name, "left out", f"Its files are of an older or unknown form ({' '.join(why.split())}).")
+        why = " ".join(why.replace(f"{folder}/", "").split()).rstrip(".")
+        return Absent(name, "left out", f"Its files are of an older or unknown form ({why}).")
 
 
 def _read_run(folder: Path, name: str) -> Found:
@@ -184,6 +185,11 @@ def _told_by_sweeps(sweeps: dict[str, dict[str, Any]], there: Sequence[Absent], 
 
 
 def mapping(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        UserError: When the file holds none.
+    """
     found = read_json(path)
     if not isinstance(found, dict):
         raise UserError(f"{path} does not hold a JSON object.")

@@ -10,6 +10,8 @@ Value = str | int | float | Interval | None
 """A cell of a table: an `Interval` becomes three columns of its CSV; None is an empty cell."""
 Row = Mapping[str, Value]
 DIGITS = 3
+TOO_SHORT = ("", "name", "path", "_target_")
+"""Last parts of keys that say too little alone."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class Table:
     def columns(self) -> list[str]:
         """Every column of any row."""
         return list(dict.fromkeys(column for row in self.rows for column in row))
+
+    def label(self, column: str) -> str:
+        """Give what stands above a column: the last part of a setting's key, where that says enough."""
+        short = column.rpartition(".")[2]
+        others = [other.rpartition(".")[2] for other in self.columns if other != column]
+        return column if short in (*TOO_SHORT, *others) else short
 
     def shown(self, column: str, value: Value) -> str:
         """Give a value as it is read by people."""

@@ -14,13 +14,16 @@ from pipeline.reporting import (
     steps,
     transfer,
     what_was_run,
+    withheld,
 )
 from pipeline.reporting.cells import Cells
 from pipeline.reporting.section import Section
 
 SECTIONS: tuple[Callable[[Cells], Section | None], ...] = (
+    what_was_run.section,
     before_and_after.section,
     pretraining.section,
+    withheld.section,
     main_table.section,
     steps.section,
     transfer.section,
@@ -28,7 +31,6 @@ SECTIONS: tuple[Callable[[Cells], Section | None], ...] = (
     speed.section,
     probes.section,
     queries.section,
-    what_was_run.section,
     cost.section,
 )
 """Functions that make a section of the cells, or nothing where the cells have nothing of its kind."""

@@ -77,7 +77,22 @@ def telling_columns(configs: Sequence[Mapping[str, Any]], overrides: Sequence[Ma
 def setting(config: Mapping[str, Any], overrides: Mapping[str, str], key: str) -> str:
     """Give a setting as the command line wrote it, or else as the configuration has it."""
     written = overrides.get(key, "")
-    return written if written and "${" not in written else chosen(config, key)
+    value = written if written and "${" not in written else chosen(config, key)
+    return folder_name(value) if key.endswith("path") else value
+
+
+def folder_name(path: str) -> str:
+    """Name a model folder by the run that it belongs to."""
+    parts = [part for part in path.split("/") if part not in ("", "model")]
+    return parts[-1] if parts else path
+
+
+def rank(value: str) -> tuple[bool, float, str]:
+    """Rank numbers as numbers, before words."""
+    try:
+        return False, float(value), ""
+    except ValueError:
+        return True, 0.0, value
 
 
 def _written(value: Any) -> str:

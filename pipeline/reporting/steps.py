@@ -6,12 +6,14 @@ from pipeline.evaluation.statistics import Interval, bootstrap
 from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.charts import SERIES, curves
-from pipeline.reporting.configurations import Configuration, configurations
-from pipeline.reporting.section import Chart, Section, Table
+from pipeline.reporting.configurations import Configuration, configurations, setting_words
+from pipeline.reporting.section import Chart, Row, Section, Table
 from pipeline.reporting.settings import identity
 from pipeline.reporting.words import basis, measure_words, signed, told
 
 STEPS = "trainer.max_steps"
+OF_OTHERS = ("trainer", "backbone", "pretraining", "init")
+"""Settings that a line's name says otherwise, or that lie along the line."""
 
 
 def section(cells: Cells) -> Section | None:
@@ -51,11 +53,9 @@ def _steps(one: Configuration) -> int:
 
 def _name(line: Sequence[Configuration]) -> str:
     base = base_of(line[0].cells[0])
-    settings = {
-        key: value for key, value in line[0].settings.items() if key.split(".")[0] not in ("trainer", "backbone")
-    }
+    settings = {key: value for key, value in line[0].settings.items() if key.split(".")[0] not in OF_OTHERS}
     first = base.words if base.kind != "pre-trained" else f"{base.name}, pre-trained"
-    return ", ".join([first, *(f"{key.split('.')[-1]} {value}" for key, value in settings.items() if value)])
+    return ", ".join([first, *setting_words(settings)])
 
 
 def _points(line: Sequence[Configuration], measure: str) -> list[tuple[float, Interval]]:
@@ -64,7 +64,7 @@ def _points(line: Sequence[Configuration], measure: str) -> list[tuple[float, In
 
 def _table(group: Group, lines: Sequence[Sequence[Configuration]], number: int) -> Table:
     measure = group.measures[0]
-    rows = [
+    rows: list[Row] = [
         {"line": _name(line), "steps": int(steps), measure_words(measure): interval}
         for line in lines
         for steps, interval in _points(line, measure)

@@ -12,10 +12,14 @@ from pipeline.evaluation.results import METRICS
 from pipeline.evaluation.statistics import Interval, bootstrap
 from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cell, Cells
+from pipeline.reporting.configurations import setting_words
 from pipeline.reporting.reading import mapping, read_scores
 from pipeline.reporting.section import Section, Table
-from pipeline.reporting.settings import chosen, identity
-from pipeline.reporting.words import measure_words, signed, told
+from pipeline.reporting.settings import chosen, identity, setting, telling_columns
+from pipeline.reporting.words import fewest, measure_words, signed, told
+
+MOST_FINDINGS = 4
+TOLD_ELSEWHERE = ("dataset", "backbone", "pretraining", "init", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,11 @@ def section(cells: Cells) -> Section | None:
     tables, findings = [], []
     for number, ((_, measure), together) in enumerate(recipes.items(), start=1):
         matrix = _matrix(together, names)
-        table = _table(matrix, together, measure, number)
+        table = _table(matrix, together, tested, measure, number)
         tables.append(table)
         findings += _findings(matrix, table.title)
     note = "Rows: the dataset that was trained on. Columns: the dataset whose test split was scored. The interval is over its queries."
-    return Section("Recipe transfer", findings, tables, notes=[note])
+    return Section("Recipe transfer", fewest(findings, MOST_FINDINGS), tables, notes=[note])
 
 
 def _tested(cell: Cell) -> Iterator[Tested]:
@@ -90,8 +94,14 @@ def _matrix(tested: Sequence[Tested], names: Mapping[str, str]) -> dict[tuple[st
     }
 
 
-def _table(matrix: Mapping[tuple[str, str], Interval], tested: Sequence[Tested], measure: str, number: int) -> Table:
-    base = base_of(tested[0].cell)
+def _table(
+    matrix: Mapping[tuple[str, str], Interval],
+    tested: Sequence[Tested],
+    everything: Sequence[Tested],
+    measure: str,
+    number: int,
+) -> Table:
+    base, settings = base_of(tested[0].cell), ", ".join(setting_words(_recipe(tested[0].cell, everything)))
     columns = sorted({scored for _, scored in matrix})
     rows = [
         {"trained on": trained, **{column: matrix.get((trained, column)) for column in columns}}
@@ -99,11 +109,20 @@ def _table(matrix: Mapping[tuple[str, str], Interval], tested: Sequence[Tested],
     ]
     return Table(
         f"transfer-{number}",
-        f"Gain over zero-shot in {measure_words(measure)}: {base.words}",
+        f"Gain over zero-shot in {measure_words(measure)}: {base.words}{f' ({settings})' if settings else ''}",
         rows,
         f"Weights at first: {base.weights}.",
         shaded=True,
     )
+
+
+def _recipe(cell: Cell, everything: Sequence[Tested]) -> dict[str, str]:
+    """Give the settings that tell this recipe from the others of the section, base and dataset left out."""
+    cells = list({one.cell.name: one.cell for one in everything}.values())
+    columns = telling_columns([one.config for one in cells], [one.overrides for one in cells])
+    return {
+        key: setting(cell.config, cell.overrides, key) for key in columns if key.split(".")[0] not in TOLD_ELSEWHERE
+    }
 
 
 def _findings(matrix: Mapping[tuple[str, str], Interval], title: str) -> list[str]:
@@ -115,7 +134,7 @@ def _findings(matrix: Mapping[tuple[str, str], Interval], title: str) -> list[st
     harmed = [key for key, gain in away.items() if told(gain) and gain.mean < 0]
     worst = min(away, key=lambda key: away[key].mean)
     return [
-        f"{title}: of {len(away)} pairs of unlike datasets, training on the one helps on the other in {len(helped)}, harms "
-        f"in {len(harmed)}, and cannot be told to do either in {len(away) - len(helped) - len(harmed)}; the lowest is "
-        f"trained on {worst[0]}, tested on {worst[1]}: {signed(away[worst])}."
+        f"{title}. Of {len(away)} pairs of unlike datasets, training on the one helps on the other in {len(helped)}, harms "
+        f"in {len(harmed)}, and neither can be told in {len(away) - len(helped) - len(harmed)}; lowest: trained on "
+        f"{worst[0]}, tested on {worst[1]}, {signed(away[worst])}."
     ]

@@ -41,6 +41,11 @@ class Experiment:
     measures: Sequence[str]
 
     @property
+    def unit(self) -> str:
+        """What was put into a quarter as a whole: an article or a paragraph."""
+        return str(self.dataset["unit"])
+
+    @property
     def dataset(self) -> dict[str, Any]:
         """The settings of the dataset."""
         return self.pairs[0].without.config["dataset"]
@@ -102,35 +107,43 @@ def _other(cell: Cell) -> str:
 
 def _findings(experiment: Experiment, estimates: Estimates) -> list[str]:
     """Say what can be told of having been trained on, read, and both."""
-    effects, measure = estimates.effects, measure_words(experiment.measures[0])
-    rest = _rest(experiment, estimates)
-    trained, before, after = (
-        effects[name] for name in ("trained on", "read, before fine-tuning", "read, after fine-tuning")
+    name, effects, measure = experiment.name, estimates.effects, measure_words(experiment.measures[0])
+    unit, rest = experiment.unit, _rest(experiment, estimates)
+    read = "having been read by the masked-LM step"
+    if not all(pair.after.pretraining.get("learned") for pair in experiment.pairs):
+        read = "having been given to a masked-LM step that learned no more than word frequencies"
+    trained = _effect(
+        f"fine-tuning on questions about one {unit}", "other questions about it", effects["trained on"], measure
     )
-    both, less = effects["both, beyond the sum"], effects["trained on, less read"]
+    before = _effect(read, f"questions about one {unit}", effects["read, before"], measure)
+    after = _effect("the same", "them", effects["read, after"], measure)
     return [
-        f"{experiment.name}: fine-tuning on a part's questions {_verb(trained)} other questions about it by "
-        f"{_by(trained, measure)}, beyond what it does for those that were neither read nor trained on ({rest}).",
-        f"{experiment.name}: having been read in masked-LM pre-training {_verb(before)} a part's questions by "
-        f"{_by(before, measure)} before fine-tuning, and {_verb(after)} them by {_by(after, measure)} after it, beyond "
-        f"what that step does for those that were neither ({rest}).",
-        f"{experiment.name}: trained on less read is {_by(less, measure)}; both together are {_by(both, measure)} beyond "
-        f"the sum of each alone{_silent(both)} ({rest}).",
+        f"{name}: {trained}, against {unit}s neither read nor trained on ({rest}).",
+        f"{name}: before fine-tuning, {before}; after it, {after}; against {unit}s neither read nor trained on ({rest}).",
+        f"{name}: {_less(effects['trained on, less read'], measure)}; {_both(effects['both, beyond the sum'], measure)} "
+        f"({rest}).",
     ]
 
 
-def _verb(effect: Interval) -> str:
+def _effect(cause: str, questions: str, effect: Interval, measure: str) -> str:
+    by = interval_words(effect, signed=True)
     if not told(effect):
-        return "cannot be told to change"
-    return "raises" if effect.mean > 0 else "lowers"
+        return f"{cause} cannot be told to raise or lower {measure} of {questions} ({by})"
+    return f"{cause} {'raises' if effect.mean > 0 else 'lowers'} {measure} of {questions} by {by}"
 
 
-def _by(effect: Interval, measure: str) -> str:
-    return f"{interval_words(effect, signed=True)} {measure}"
+def _less(effect: Interval, measure: str) -> str:
+    by = f"{interval_words(effect, signed=True)} {measure}"
+    if not told(effect):
+        return f"having been trained on cannot be told apart from having been read, after fine-tuning ({by})"
+    return f"having been trained on is worth {'more' if effect.mean > 0 else 'less'} than having been read ({by})"
 
 
-def _silent(effect: Interval) -> str:
-    return "" if told(effect) else ", which cannot be told from none"
+def _both(effect: Interval, measure: str) -> str:
+    by = f"{interval_words(effect, signed=True)} {measure}"
+    if not told(effect):
+        return f"whether both together are worth more or less than their sum cannot be told ({by})"
+    return f"both together are worth {'more' if effect.mean > 0 else 'less'} than their sum ({by})"
 
 
 def _rest(experiment: Experiment, estimates: Estimates) -> str:
@@ -138,12 +151,10 @@ def _rest(experiment: Experiment, estimates: Estimates) -> str:
     questions = len(experiment.pairs[0].without.scores["dense"].query_ids)
     seeds = len(experiment.pairs)
     over = f"{seeds} seeds" if seeds > 1 else "one seed, another may differ"
-    unit = experiment.dataset.get("unit", "paragraph")
-    return f"{questions:,} test questions, at least {estimates.clusters} {unit}s in a quarter, {over}"
+    return f"{questions:,} test questions, at least {estimates.clusters} {experiment.unit}s in a quarter, {over}"
 
 
 def _tables(number: int, experiment: Experiment, found: dict[str, Estimates]) -> list[Table]:
-    unit = f"{experiment.dataset.get('unit', 'paragraph')}s"
     means: list[Row] = [
         {"measure": measure_words(name), "quarter": quarter}
         | {state: estimates.means[quarter][state] for state in STATES}
@@ -156,9 +167,10 @@ def _tables(number: int, experiment: Experiment, found: dict[str, Estimates]) ->
     ]
     told_by = (
         "Trained on: fine-tuned minus zero-shot, on trained minus on neither. Read: with the masked-LM step minus without, "
-        "on read minus on neither. Both: that step's difference after fine-tuning, on (both - trained) - (read - neither)."
+        "on read minus on neither, before and after fine-tuning. Both: that step's difference after fine-tuning, on (both - "
+        "trained) - (read - neither)."
     )
-    note = NOTE.format(units=unit)
+    note = NOTE.format(units=f"{experiment.unit}s")
     return [
         Table(f"withheld-{number}-quarters", f"{experiment.name}: test questions by quarter", means, note),
         Table(
@@ -203,6 +215,6 @@ def _notes(experiment: Experiment, estimates: Estimates) -> list[str]:
             f"{name}: the published weights may know these texts already; the variant with renamed entities "
             "(dataset.rename_entities=true) is the control."
         )
-    if experiment.dataset.get("unit") == "paragraph":
+    if experiment.unit == "paragraph":
         notes.append(f"{name}: paragraphs of one article may lie in different quarters and tell of each other.")
     return notes

@@ -1,5 +1,7 @@
 """How findings are worded: measures, shares, and what the data do not allow to say."""
 
+from collections.abc import Sequence
+
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.cells import Group
 from pipeline.reporting.section import interval_words
@@ -35,8 +37,14 @@ def told(interval: Interval) -> bool:
     return interval.low == interval.low and interval.excludes_zero
 
 
-def basis(group: Group, seeds: int) -> str:
-    """Say what a finding rests on, and how little where it is little."""
+def fewest(findings: Sequence[str], most: int) -> list[str]:
+    """Keep the first findings, and say how many more there are."""
+    more = len(findings) - most
+    return [*findings[:most], f"{more} more of this kind are in the tables."] if more > 0 else [*findings]
+
+
+def basis(group: Group, seeds: int | None) -> str:
+    """Say what a finding rests on, and how little where it is little; None seeds: nothing in it was drawn."""
     few = "only " if group.queries < FEW_QUERIES else ""
-    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed, another may differ"
-    return f"{few}{group.queries:,} queries, {over}"
+    over = {None: "", 1: ", one seed, another may differ"}.get(seeds, f", mean over {seeds} seeds")
+    return f"{few}{group.queries:,} queries{over}"

@@ -10,8 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from pipeline.errors import UserError
-from pipeline.evaluation.cell_record import sentence_of
+from pipeline.errors import UserError, sentence_of
 from pipeline.evaluation.report import console_for_tables
 from pipeline.sweeping.outcome import CellOutcome, outcome_of, outcomes_table, write_outcomes
 from pipeline.sweeping.plan import PlannedCell, seconds_by_kind
@@ -55,11 +54,24 @@ class SweepRun:
             return
         self._write()
         try:
-            with watched(lambda: [self._outcome(cell) for cell in self.waiting]):
-                self._launch_all()
+            self.complete()
         finally:
             self._write()
         self._conclude()
+
+    def complete(self) -> list[CellOutcome]:
+        """Run what is missing.
+
+        Returns:
+            What became of every cell.
+        """
+        with watched(lambda: [self._outcome(cell) for cell in self.waiting]):
+            self._launch_all()
+        return self.outcomes()
+
+    def outcomes(self) -> list[CellOutcome]:
+        """Look up what became of every cell."""
+        return [self._outcome(cell) for cell in self.cells]
 
     def _launch_all(self) -> None:
         """Launch until every cell is done, has failed, or has died too often."""
@@ -107,11 +119,10 @@ class SweepRun:
         return outcome_of(cell, list(self.axes), self.folder, self.unrecorded.get(cell.folder.path))
 
     def _write(self) -> None:
-        outcomes = [self._outcome(cell) for cell in self.cells]
-        write_outcomes(outcomes, self.folder.name, sys.argv[1:], self.axes, self.folder)
+        write_outcomes(self.outcomes(), self.folder.name, sys.argv[1:], self.axes, self.folder)
 
     def _conclude(self) -> None:
-        outcomes = [self._outcome(cell) for cell in self.cells]
+        outcomes = self.outcomes()
         console_for_tables().print(outcomes_table(outcomes, list(self.axes), f"{self.folder} ({len(outcomes)} cells)"))
         failed = [outcome for outcome in outcomes if outcome.state not in ("done", "resumed", "skipped")]
         if failed:

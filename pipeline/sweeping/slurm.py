@@ -4,27 +4,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_submitit_launcher import submitit_launcher
+from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
 from pipeline.errors import UserError
 from pipeline.sweeping.lost import lost
 
-GENERAL = (
-    "timeout_min",
-    "cpus_per_task",
-    "gpus_per_node",
-    "tasks_per_node",
-    "mem_gb",
-    "nodes",
-    "name",
-    "stderr_to_stdout",
-)
-"""Settings that submitit has for every kind of cluster; the others are Slurm's own."""
 SECONDS_BETWEEN_LOOKS = 5.0
 SECONDS_FOR_AN_ANSWER = 60
 SECONDS_FOR_A_RESULT = 15
@@ -62,8 +53,9 @@ class SlurmLauncher(submitit_launcher.SlurmLauncher):
         settings = dict(self.params)
         folder, retries = settings.pop("submitit_folder"), settings.pop("max_num_timeout")
         executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=retries)
+        for_every_cluster = {field.name for field in fields(BaseQueueConf)}
         executor.update_parameters(
-            **{name if name in GENERAL else f"slurm_{name}": value for name, value in settings.items()}
+            **{name if name in for_every_cluster else f"slurm_{name}": value for name, value in settings.items()}
         )
         numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
         state = Singleton.get_state()

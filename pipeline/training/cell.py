@@ -40,18 +40,19 @@ from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
 from pipeline.training.transfer import Transfers, transfer_folders
+from pipeline.training.validation import best_validation
 
 IDS_AT_ONCE = 65_536
 
 
-def run_cell(config: DictConfig) -> float:
+def run_cell(config: DictConfig) -> float | None:
     """Do what is missing of a cell and print its table.
 
     Args:
         config: The composed configuration of `conf/train.yaml`.
 
     Returns:
-        The first measure of the dense system on the scored split; of a pre-training, its held-out loss.
+        The best validation, for sweepers that optimise it; None where nothing was trained.
 
     Raises:
         UserError: When anything about the configuration or the data cannot be meant; nothing has been trained then.
@@ -63,7 +64,7 @@ def run_cell(config: DictConfig) -> float:
     folder = RunFolder.of_job(config, HydraConfig.get())
     if process_rank():
         _cell(config, folder).join()
-        return 0.0
+        return None
     with folder.held(), nullcontext() if folder.finished else recorded(folder.path):
         cell = _cell(config, folder)
         folder.rest_on(cell.inputs())
@@ -74,9 +75,7 @@ def run_cell(config: DictConfig) -> float:
     metrics = print_folder(folder.path)
     for place in transfer_folders(folder.path):
         print_folder(place)
-    if not metrics["systems"]:
-        return metrics["training"]["pretraining"]["loss"]
-    return metrics["systems"]["dense"][metrics["measures"][0]]
+    return best_validation(metrics["training"])
 
 
 def _cell(config: DictConfig, folder: RunFolder) -> "Cell | PretrainingCell":

@@ -1,9 +1,10 @@
 """What is found out every few steps of a training: real retrieval over a part of the validation split, and diagnostics."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,18 @@ def best_row(validations: Sequence[dict[str, float]], monitor: str) -> dict[str,
     sign = -1 if monitor == KL else 1
     # A divergence cannot be estimated where too many vectors have become equal; nothing is worse.
     return max(validations, key=lambda row: (sign * row.get(monitor, math.inf), -row["step"]))
+
+
+def best_validation(training: Mapping[str, Any]) -> float | None:
+    """Give what a training reached at best on the validation split: settings are tuned by it, never by the test split.
+
+    Args:
+        training: `training` of a `metrics.json`.
+
+    Returns:
+        The monitored figure of the best validation; None where nothing was trained.
+    """
+    return training["validation"].get(training["monitor"]) if "validation" in training else None
 
 
 class Validation:

@@ -1,5 +1,6 @@
 """The same sweep under every launcher: the same bits, whatever becomes of single cells."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_info
 
 from pipeline.errors import UserError
 from pipeline.training.devices import use_threads
-from tests.test_train import ROOT, kill_when, pairs, settings_of, sha256, tiny_bert  # noqa: F401
+from tests.test_train import ROOT, pairs, settings_of, sha256, tiny_bert  # noqa: F401
 
 RATES = ("0.001", "0.01")
 """Learning rates of the cells that are finished; the folder of a cell is named by it."""
@@ -173,7 +174,7 @@ def test_a_task_whose_process_dies_is_said_and_the_same_command_finishes_it(
     arguments = arguments_of("ray", tiny_bert, pairs, tmp_path, f"stage.learning_rate={','.join(RATES)}")
     process = begin(*arguments)
     wait_for(lambda: list((tmp_path / RATES[0] / "checkpoint").glob("step-*")))
-    os.kill(worker_at(tmp_path / RATES[0]), signal.SIGKILL)
+    os.kill(json.loads((tmp_path / RATES[0] / "cell.json").read_text())["pid"], signal.SIGKILL)
     _, said = process.communicate(timeout=200)
     assert process.returncode == 2
     assert "ended without" in said, said
@@ -181,18 +182,6 @@ def test_a_task_whose_process_dies_is_said_and_the_same_command_finishes_it(
     again = sweep(*arguments)
     assert again.returncode == 0, again.stderr
     assert {rate: sha256(tmp_path / rate / "metrics.json") for rate in RATES} == undisturbed
-
-
-def worker_at(folder: Path) -> int:
-    """Find the process that holds a run folder, by the lock that it has open."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            held = any(os.readlink(file) == str(folder / ".run.lock") for file in (process / "fd").iterdir())
-        except OSError:  # it has ended
-            continue
-        if held:
-            return int(process.name)
-    raise AssertionError(f"no process holds {folder}")
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,11 @@ def test_effects_are_differences_of_differences(tmp_path):
 
     by_hand = {
         "fine-tuning, on neither": tuned("neither"),
-        "masked-LM step, on neither, before fine-tuning": step("neither", "zero_shot"),
-        "masked-LM step, on neither, after fine-tuning": step("neither", "dense"),
+        "masked-LM, on neither, before": step("neither", "zero_shot"),
+        "masked-LM, on neither, after": step("neither", "dense"),
         "trained on": tuned("trained") - tuned("neither"),
-        "read, before fine-tuning": step("read", "zero_shot") - step("neither", "zero_shot"),
-        "read, after fine-tuning": step("read", "dense") - step("neither", "dense"),
+        "read, before": step("read", "zero_shot") - step("neither", "zero_shot"),
+        "read, after": step("read", "dense") - step("neither", "dense"),
         "trained on, less read": tuned("trained") - tuned("neither") - step("read", "dense") + step("neither", "dense"),
         "both, beyond the sum": (
             step("both", "dense") - step("trained", "dense") - step("read", "dense") + step("neither", "dense")
@@ -59,7 +59,7 @@ def test_what_was_planted_is_found_and_nothing_else(tmp_path):
     effects = estimate(pairs, "mrr@10").effects
     expected = {
         "trained on": 0.2,
-        "read, after fine-tuning": 0.1,
+        "read, after": 0.1,
         "trained on, less read": 0.1,
         "both, beyond the sum": 0.2,
     }

@@ -63,6 +63,7 @@ class PretrainingCell:
             ranks=ranks,
         )
         self.pretraining = Pretraining(stage, bench)
+        _ = self.pretraining.division  # refused now where texts are too few, not after they were tokenised
 
     def inputs(self) -> dict[str, str]:
         """Fingerprint the data and the weights that the cell starts from."""

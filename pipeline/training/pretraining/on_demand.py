@@ -109,7 +109,7 @@ def _pretraining(
 
 def _make(run: Pretraining, config: DictConfig, folder: Path) -> None:
     """Do what is missing of a pre-training."""
-    say, name = run.bench.say, run.bench.dataset.name
+    say, name, _ = run.bench.say, run.bench.dataset.name, run.division
     say(f"Pre-training goes before: {run.bench.max_steps:,} steps of masked language modelling on {name}, in {folder}.")
     stage: Any = OmegaConf.to_container(config.pretraining.stage, resolve=True)
     trained = run.train(folder, None)

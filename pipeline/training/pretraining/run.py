@@ -36,7 +36,7 @@ from pipeline.training.pretraining.masking import Masking
 from pipeline.training.pretraining.module import MaskedLanguageModule
 from pipeline.training.pretraining.plot import plot_pretraining
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
-from pipeline.training.pretraining.texts import divide
+from pipeline.training.pretraining.texts import Division, divide
 from pipeline.training.pretraining.tokens import Tokens
 from pipeline.training.pretraining.unigram import unigram_log_probabilities
 from pipeline.training.schedule import Schedule
@@ -119,6 +119,15 @@ class Pretraining:
         )
 
     @cached_property
+    def division(self) -> Division:
+        """Which texts are trained on, and which measured on.
+
+        Raises:
+            UserError: When there are too few of either.
+        """
+        return divide(self.bench.dataset, self.stage, self.bench.tower.title_separator)
+
+    @cached_property
     def batches(self) -> MaskedBatches:
         """What every step trains on."""
         bench = self.bench
@@ -129,7 +138,7 @@ class Pretraining:
     def held_out(self) -> HeldOut:
         """What the model is measured on."""
         bench = self.bench
-        tokenizer, texts = bench.tower.tokenizer, self._division.held_out
+        tokenizer, texts = bench.tower.tokenizer, self.division.held_out
         return HeldOut(texts, tokenizer, self._masking, self._log_probabilities, bench.encoding, bench.seed)
 
     def train(self, folder: Path, logger: Logger | None) -> dict[str, Any]:
@@ -185,13 +194,9 @@ class Pretraining:
         return metrics
 
     @cached_property
-    def _division(self) -> Any:
-        return divide(self.bench.dataset, self.stage, self.bench.tower.title_separator)
-
-    @cached_property
     def _tokens(self) -> Tokens:
         tower = self.bench.tower
-        return Tokens.open(self._division.trained, tower.title_separator, tower.tokenizer, self.bench.store)
+        return Tokens.open(self.division.trained, tower.title_separator, tower.tokenizer, self.bench.store)
 
     @cached_property
     def _ordinary_ids(self) -> np.ndarray:
@@ -251,7 +256,7 @@ class Pretraining:
         record = {
             "base": f"{bench.backbone.name}, {bench.backbone.init}",
             "texts": bench.dataset.name,
-            "trained_texts": len(self._division.trained),
+            "trained_texts": len(self.division.trained),
             "held_out_texts": len(held_out.texts),
             "masked_tokens": len(measured.losses),
             "steps": bench.max_steps,
