@@ -94,7 +94,7 @@ def warning(base: Base, cell: Cell) -> str | None:
     if not base.tuned_on:
         return None
     source = SEEN.get(str((cell.config.get("dataset") or {}).get("_target_", "")).rpartition(".")[2])
-    here = f" On {cell.metrics['dataset']} its zero-shot is untrue: it has been tuned on {source}."
+    here = f" On {cell.metrics['dataset']} its zero-shot is untrue: it was tuned on texts of this kind ({source})."
     return (
         f"{base.name} was tuned for retrieval before, on {', '.join(base.tuned_on)}; what it scores before fine-tuning is "
         f"not pre-training's alone.{here if source in base.tuned_on else ''}"

@@ -147,13 +147,13 @@ def _interactions(group: Group, pairs: Sequence[tuple[Tuned, Tuned]], number: in
                 "base": one.base.name,
                 "weights": one.base.weights,
                 **one.recipe_settings,
-                "control": "same architecture" if _same_build(one, control) else control.base.words,
-                "seeds in both": len(matched(one.cells, control.cells)),
                 "head start": difference(one.cells, control.cells, "zero_shot", measure),
                 "gain": bootstrap(gains(one.cells, measure)),
                 "gain of random": bootstrap(gains(control.cells, measure)),
                 "interaction": interaction(one.cells, control.cells, measure),
                 "lead at the end": difference(one.cells, control.cells, "dense", measure),
+                "control": "same architecture" if _same_build(one, control) else control.base.words,
+                "seeds": len(matched(one.cells, control.cells)),
             }
         )
     return Table(

@@ -92,16 +92,17 @@ class Absent:
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that may be compared: one dataset, split and set of queries, and measures that all of them have."""
+    """Cells that may be compared: one dataset, split and set of queries, and measures that all of them have.
+
+    Attributes:
+        cells: In the order in which they were read.
+        measures: Those that all of them have.
+        title: The dataset and its split, and what tells it from another group of the same name.
+    """
 
     cells: Sequence[Cell]
     measures: list[str]
-
-    @property
-    def title(self) -> str:
-        """The dataset and its split, in words."""
-        metrics = self.cells[0].metrics
-        return ", ".join(part for part in (metrics["dataset"], metrics["split"]) if part)
+    title: str
 
     @property
     def queries(self) -> int:
@@ -143,16 +144,37 @@ def groups_of(cells: Sequence[Cell]) -> list[Group]:
     alike: dict[Any, list[Cell]] = {}
     for cell in cells:
         alike.setdefault(_scored_on(cell), []).append(cell)
-    groups = []
+    groups: list[tuple[list[Cell], list[str]]] = []
     for together in alike.values():
         if shared := _shared_measures(together):
-            groups.append(Group(together, shared))
+            groups.append((together, shared))
             continue
         by_measures: dict[tuple[str, ...], list[Cell]] = {}
         for cell in together:
             by_measures.setdefault(tuple(cell.metrics["measures"]), []).append(cell)
-        groups += [Group(apart, list(measures)) for measures, apart in by_measures.items()]
-    return groups
+        groups += [(apart, list(measures)) for measures, apart in by_measures.items()]
+    titles = _titles(groups)
+    return [Group(together, measures, title) for (together, measures), title in zip(groups, titles, strict=True)]
+
+
+def _titles(groups: Sequence[tuple[Sequence[Cell], Sequence[str]]]) -> list[str]:
+    """Name groups by dataset and split, then as far as needed by their queries, their measures and the data's contents."""
+    firsts = [cells[0].metrics for cells, _ in groups]
+    titles = [", ".join(part for part in (metrics["dataset"], metrics["split"]) if part) for metrics in firsts]
+    further = (
+        [f"{metrics['queries']:,} queries" for metrics in firsts],
+        [" ".join(measures) for _, measures in groups],
+        [str(metrics["fingerprint"])[:6] for metrics in firsts],
+    )
+    for words in further:
+        shared = [title for title in titles if titles.count(title) > 1]
+        tells = {
+            title: len({word for word, other in zip(words, titles, strict=True) if other == title}) for title in shared
+        }
+        titles = [
+            f"{title}, {word}" if tells.get(title, 1) > 1 else title for title, word in zip(titles, words, strict=True)
+        ]
+    return titles
 
 
 def _scored_on(cell: Cell) -> tuple[Any, ...]:

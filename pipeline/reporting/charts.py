@@ -76,7 +76,7 @@ def scatter(dots: Sequence[tuple[str, float, float]], across: str, up: str) -> s
     bottom = 320
     x, y = _decades(min(xs) / 1.5, max(xs) * 1.5, 70, WIDTH - 40), _linear(marks[0], marks[-1], bottom, 24)
     parts = _horizontal_grid(marks, y, up, 24)
-    for value in _apart(_decade_marks(min(xs) / 1.5, max(xs) * 1.5), x):
+    for value in _apart(_round_marks(min(xs) / 1.5, max(xs) * 1.5), x):
         parts.append(_text(x(value), bottom + 20, f"{value:g}", "middle"))
     parts.append(_text((70 + WIDTH - 40) / 2, bottom + 40, across, "middle"))
     for number, (name, at, value) in enumerate(sorted(dots, key=lambda dot: dot[1]), start=1):
@@ -110,11 +110,13 @@ def _decades(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: straight(math.log10(value))
 
 
-def _decade_marks(low: float, high: float) -> list[float]:
+def _round_marks(low: float, high: float) -> list[float]:
+    """Choose marks of a logarithmic axis: 1, 2 and 5 times powers of ten, or any round numbers where it is short."""
+    if high / low < 10:
+        return [mark for mark in _ticks(low, high) if low <= mark <= high]
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    every = [times * 10.0**power for power in powers for times in range(1, 10)]
-    round_ones = [value for value in every if f"{value:e}"[0] in "125"]
-    return [value for value in (round_ones if high / low > 20 else every) if low <= value <= high]
+    every = [times * 10.0**power for power in powers for times in (1, 2, 5)]
+    return [value for value in every if low <= value <= high]
 
 
 def _apart(values: Sequence[float], scale: Scale) -> list[float]:

@@ -57,7 +57,7 @@ def write_report(out: Path, given: Sequence[Path], cells: Cells, sections: Seque
     with atomic_write(out / "report.md") as file:
         file.write(render_markdown(title, subtitle, sections))
     with atomic_write(out / "report.html") as file:
-        file.write(render_html(title, subtitle, ",".join(map(str, given)), sections))
+        file.write(render_html(title, subtitle, ", ".join(folder.name for folder in given), sections))
 
 
 def _folders(config: DictConfig) -> list[Path]:

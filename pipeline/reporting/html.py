@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.csv_table import csv_text
@@ -62,8 +61,8 @@ def render_html(title: str, subtitle: str, folders: str, sections: Sequence[Sect
         folders=folders,
         sections=list(sections),
         cells=_cells,
-        css=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
-        script=Markup((PAGE / "report.js").read_text(encoding="utf-8")),
+        css=(PAGE / "report.css").read_text(encoding="utf-8"),
+        script=(PAGE / "report.js").read_text(encoding="utf-8"),
     )
 
 

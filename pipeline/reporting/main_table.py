@@ -40,7 +40,7 @@ def _table(group: Group, number: int) -> tuple[Table, list[str]]:
         rows.append(_row(one, group, letters[key], "".join(letters[other] for other in beaten), found))
     table = Table(
         f"results-{number}",
-        f"{group.title} ({group.queries:,} queries)",
+        group.title,
         rows,
         _note(significance, group),
         digits={f"{measure_words(group.measures[0])} sd over seeds": 4},
@@ -112,12 +112,15 @@ def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) ->
 
 def _note(significance: Significance | None, group: Group) -> str:
     if significance is None:
-        return ""
+        return f"{group.queries:,} queries."
     measure = measure_words(group.measures[0])
     caption = significance.caption()
     if significance.baseline is not None:
         caption = caption.replace(f"against {significance.baseline}", f"against the row with the highest {measure}")
-    return f"Better than: rows that this one is significantly above in {measure}, the seeds' mean by query ({caption})."
+    return (
+        f"{group.queries:,} queries. Better than: rows that this one is significantly above in {measure}, the seeds' mean by "
+        f"query ({caption})."
+    )
 
 
 def _findings(found: Sequence[Configuration], group: Group, significance: Significance | None) -> list[str]:

@@ -84,8 +84,8 @@ def test_unlike_datasets_and_unlike_measures_are_not_compared(tmp_path):
     plant_run(tmp_path / "c", seed=2, measure="mrr@10")
     groups = read_folders([tmp_path]).groups()
     assert [(group.title, group.measures) for group in groups] == [
-        ("toy, test", ["ndcg@10"]),
-        ("toy, test", ["mrr@10"]),
+        ("toy, test, ndcg@10", ["ndcg@10"]),
+        ("toy, test, mrr@10", ["mrr@10"]),
         ("other, test", ["ndcg@10"]),
     ]
 
