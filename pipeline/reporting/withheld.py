@@ -18,6 +18,9 @@ from pipeline.reporting.words import measure_words, told
 MEASURES = ("mrr@10", "ndcg@10")
 UNEVEN = ("pretraining", "dataset.rotation")
 """Settings in which the runs of one experiment may differ, beside the seed."""
+LOSSES = ("loss_before", "loss", "loss_on_read", "unigram_entropy")
+"""What a masked-LM record says of how much was learned, in nats."""
+
 NOTE = (
     "In brackets: 95% bootstrap intervals that draw whole {units} within each quarter, over all rotations at once. They "
     "cover which {units} there were, not which seeds were drawn, and are not corrected for their number."
@@ -111,7 +114,7 @@ def _findings(experiment: Experiment, estimates: Estimates) -> list[str]:
     unit, rest = experiment.unit, _rest(experiment, estimates)
     read = "having been read by the masked-LM step"
     if not all(pair.after.pretraining.get("learned") for pair in experiment.pairs):
-        read = "having been given to a masked-LM step that learned no more than word frequencies"
+        read = "having been given to a masked-LM step that did not clearly learn more than word frequencies"
     trained = _effect(
         f"fine-tuning on questions about one {unit}", "other questions about it", effects["trained on"], measure
     )
@@ -197,18 +200,18 @@ def _notes(experiment: Experiment, estimates: Estimates) -> list[str]:
             f"{name}: {len(rotations)} of {len(QUARTERS)} rotations; what lies in a quarter by chance has not been evened "
             "out."
         )
-    for pair in experiment.pairs:
-        record = pair.after.pretraining
-        if not record.get("learned"):
-            notes.append(
-                f"{name}: before {pair.after.name} the masked-LM step did not learn clearly more than word frequencies; "
-                "what it was given to read cannot be called known."
-            )
     records = [pair.after.pretraining for pair in experiment.pairs]
-    if all({"loss_before", "loss"} <= record.keys() for record in records):
-        before, after = (float(np.mean([record[key] for record in records])) for key in ("loss_before", "loss"))
+    if unlearned := sum(not record.get("learned") for record in records):
         notes.append(
-            f"{name}: the masked-LM step took the loss on held-out text from {before:.2f} to {after:.2f} nats."
+            f"{name}: in {unlearned} of {len(records)} seeds the masked-LM step did not learn clearly more than word "
+            "frequencies, by its loss on text that it was not given; what it read cannot be called known."
+        )
+    losses = {key: float(np.mean([record.get(key, np.nan) for record in records])) for key in LOSSES}
+    if not any(map(np.isnan, losses.values())):
+        before, after, read, entropy = losses.values()
+        notes.append(
+            f"{name}: the masked-LM step took the loss from {before:.2f} to {after:.2f} nats on text that it was not given "
+            f"(word frequencies alone: {entropy:.2f}), and ended at {read:.2f} on what it read."
         )
     if not experiment.dataset.get("rename_entities"):
         notes.append(

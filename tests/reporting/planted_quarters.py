@@ -69,7 +69,7 @@ def planted_pair(
         }
         return Cell(place, place.name, metrics, config, {}, scores, dict.fromkeys(ids, "a question"))
 
-    record = {"learned": learned, "loss_before": 3.0, "loss": 2.0}
+    record = {"learned": learned, "loss_before": 8.0, "loss": 5.0, "loss_on_read": 4.0, "unigram_entropy": 7.0}
     return Pair(
         cell("plain", ["zero-shot", "fine-tuned"], {}), cell("after", ["masked-LM", "masked-LM, fine-tuned"], record)
     )

@@ -25,8 +25,12 @@ def test_findings_say_what_is_told_and_what_is_not(tmp_path):
     assert "whether both together are worth more or less than their sum cannot be told" in both
     assert len(made.tables[0].rows) == 4 and made.charts[0].svg.startswith("<svg")
     notes = " ".join(made.notes)
-    assert "from 3.00 to 2.00 nats" in notes and "rename_entities=true" in notes
-    assert "rotations;" not in notes and "word frequencies" not in notes and "no twin" not in notes
+    assert (
+        "from 8.00 to 5.00 nats" in notes
+        and "alone: 7.00), and ended at 4.00 on what it read" in notes
+        and "rename_entities=true" in notes
+    )
+    assert "rotations;" not in notes and "did not learn" not in notes and "no twin" not in notes
 
 
 def test_variants_are_apart_and_doubts_are_noted(tmp_path):
@@ -38,10 +42,10 @@ def test_variants_are_apart_and_doubts_are_noted(tmp_path):
     assert {finding.split(":")[0] for finding in made.findings} == {"facts", "facts-renamed"}
     notes = " ".join(made.notes)
     assert "facts: 1 of 4 rotations" in notes
-    assert "facts-renamed: before after-0-True the masked-LM step did not learn" in notes
+    assert "facts-renamed: in 1 of 1 seeds the masked-LM step did not learn" in notes
     assert "after-1-False has no twin without the masked-LM step." in notes
     assert "one seed, another may differ" in made.findings[0]
-    assert "read by" in made.findings[1] and "learned no more than word frequencies" in made.findings[4]
+    assert "read by" in made.findings[1] and "did not clearly learn more than word frequencies" in made.findings[4]
 
 
 def test_runs_on_other_data_make_no_section(tmp_path):

@@ -265,6 +265,7 @@ class Pretraining:
             "whole_words": self.stage.whole_words,
             "loss_before": before["held_out_loss"],
             "loss": after["held_out_loss"],
+            "loss_on_read": history.losses[-1]["loss"],
             "unigram_entropy": held_out.unigram_entropy,
             "gain": asdict(held_out.gain(measured.losses)),
             "learned": held_out.learned(measured.losses),
