@@ -20,7 +20,7 @@ from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import recorded
-from pipeline.evaluation.loggers import log_results
+from pipeline.evaluation.loggers import flat_config, log_results
 from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
@@ -186,10 +186,11 @@ class Cell:
             self.systems |= self.retriever.encoder(self.dual_encoder, dense=name, hybrid=None)
 
     def _logger(self) -> Logger | None:
+        composed: Any = OmegaConf.to_container(self.config, resolve=True)
         return self.make_logger(
             folder=self.folder.path,
             name=self.folder.path.name,
-            composed=OmegaConf.to_container(self.config, resolve=True),
+            config=flat_config(composed, HydraConfig.get().runtime.choices),
             sweep=_sweep(),
         )
 
