@@ -100,16 +100,21 @@ def test_a_killed_run_goes_on_as_the_same_run_with_the_same_steps(tiny_bert, pai
     done = train(*arguments)
     assert done.returncode == 0, done.stderr
     first, second = (records_of(path) for path in sorted((tmp_path / "run").rglob("*.wandb"), key=os.path.getmtime))
-    assert run_of(first).run_id == run_of(second).run_id
+    given = json.loads((tmp_path / "run" / "wandb_run.json").read_text())["id"]
+    # W&B writes in blocks, and of a run that was killed soon there may be none.
+    assert {run_of(records).run_id for records in (first, second) if records} == {given}
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     losses = {row["step"]: row["loss"] for row in metrics["training"]["curves"]["loss"]}
+    validations = {row["step"]: row["ndcg@10"] for row in metrics["training"]["curves"]["validation"]}
+    assert rows_of(second, "train/loss") == losses
+    assert rows_of(second, "validation/ndcg@10") == validations
     # Uploaded one after the other they are one curve: steps that both have recorded have the same values.
-    assert rows_of(first, "train/loss") | rows_of(second, "train/loss") == losses
     assert rows_of(first, "train/loss").items() <= losses.items()
 
 
 def test_cells_of_a_sweep_are_one_group_of_runs_named_by_their_overrides(tiny_bert, pairs, tmp_path):  # noqa: F811
-    settings = [word for word in settings_of(tiny_bert, pairs, tmp_path / "unused") if not word.startswith("folder=")]
+    settings = settings_of(tiny_bert, pairs, tmp_path / "unused")
+    settings = [word for word in settings if not word.startswith(("folder=", "stage.learning_rate="))]
     sweep = tmp_path / "cells"
     # The cell in the middle fails in the same process; the one after it has a run of its own all the same.
     rates = "stage.learning_rate=0.001,1e30,0.01"
