@@ -1,7 +1,8 @@
 """Score models on a dataset, or run files against judgements, and compare them.
 
-`python evaluate.py models=[outputs/demo] dataset=python_docs` or
-`python evaluate.py run_files=[a.trec,b.trec] qrels=qrels.txt`; `python evaluate.py --help` lists every setting.
+`python evaluate.py models=[outputs/demo] dataset=python_docs`,
+`python evaluate.py run_files=[a.trec,b.trec] qrels=qrels.txt`, or, for a report on finished folders,
+`python evaluate.py compare=[outputs/collapse_quick]`; `python evaluate.py --help` lists every setting.
 """
 
 from omegaconf import DictConfig
@@ -12,6 +13,11 @@ from pipeline.entry import entry_point
 @entry_point("evaluate")
 def main(config: DictConfig) -> None:
     """Score, compare, write the results and print their table."""
+    if config.compare is not None:
+        from pipeline.reporting.command import report
+
+        report(config)
+        return
     from pipeline.evaluation.command import evaluate  # late: help and composition must not wait for torch
 
     evaluate(config)

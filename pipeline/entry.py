@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, nearest, sentence_of, user_sentence
 
 CONFIGS = Path(__file__).resolve().parent.parent / "conf"
 LAUNCHERS = {
@@ -47,9 +47,11 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
             try:
                 return main(config)
             except Exception as error:
-                # In a sweep the launcher must see the failure; alone, nothing else needs to be said about it.
-                sentence = _user_sentence(error)
-                if sentence is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    # The launcher must see the failure, and may have to carry it from one process to another.
+                    raise UserError(sentence_of(error)) from error
+                sentence = user_sentence(error)
+                if sentence is None:
                     raise
                 _refuse(sentence)
 
@@ -59,15 +61,19 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         def answered() -> None:
             # Hydra prints errors in its own form unless it is asked to raise them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            if {"-m", "--multirun"} & set(sys.argv) and {"-c", "--cfg", "--info"} & set(sys.argv):
+                _refuse(
+                    "--cfg and --info show one cell; leave -m out, or add preview=true to see the cells of a sweep."
+                )
             _show_the_way_to_workers()
             try:
                 command()
             except KeyboardInterrupt:
                 sys.exit(130)
             except (HydraException, OmegaConfBaseException) as error:
-                _refuse(_user_sentence(error) or _composition_sentence(error, config_name))
+                _refuse(user_sentence(error) or _composition_sentence(error, config_name))
             except Exception as error:
-                sentence = _user_sentence(error)
+                sentence = user_sentence(error)
                 if sentence is None:
                     raise
                 _refuse(sentence)
@@ -91,7 +97,7 @@ def instantiate(config: DictConfig, /, *args: Any, **kwargs: Any) -> Any:
     except TypeError as error:
         raise UserError(f"{config.get('_target_')} cannot be made of these settings: {error}.") from error
     except HydraException as error:
-        sentence = _user_sentence(error)
+        sentence = user_sentence(error)
         if sentence is None and isinstance(error.__cause__, TypeError):
             sentence = f"{config.get('_target_')} cannot be made of these settings: {error.__cause__}."
         if sentence is None:
@@ -108,15 +114,6 @@ def _show_the_way_to_workers() -> None:
 def _refuse(sentence: str) -> None:
     print(f"error: {sentence}", file=sys.stderr, flush=True)
     sys.exit(BAD_INPUT)
-
-
-def _user_sentence(error: BaseException | None) -> str | None:
-    """Find the user's mistake in a chain of exceptions, if one is at its root."""
-    while error is not None:
-        if isinstance(error, UserError):
-            return str(error)
-        error = error.__cause__
-    return None
 
 
 def _composition_sentence(error: Exception, config_name: str) -> str:

@@ -11,6 +11,20 @@ class UserError(Exception):
     """
 
 
+def user_sentence(error: BaseException | None) -> str | None:
+    """Find the user's mistake in a chain of exceptions, if one is at its root."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return str(error)
+        error = error.__cause__
+    return None
+
+
+def sentence_of(error: BaseException) -> str:
+    """Say in one sentence what went wrong: the user's mistake at its root, or what kind of defect it is."""
+    return user_sentence(error) or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Name the known words nearest to a mistyped one, or all of them when none is near.
 

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,16 +14,29 @@ from pipeline.errors import UserError, nearest
 from pipeline.files import digest_of, read_json
 
 
+class Group(NamedTuple):
+    """Where a query stands in an experiment that treats parts of a collection differently.
+
+    Attributes:
+        name: Of the group.
+        cluster: What was put into the group as a whole, an article or a paragraph.
+    """
+
+    name: str
+    cluster: str
+
+
 @dataclass(frozen=True)
 class Split:
     """One part of a dataset.
 
     Attributes:
-        name: `train`, `validation` or `test`.
+        name: `train`, `validation` or `test`; or `pretraining`, which has documents and no queries.
         documents: The corpus searched for this split; splits may share one object.
         queries: The judged queries, in the source's order.
         judgements: From query id to document id to grade; grades may be zero or less.
         hard_negatives: From query id to ids in `documents`, as the source gives them; empty when it gives none.
+        groups: From query id to its group, where the source makes an experiment of the split; else empty.
     """
 
     name: str
@@ -31,6 +44,7 @@ class Split:
     queries: Texts
     judgements: dict[str, dict[str, int]]
     hard_negatives: dict[str, list[str]]
+    groups: dict[str, Group] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,7 @@ def read_dataset(folder: Path, name: str, limit: int | None, relevant_from: int,
             split.queries,
             judged := _judgements(split, documents[split.collection]),
             _hard_negatives(split, documents[split.collection], judged, relevant_from),
+            _groups(folder / f"groups.{split.name}.json", judged),
         )
         for split in stored
     }
@@ -193,6 +208,14 @@ def _hard_negatives(
     return found
 
 
+def _groups(path: Path, queries: Iterable[str]) -> dict[str, Group]:
+    """Read the groups of a split's queries, where there are any."""
+    if not path.exists():
+        return {}
+    groups = read_json(path)
+    return {query: Group(*groups[query]) for query in queries if query in groups}
+
+
 def _fingerprint(splits: Iterable[Split], stored: list[StoredSplit]) -> str:
     """Fingerprint everything that a dataset says."""
     parts = [
@@ -203,6 +226,7 @@ def _fingerprint(splits: Iterable[Split], stored: list[StoredSplit]) -> str:
             "judgements": _digest(on_disk.judgements),
             "hard_negatives": _digest(on_disk.hard_negatives),
         }
+        | ({"groups": split.groups} if split.groups else {})
         for split, on_disk in zip(splits, stored, strict=True)
     ]
     return digest_of(parts)

@@ -1,17 +1,42 @@
 """SQuAD's JSON, versions 1.1 and 2, and whatever shares its layout, such as SQuADShifts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from pipeline.data.lines import field
 from pipeline.data.lookup import id_of
-from pipeline.data.shares import Paths, Shares, SplitFiles
+from pipeline.data.shares import Paths, SplitFiles
 from pipeline.data.source import Source
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
 from pipeline.files import read_json
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph and the questions that were written about it.
+
+    Attributes:
+        title: Its article's.
+        text: Of the paragraph.
+        questions: Id and text of those that it answers.
+        unanswerable: How many others there are.
+        where: The place in the file, for errors.
+    """
+
+    title: str
+    text: str
+    questions: list[tuple[str, str]]
+    unanswerable: int
+    where: str
+
+    @property
+    def id(self) -> str:
+        """The same wherever the text stands."""
+        return id_of(str(self.text))
 
 
 class Squad(Source):
@@ -51,34 +76,46 @@ class Squad(Source):
         return [path for path, _ in self.files]
 
     def write(self, writer: DatasetWriter) -> None:
-        """Stream file by file."""
+        """Stream file by file; a text that several paragraphs hold is one document."""
         self.files.announce(writer)
-        paragraphs: set[str] = set()
+        written: set[str] = set()
         for path, shares in self.files:
-            for number, article in enumerate(_list(read_json(path), "data", f"{path}")):
-                _write_article(article, f"{path}, article {number + 1}", shares, writer, paragraphs)
+            for paragraph in read_paragraphs(path):
+                document, where = paragraph.id, paragraph.where
+                if document not in written:
+                    written.add(document)
+                    writer.document(document, paragraph.text, paragraph.title, where=where)
+                writer.count("unanswerable_questions", paragraph.unanswerable)
+                split = shares(paragraph.title)
+                for id_, question in paragraph.questions:
+                    writer.query(split, id_, question, where=where)
+                    writer.judge(split, id_, document, 1, where=where)
 
 
-def _write_article(
-    article: dict[str, Any], where: str, shares: Shares, writer: DatasetWriter, paragraphs: set[str]
-) -> None:
-    """Write an article's paragraphs, unless another held the same text, and its questions."""
-    title = unquote(str(article.get("title", ""))).replace("_", " ")
-    split = shares(title)
-    for number, paragraph in enumerate(_list(article, "paragraphs", where)):
-        place = f"{where}, paragraph {number + 1}"
-        context = field(paragraph, "context", place)
-        document = id_of(str(context))
-        if document not in paragraphs:
-            paragraphs.add(document)
-            writer.document(document, context, title, where=place)
-        for question in _list(paragraph, "qas", place):
-            if question.get("is_impossible", False):
-                writer.count("unanswerable_questions")
-                continue
-            id_ = str(field(question, "id", place))
-            writer.query(split, id_, field(question, "question", place), where=place)
-            writer.judge(split, id_, document, 1, where=place)
+def read_paragraphs(path: Path) -> Iterator[Paragraph]:
+    """Read the paragraphs of a file in SQuAD's layout.
+
+    Raises:
+        UserError: When the file is not in that layout; the sentence names the place.
+    """
+    for number, article in enumerate(_list(read_json(path), "data", f"{path}"), start=1):
+        place = f"{path}, article {number}"
+        title = unquote(str(article.get("title", ""))).replace("_", " ")
+        for part, paragraph in enumerate(_list(article, "paragraphs", place), start=1):
+            yield _paragraph(paragraph, title, f"{place}, paragraph {part}")
+
+
+def _paragraph(record: dict[str, Any], title: str, where: str) -> Paragraph:
+    text = field(record, "context", where)
+    questions = _list(record, "qas", where)
+    answered = [question for question in questions if not question.get("is_impossible", False)]
+    return Paragraph(
+        title,
+        text,
+        [(str(field(question, "id", where)), field(question, "question", where)) for question in answered],
+        len(questions) - len(answered),
+        where,
+    )
 
 
 def _list(record: Any, name: str, where: str) -> list[Any]:

@@ -11,6 +11,9 @@ from pipeline.errors import UserError
 from pipeline.files import write_json
 
 SPLITS = ("train", "validation", "test")
+READING = "pretraining"
+"""A split that has documents alone: what a language model may read before anything is trained on queries."""
+
 ROWS_AT_ONCE = 8192
 
 
@@ -38,6 +41,8 @@ class DatasetWriter:
         self._judgements: dict[str, PairWriter] = {}
         self._hard_negatives: dict[str, PairWriter] = {}
         self._collections: dict[str, str] = {}
+        self._unsearched: set[str] = set()
+        self._groups: dict[str, dict[str, tuple[str, str]]] = {}
         self.notes: dict[str, Any] = {}
 
     def document(self, id_: str, text: str, title: str = "", *, collection: str = "documents", where: str) -> None:
@@ -95,15 +100,27 @@ class DatasetWriter:
         self.split(split)
         self._hard_negatives[split].add(query_id, document_id, 0, where)
 
-    def split(self, name: str, collection: str | None = None) -> None:
+    def group(self, split: str, query_id: str, name: str, cluster: str) -> None:
+        """Say which group of an experiment a query belongs to; these few are held in memory.
+
+        Args:
+            split: Of the query.
+            query_id: Added before or after.
+            name: Of the group.
+            cluster: What was put into the group as a whole, and is drawn as a whole when its mean gets an interval.
+        """
+        self._groups.setdefault(split, {})[query_id] = (name, cluster)
+
+    def split(self, name: str, collection: str | None = None, *, searched: bool = True) -> None:
         """Announce a split, so that it may not stay empty.
 
         Args:
-            name: `train`, `validation` or `test`.
+            name: `train`, `validation`, `test` or `pretraining`.
             collection: The documents that it searches; those named `documents` unless said.
+            searched: Whether it must have queries; a corpus to pre-train on has none.
         """
         if name not in self._queries:
-            if name not in SPLITS:
+            if name not in (*SPLITS, READING):
                 raise UserError(f"{self._name} has no split {name!r}; known are {', '.join(SPLITS)}.")
             self._collections[name] = "documents"
             self._queries[name] = TextFileWriter(self._folder / "queries" / f"{name}.incoming")
@@ -111,6 +128,8 @@ class DatasetWriter:
             self._hard_negatives[name] = PairWriter(self._folder / f"hard_negatives.{name}.incoming")
         if collection is not None:
             self._collections[name] = collection
+        if not searched:
+            self._unsearched.add(name)
 
     def count(self, what: str, how_many: int = 1) -> None:
         """Add to a count that is reported with the dataset."""
@@ -134,7 +153,10 @@ class DatasetWriter:
         documents = {
             name: self._close(writer, "document", f"documents/{name}") for name, writer in self._documents.items()
         }
-        splits = {name: self._finish_split(name, documents) for name in SPLITS if name in self._queries}
+        names = [name for name in (*SPLITS, READING) if name in self._queries]
+        splits = {name: self._finish_split(name, documents) for name in names}
+        for name, groups in self._groups.items():
+            write_json(self._folder / f"groups.{name}.json", groups)
         write_json(self._folder / "dataset.json", {"splits": splits, "notes": self.notes, "sizes": sizes(self._folder)})
 
     def _finish_split(self, name: str, documents: dict[str, TextFile]) -> dict[str, Any]:
@@ -146,13 +168,14 @@ class DatasetWriter:
         texts = (queries, documents[collection], f"{self._name}, split {name}")
         judgements = merged(self._judgements[name].resolve(*texts), texts[2])
         negatives = distinct(self._hard_negatives[name].resolve(*texts))
-        if not len(queries):
+        searched = name not in self._unsearched
+        if searched and not len(queries):
             raise UserError(
                 f"The split {name} of {self._name} has no queries; give it a larger share (dataset.split) or more data."
             )
         judged = np.zeros(len(queries), dtype=bool)
         judged[judgements.queries] = True
-        if not judged.any():
+        if searched and not judged.any():
             raise UserError(f"The split {name} of {self._name} has no judgements; check its files.")
         self.count("unjudged_queries", int((~judged).sum()))
         filtered(queries, judged, self._folder / "queries" / name)

@@ -31,6 +31,7 @@ class RepLlama(Llama):
     """
 
     family = "repllama"
+    tuned_on = ("MS MARCO",)
 
     def __init__(self, path: str | None = None, *, adapter: str, **settings: Any) -> None:
         super().__init__(path, **settings)

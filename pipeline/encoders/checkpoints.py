@@ -17,7 +17,8 @@ Init = Literal["pretrained", "random"]
 HEADS = re.compile(
     r"(^|\.)(cls|lm_head|qa_outputs|qa_classifier|classifier|pre_classifier|score|pooler|predictions|sop_classifier"
     r"|vocab_transform|vocab_layer_norm|vocab_projector|lm_predictions|mask_predictions|generator_predictions"
-    r"|generator_lm_head|discriminator_predictions)(\.|$)"
+    r"|generator_lm_head|discriminator_predictions|pred_layer)(\.|$)"
+    r"|^head\.(dense|norm)\.|^decoder\.(weight|bias)$"
     r"|position_ids$|inv_freq$|masked_bias$|\.attn\.bias$"
 )
 """Weights that a checkpoint may have beyond its encoder: what other tasks put on top, and buffers of older versions."""

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from pipeline.encoders.cpu import TOKENS_PER_THREAD
 from pipeline.encoders.device import chosen_device
 from pipeline.encoders.memory import lacks_memory
 from pipeline.encoders.precision import PRECISIONS, fast_bfloat16
+from pipeline.encoders.tally import Tally
 from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
 
@@ -30,12 +31,14 @@ class EncodingSettings:
         token_budget: Tokens in one batch, padding included; None: what suits the device.
         window: How many texts are sorted by length together.
         device: `auto` (the first GPU, or else the CPU), `cpu`, `cuda`, `cuda:1`, …
+        tally: Counts what is encoded with these settings; decides nothing.
     """
 
     precision: str = "float32"
     token_budget: int | None = None
     window: int = 4096
     device: str = "auto"
+    tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         one_of("encoding.precision", self.precision, [*PRECISIONS, "auto"])
@@ -115,15 +118,21 @@ class Encoder:
         """
         if not self.tower.padded:  # no batch is better than another
             vectors = self._vectors(token_ids)
-            if advance:
-                advance(sum(map(len, token_ids)))
+            self._count(token_ids, advance)
             return vectors
         vectors = np.empty((len(token_ids), self.tower.dimension), dtype=np.float32)
         for batch in batches_by_length([len(text) for text in token_ids], self.settings.tokens):
-            vectors[batch] = self._in_memory([token_ids[position] for position in batch])
-            if advance:
-                advance(sum(len(token_ids[position]) for position in batch))
+            texts = [token_ids[position] for position in batch]
+            vectors[batch] = self._in_memory(texts)
+            self._count(texts, advance)
         return vectors
+
+    def _count(self, token_ids: list[list[int]], advance: Callable[[int], None] | None) -> None:
+        """Count a batch that is done."""
+        tokens = sum(map(len, token_ids))
+        self.settings.tally.encoded(len(token_ids), tokens)
+        if advance:
+            advance(tokens)
 
     def _in_memory(self, token_ids: list[list[int]]) -> np.ndarray:
         """Encode one batch, in halves where memory does not suffice for all of it."""

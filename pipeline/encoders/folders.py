@@ -35,7 +35,7 @@ def find_folder(path: str | Path, revision: str | None = None) -> Path:
     """Find a checkpoint: a folder as it is, anything else as the name of a model on the hub.
 
     Args:
-        path: A local folder, or a hub name such as `facebook/contriever`.
+        path: A local folder, that of a run included, or a hub name such as `facebook/contriever`.
         revision: Which version of a hub model; None takes the newest, or what is cached.
 
     Raises:
@@ -43,7 +43,9 @@ def find_folder(path: str | Path, revision: str | None = None) -> Path:
     """
     folder = Path(path).expanduser()
     if folder.is_dir():
-        return folder
+        # A run folder keeps its encoder in `model/`, and nothing of a model beside it.
+        inside = folder / "model"
+        return inside if (inside / "config.json").exists() and not (folder / "config.json").exists() else folder
     if folder.exists():
         raise UserError(f"{path} is a file where the folder of a model is expected.")
     if folder.is_absolute() or str(path).startswith((".", "~")) or str(path).count("/") > 1:

@@ -7,7 +7,7 @@ from transformers import BertConfig, BertModel
 
 from pipeline.checks import one_of, whole_number
 from pipeline.encoders.architecture import keep_layers
-from pipeline.encoders.backbones import Backbone, Bert
+from pipeline.encoders.backbones import WIDTH_OF_A_HEAD, Backbone, Bert
 from pipeline.encoders.building import Parts, QueryTower, build_tower
 from pipeline.encoders.checkpoints import fresh
 from pipeline.encoders.pooling import AsSaved, Pooling
@@ -18,7 +18,6 @@ from pipeline.encoders.tower import Tower
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError
 
-WIDTH_OF_A_HEAD = 64
 LONGEST = 512
 
 

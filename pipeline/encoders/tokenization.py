@@ -98,6 +98,17 @@ class TextTokenizer:
         return self._id(self.special["pad_token"])
 
     @cached_property
+    def mask_id(self) -> int:
+        """The id of the mask token.
+
+        Raises:
+            UserError: When the tokenizer has none.
+        """
+        if "mask_token" not in self.special:
+            raise UserError("The tokenizer has no mask token, so nothing can be masked; choose another backbone.")
+        return self._id(self.special["mask_token"])
+
+    @cached_property
     def lone_id(self) -> int:
         """What stands for a text that has no token at all, so that its vector is defined."""
         return self._id(self.special.get("eos_token", self.special["pad_token"]))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, sentence_of
 from pipeline.files import disk_errors, read_json, write_json
 
 RECORD = "cell.json"
@@ -76,13 +76,3 @@ def recorded(folder: Path) -> Iterator[None]:
         write("failed", sentence_of(error))
         raise
     write("done")
-
-
-def sentence_of(error: BaseException) -> str:
-    """Say in one sentence why a cell failed: the user's mistake at its root, or what kind of defect it is."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UserError):
-            return str(cause)
-        cause = cause.__cause__
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

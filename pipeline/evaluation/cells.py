@@ -23,6 +23,9 @@ FIGURES = {
 }
 """Columns that say whether a tower has collapsed, and where the last validation has them."""
 
+PRETRAINING = {"masked-LM loss": "loss", "word frequencies": "unigram_entropy", "pre-trained": "learned"}
+"""Columns that say what masked-language-model pre-training came to, where there was any."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -44,8 +47,10 @@ class Cell:
         validations = training.get("curves", {}).get("validation", [{}])
         row: dict[str, Any] = {key: self.overrides.get(key, "") for key in chosen} or {"run": self.name}
         row |= {name: self.metrics["systems"]["dense"][name] for name in self.metrics["measures"]}
+        record = training.get("pretraining", {})
+        row |= {column: record[key] for column, key in PRETRAINING.items() if key in record}
         row |= {column: validations[-1].get(key) for column, key in FIGURES.items()}
-        return row | {"collapsed": _collapsed(training)}
+        return row | {"collapsed": collapse_words(training)}
 
 
 def read_cells(folder: Path) -> list[Cell]:
@@ -60,10 +65,16 @@ def read_cells(folder: Path) -> list[Cell]:
         overrides = OmegaConf.to_container(OmegaConf.load(chosen)) if chosen.exists() else []
         pairs = [str(override).lstrip("+~").partition("=") for override in overrides]  # type: ignore[union-attr]
         cells.append(Cell(place.parent.name, {key: value for key, _, value in pairs}, read_json(place)))
-    cells = [cell for cell in cells if cell.metrics.get("training") and "dense" in cell.metrics["systems"]]
+    cells = [cell for cell in cells if _is_training(cell.metrics)]
     if not cells:
         raise UserError(f"sweep={folder} has no finished run folder in it; give the folder that a sweep wrote into.")
     return cells
+
+
+def _is_training(metrics: dict[str, Any]) -> bool:
+    """Tell a run of `train.py` from other results: it retrieves with the encoder that it trained, or pre-trains one."""
+    training = metrics.get("training") or {}
+    return "dense" in metrics["systems"] if metrics["systems"] else "pretraining" in training
 
 
 def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
@@ -97,7 +108,7 @@ def write_cells(rows: Sequence[dict[str, Any]], path: Path) -> None:
     write_csv(path, columns, ([row.get(column) for column in columns] for row in rows))
 
 
-def _collapsed(training: dict[str, Any]) -> str:
+def collapse_words(training: dict[str, Any]) -> str:
     """Say since when a training has collapsed, or that it had for a while; a part before it counts too."""
     if training.get("collapsed"):
         return f"from step {training['collapsed_at']}"
@@ -108,6 +119,8 @@ def _collapsed(training: dict[str, Any]) -> str:
 
 
 def _shown(column: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if not isinstance(value, float):
         return "" if value is None else str(value)
     return f"{value:.1f}" if column.endswith("rank") else f"{value:.4f}"

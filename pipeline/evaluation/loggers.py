@@ -148,6 +148,8 @@ def log_results(logger: Logger | None, metrics: dict[str, Any], folder: Path) ->
     figures = {
         f"{system}/{name}": value for system, means in metrics["systems"].items() for name, value in means.items()
     }
+    record = metrics["training"].get("pretraining", {})
+    figures |= {f"pretraining/{name}": value for name, value in record.items() if isinstance(value, int | float)}
     if not isinstance(logger, WandbLogger):
         logger.log_metrics(figures, step=metrics["training"]["steps"])
         logger.save()

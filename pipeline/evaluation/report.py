@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pipeline.errors import UserError
 from pipeline.evaluation.latency import Latencies
+from pipeline.evaluation.pretraining import pretraining_lines, pretraining_table
 from pipeline.evaluation.results import METRICS
 from pipeline.evaluation.significance import Comparison, Significance
 from pipeline.files import read_json
@@ -50,7 +51,7 @@ def print_folder(folder: Path, console: Console | None = None) -> dict[str, Any]
 def print_metrics(metrics: dict[str, Any], console: Console | None = None, latency: Latencies | None = None) -> None:
     """Print systems against measures, the best in bold, with the marks of significance and what they mean."""
     console = console or console_for_tables()
-    console.print(results_table(metrics, latency))
+    console.print(results_table(metrics, latency) if metrics["systems"] else pretraining_table(metrics))
     for line in [*caption(metrics), *([latency.caption()] if latency else [])]:
         console.print(Text(line, style="dim"), soft_wrap=True)
 
@@ -107,6 +108,11 @@ def require_letters(systems: int) -> None:
 
 def caption(metrics: dict[str, Any]) -> list[str]:
     """Say what the table rests on: counts, what counts as relevant, the test behind the marks, the hybrid's weight."""
+    before = (
+        pretraining_lines(metrics["training"]["pretraining"]) if metrics.get("training", {}).get("pretraining") else []
+    )
+    if not metrics["systems"]:
+        return before
     documents = f", {metrics['documents']:,} documents" if metrics.get("documents") is not None else ""
     relevant = f"; relevant from grade {metrics['relevant_from']}" if metrics["relevant_from"] != 1 else ""
     removed = "; a document with the query's own id is removed" if metrics["remove_self_hits"] else ""
@@ -114,6 +120,7 @@ def caption(metrics: dict[str, Any]) -> list[str]:
     significance = read_significance(metrics)
     if significance:
         lines.append(f"Letters: better than that system ({significance.caption()}).")
+    lines += before
     training = metrics.get("training", {})
     if training.get("collapsed"):
         lines.append(collapse_line(training))

@@ -1,6 +1,6 @@
 """What an evaluation finds, and the files of a run folder that say it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from pipeline.retrieval.run import Run
 from pipeline.retrieval.trec import write_trec
 
 METRICS = "metrics.json"
+QUARTERS = "quarters.csv"
+QUARTERS_HEADER = ["query_id", "paragraph_id", "quarter", "cluster"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Results:
         fingerprint: The dataset's, or of the judgements where there is nothing else.
         systems: By name, in the order of the table.
         significance: Which systems differ; None for one system alone.
+        groups: Of an experiment on the dataset: query id, id of its document, group and cluster, a row each.
         latency: How long the encoders take for queries, where that was asked for; like all durations kept out of
             `metrics.json`.
     """
@@ -62,6 +65,7 @@ class Results:
     systems: dict[str, SystemResult]
     significance: Significance | None = None
     latency: Latencies | None = None
+    groups: Sequence[tuple[str, str, str, str]] = ()
 
     def metrics(self, training: dict[str, Any]) -> dict[str, Any]:
         """Put everything that the table says into one JSON-like value, the form of `metrics.json`."""
@@ -114,6 +118,8 @@ def write_results(
     measures = next(iter(results.systems.values())).scores.measures
     write_csv(folder / "results.csv", ["dataset", "split", "system", *measures], _result_rows(results))
     write_csv(folder / "per_query.csv", ["query_id", "query", "system", *measures], _query_rows(results))
+    if results.groups:
+        write_csv(folder / QUARTERS, QUARTERS_HEADER, results.groups)
     if plotted:
         _plot(results, plotted, folder / "plots" / "per_query")
     if results.latency:

@@ -1,9 +1,8 @@
 """Retrieval over a split of a dataset: BM25, dense encoders and their hybrid, with what each earned."""
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +12,18 @@ from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.errors import UserError
 from pipeline.evaluation.depths import DEPTH, chosen_depth, chosen_hybrid_depth
+from pipeline.evaluation.kept_searches import KeptSearches, timed
 from pipeline.evaluation.measures import Scores, measure, parse_measures
 from pipeline.evaluation.results import Results, SystemResult
+from pipeline.files import digest_of
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.early_stopping import rerank
-from pipeline.retrieval.hits import Hits, remove_self_hits
+from pipeline.retrieval.hits import Hits
 from pipeline.retrieval.hybrid import NORMALISATIONS, dense_scores, interpolate, tune_weight
 from pipeline.retrieval.index import Index
+from pipeline.retrieval.kept import kept_hits
 from pipeline.retrieval.run import Run
 from pipeline.retrieval.table import Table
-from pipeline.retrieval.tabulate import tabulate
 from pipeline.retrieval.torch_index import TorchIndex
 
 UNTUNED_WEIGHT = 0.5
@@ -30,7 +31,9 @@ TUNING_SPLIT = "validation"
 
 
 class Retriever:
-    """Searches one split's documents with several systems and scores what they find; BM25 is asked only once.
+    """Searches one split's documents with several systems and scores what they find.
+
+    What was found is kept in the store: another run with the same system over the same texts finds it there.
 
     Args:
         dataset: Where the split comes from.
@@ -67,6 +70,8 @@ class Retriever:
     ) -> None:
         self.dataset = dataset
         self.split = dataset.split(split)
+        if not len(self.split.queries):
+            raise UserError(f"The split {split} of {dataset.name} has no queries to score; choose another one.")
         self.lexical = lexical
         self.index = index
         self.encoding = encoding
@@ -79,7 +84,7 @@ class Retriever:
         one_of("evaluation.hybrid_normalisation", hybrid_normalisation, NORMALISATIONS)
         self.hybrid_normalisation = hybrid_normalisation
         self.hybrid_depth = chosen_hybrid_depth(hybrid_depth, self.depth, hybrid_normalisation, self.measures)
-        self._lexical_hits: dict[str, Hits] = {}
+        self.searches = KeptSearches(dataset, lexical, index, encoding, self.store, self.depth)
 
     def require(self, dual_encoder: DualEncoder) -> None:
         """Refuse, before anything is encoded, an index that could not be made of a dual encoder's vectors.
@@ -93,7 +98,7 @@ class Retriever:
         """Score BM25; returns the system by its name."""
         seconds: dict[str, float] = {}
         with timed(seconds, "search"):
-            hits = self._lexical(self.split)
+            hits = self.searches.bm25(self.split)
         return {name: self._scored(name, self.split, hits, {}, seconds)}
 
     def encoder(
@@ -110,13 +115,11 @@ class Retriever:
             The systems by their names.
         """
         seconds: dict[str, float] = {}
-        documents, queries = self._tables(dual_encoder, self.split, seconds)
+        documents, queries = self.searches.tables(dual_encoder, self.split, seconds)
         with timed(seconds, "index"):
             self.index.prepare(documents, self.store)
         with timed(seconds, "search"):
-            # A copy: torch warns about memory maps, which are read-only.
-            found = self.index.search(np.array(queries.vectors), self._reach(self.split))
-            hits = self._without_self(self.split, found)
+            hits = self.searches.dense(self.split, documents, queries)
         cut = {"truncated_documents": documents.truncated, "truncated_queries": queries.truncated}
         details = {"index": self.index.name, "precision": self.encoding.precision} | {
             name: count for name, count in cut.items() if count
@@ -138,20 +141,42 @@ class Retriever:
             remove_self_hits=self.dataset.remove_self_hits,
             fingerprint=self.dataset.fingerprint,
             systems=systems,
+            groups=[
+                (query, document, *group)
+                for query, group in self.split.groups.items()
+                for document in self.split.judgements[query]
+            ],
         )
 
     def _hybrid(self, name: str, dual_encoder: DualEncoder, documents: Table, queries: Table) -> SystemResult:
         """Re-rank what BM25 found, with a weight that the scored split had no part in."""
         seconds: dict[str, float] = {}
-        with timed(seconds, "tune"):
-            details = self._weight(dual_encoder)
-        with timed(seconds, "search"):
-            hits, counts = self._reranked(documents, queries, details["lexical_weight"])
-        return self._scored(name, self.split, hits, details | counts, seconds)
+        split = self._tuning_split
+        tables = None if split is None else self.searches.tables(dual_encoder, split, {})
+
+        def search() -> tuple[Hits, dict[str, Any]]:
+            with timed(seconds, "tune"):
+                details = self._weight(split, tables)
+            with timed(seconds, "search"):
+                hits, counts = self._reranked(documents, queries, details["lexical_weight"])
+            return hits, details | counts
+
+        tables_of = [(self.split, (documents, queries)), *([(split, tables)] if split and tables else [])]
+        made_from = {
+            "hybrid": [[self.searches.bm25_key(part), *(table.key for table in pair)] for part, pair in tables_of],
+            "judgements": None if split is None else digest_of(split.judgements),
+            "weights": self.hybrid_weights,
+            "normalisation": self.hybrid_normalisation,
+            "depths": [self.depth, self.hybrid_depth],
+            "remove_self_hits": self.dataset.remove_self_hits,
+            "objective": [self.measures[0].name, self._relevant_from],
+        }
+        hits, details = kept_hits(self.store, made_from, search)
+        return self._scored(name, self.split, hits, details, seconds)
 
     def _reranked(self, documents: Table, queries: Table, weight: float) -> tuple[Hits, dict[str, int]]:
         """Interpolate what BM25 found, all of it or only until the best are known; count what was scored then."""
-        lexical = self._lexical(self.split)
+        lexical = self.searches.bm25(self.split)
         if self.hybrid_depth is None:
             dense = dense_scores(documents.vectors, queries.vectors, lexical.positions)
             return interpolate(lexical, dense, weight, self.hybrid_normalisation), {}
@@ -159,16 +184,22 @@ class Retriever:
         counts = {"depth": self.hybrid_depth, "dense_scored": found.scored, "candidates": found.candidates}
         return found.hits, counts
 
-    def _weight(self, dual_encoder: DualEncoder) -> dict:
-        """Tune the lexical weight on the validation split, if there is one that is not the scored one."""
+    @property
+    def _tuning_split(self) -> Split | None:
+        """The validation split, where a weight has to be chosen and it is not the scored one."""
+        if len(self.hybrid_weights) == 1 or TUNING_SPLIT not in self.dataset.splits or self.split.name == TUNING_SPLIT:
+            return None
+        return self.dataset.split(TUNING_SPLIT)
+
+    def _weight(self, split: Split | None, tables: tuple[Table, Table] | None) -> dict[str, Any]:
+        """Tune the lexical weight on the validation split, if there is one to tune it on."""
         details = {"lexical_weight": UNTUNED_WEIGHT, "normalisation": self.hybrid_normalisation, "tuned_on": None}
         if len(self.hybrid_weights) == 1:
             return details | {"lexical_weight": self.hybrid_weights[0]}
-        if TUNING_SPLIT not in self.dataset.splits or self.split.name == TUNING_SPLIT:
+        if split is None or tables is None:
             return details
-        split = self.dataset.split(TUNING_SPLIT)
-        documents, queries = self._tables(dual_encoder, split, {})
-        lexical = self._lexical(split)
+        documents, queries = tables
+        lexical = self.searches.bm25(split)
         dense = dense_scores(documents.vectors, queries.vectors, lexical.positions)
         objective = self.measures[0]
         depth = objective.cutoff or lexical.positions.shape[1]
@@ -189,34 +220,6 @@ class Retriever:
     @property
     def _relevant_from(self) -> int:
         return self.dataset.relevant_from
-
-    def _lexical(self, split: Split) -> Hits:
-        """Ask BM25 for a split's queries, once."""
-        if split.name not in self._lexical_hits:
-            self.lexical.build(split.documents, self.store)
-            found = self.lexical.search(split.queries.take(slice(None)), self._reach(split))
-            self._lexical_hits[split.name] = self._without_self(split, found)
-        return self._lexical_hits[split.name]
-
-    def _reach(self, split: Split) -> int:
-        """How many results to search for: one more where the query itself may be among them."""
-        return min(self.depth + int(self.dataset.remove_self_hits), len(split.documents))
-
-    def _without_self(self, split: Split, hits: Hits) -> Hits:
-        if self.dataset.remove_self_hits:
-            hits = remove_self_hits(hits, split.queries.ids(), split.documents)
-        return hits.cut(self.depth)
-
-    def _tables(self, dual_encoder: DualEncoder, split: Split, seconds: dict[str, float]) -> tuple[Table, Table]:
-        with timed(seconds, "encode_documents"):
-            documents = tabulate(
-                dual_encoder.tower("document"), split.documents, "document", self.encoding, self.store, "documents"
-            )
-        with timed(seconds, "encode_queries"):
-            queries = tabulate(
-                dual_encoder.tower("query"), split.queries, "query", self.encoding, self.store, f"{split.name} queries"
-            )
-        return documents, queries
 
     def _run(self, name: str, split: Split, hits: Hits) -> Run:
         return Run.from_hits(name, split.queries.ids(), split.documents, hits)
@@ -266,11 +269,3 @@ def score_retrieval(
     hits = index.search(queries, min(depth + int(removed), len(split.documents)))
     run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, remove_self=removed, depth=depth)
     return measure(run, split.judgements, measures, dataset.relevant_from)
-
-
-@contextmanager
-def timed(seconds: dict[str, float], what: str) -> Iterator[None]:
-    """Note how many seconds a piece of work took."""
-    start = time.perf_counter()
-    yield
-    seconds[what] = round(time.perf_counter() - start, 3)

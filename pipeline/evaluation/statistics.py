@@ -1,5 +1,6 @@
 """How sure a figure is: intervals by the bootstrap, and a paired test of right and wrong answers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,38 @@ def bootstrap_together(
     sums = _drawn_sums(np.column_stack([values, np.ones(len(values))]), clusters, draws, seed)
     lows, highs = _ends(sums[:, :-1] / sums[:, -1:])
     return [Interval(*map(float, row)) for row in zip(values.mean(axis=0), lows, highs, strict=True)]
+
+
+def bootstrap_of_sums(
+    columns: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    strata: np.ndarray,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> list[Interval]:
+    """Give statistics of column sums with 95% percentile intervals, drawing rows within each stratum.
+
+    What was put into groups as designed, so many to each, is drawn as it was put. Each stratum's deviations are widened
+    by sqrt(n / (n - 1)) for its n rows, which makes its variance unbiased (Rao and Wu 1988,
+    https://doi.org/10.1080/01621459.1988.10478591): with a dozen rows in each, that is not little.
+
+    Args:
+        columns: One row for each cluster, [clusters, columns].
+        statistic: Makes statistics, [..., statistics], of sums over rows, [..., columns].
+        strata: Which stratum each row belongs to, [clusters].
+        draws: How often rows are drawn.
+        seed: Of the draws.
+    """
+    columns = np.asarray(columns, dtype=np.float64)
+    drawn = np.zeros((draws, columns.shape[1]))
+    for number, stratum in enumerate(np.unique(strata)):
+        rows = columns[strata == stratum]
+        total = rows.sum(axis=0)
+        widened = np.sqrt(len(rows) / (len(rows) - 1)) if len(rows) > 1 else np.nan
+        drawn += total + widened * (_drawn_sums(rows, None, draws, seed + number) - total)
+    lows, highs = _ends(statistic(drawn))
+    return [Interval(*map(float, row)) for row in zip(statistic(columns.sum(axis=0)), lows, highs, strict=True)]
 
 
 def ratio(parts: np.ndarray, wholes: np.ndarray, *, seed: int = 0) -> Interval:

@@ -1,14 +1,12 @@
-"""Results that took long, kept by content: a probe that was killed finds them again, and so does the next one."""
+"""What probes find out, kept by content: a probe that was killed finds its pieces again, and so does the next one."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from pipeline.retrieval import kept as results
+from pipeline.retrieval.kept import Arrays
 
-from pipeline.files import atomic_write, digest_of, locked
-
-Arrays = Mapping[str, np.ndarray]
 VERSION = 2
 """Counts up whenever a probe computes something else from the same inputs, so that nothing of before is found again."""
 
@@ -25,11 +23,4 @@ def kept(store: Path, what: str, made_from: Mapping[str, Any], compute: Callable
     Returns:
         From name to array.
     """
-    path = Path(store) / "probing" / what / f"{digest_of({**made_from, 'version': VERSION})[:32]}.npz"
-    with locked(path, f"a piece of {what}"):
-        if not path.exists():
-            arrays = compute()
-            with atomic_write(path, "wb") as file:
-                np.savez(file, allow_pickle=False, **dict[str, Any](arrays))
-    with np.load(path, allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
+    return results.kept(store, f"probing/{what}", {**made_from, "version": VERSION}, compute)

@@ -65,7 +65,7 @@ class Bm25:
         Raises:
             UserError: When no document holds a word, the disk is full, or the index on disk is damaged.
         """
-        key = digest_of({"bm25s": bm25s.__version__, "texts": documents.fingerprint, **self._settings()})[:32]
+        key = self.key_of(documents)
         folder = Path(store) / "lexical" / key
         if key != self.key:
             if not folder.exists():
@@ -75,6 +75,10 @@ class Bm25:
             self._open(folder)
             self.key = key
         return key
+
+    def key_of(self, documents: Texts) -> str:
+        """Name the settings and a corpus, without indexing it."""
+        return digest_of({"bm25s": bm25s.__version__, "texts": documents.fingerprint, **self._settings()})[:32]
 
     def search(self, queries: list[str], k: int) -> Hits:
         """Find the documents that share words with each query.

@@ -71,6 +71,12 @@ class FaissIndex(Index):
         self.name = f"faiss {factory}"
         self._index: Any = None
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides its answers beside the vectors."""
+        made = {"faiss": faiss.__version__, "factory": self.factory, "build": self.build_parameters, "seed": self.seed}
+        return made | {"search": self.search_parameters, "gpu": self.on_gpu, "fp16": self.on_gpu and self.fp16}
+
     def require(self, documents: int, dimension: int) -> None:
         """Refuse a factory string that is none, or that needs more documents to train on.
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,11 @@ class Index(ABC):
         Raises:
             UserError: When the table cannot be indexed this way; the sentence says what would do.
         """
+
+    @property
+    def identity(self) -> dict[str, Any] | None:
+        """What decides its answers beside the vectors, so that they can be kept; None: they are not kept."""
+        return None
 
     def require(self, documents: int, dimension: int) -> None:  # noqa: B027
         """Refuse, before anything is encoded, what could not be built.

@@ -41,9 +41,13 @@ def tabulate(tower: Tower, texts: Texts, kind: Kind, settings: EncodingSettings,
     if not len(texts):
         raise UserError(f"There are no {label} to encode; check the dataset.")
     folder, description = _place(tower, texts, kind, settings, store)
-    if not is_finished(folder):
+    if is_finished(folder):
+        settings.tally.looked_up(len(texts))
+    else:
         with locked(folder, f"the vectors of the {label}"):
-            _write_missing(TableWriter(folder, description), tower, texts, kind, settings, label)
+            writer = TableWriter(folder, description)
+            settings.tally.looked_up(min(len(texts), writer.finished * description.block_rows))
+            _write_missing(writer, tower, texts, kind, settings, label)
     return Table.open(folder)
 
 

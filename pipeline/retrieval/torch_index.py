@@ -1,6 +1,7 @@
 """Exact search by torch: streams the table in blocks, keeps the best k, on the processor or a GPU."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,11 @@ class TorchIndex(Index):
         self.device = chosen_device("index.device", device)
         self.block = block
         self.name = f"exact, torch on {self.device.type}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides its answers beside the vectors."""
+        return {"torch": str(torch.__version__), "device": self.device.type}
 
     def build(self, table: Table) -> None:
         """Take a table; exact search needs nothing built."""

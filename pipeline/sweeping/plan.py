@@ -97,7 +97,9 @@ def _as_job(config: DictConfig) -> Iterator[DictConfig]:
 
 def _untrained(settings: dict[str, Any]) -> str:
     drawn = settings["backbone"].get("init") == "random" or settings["encoder"]["projection"] is not None
-    return digest_of([{part: settings.get(part) for part in UNTRAINED}, settings["seed"] if drawn else None])
+    read = settings["dataset"] if settings["pretraining"] else None
+    seed = settings["seed"] if drawn or read else None
+    return digest_of([{part: settings[part] for part in UNTRAINED}, read, seed])
 
 
 def kind_of(settings: dict[str, Any]) -> str:

@@ -10,8 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from pipeline.errors import UserError
-from pipeline.evaluation.cell_record import sentence_of
+from pipeline.errors import UserError, sentence_of
 from pipeline.evaluation.report import console_for_tables
 from pipeline.sweeping.outcome import CellOutcome, outcome_of, outcomes_table, write_outcomes
 from pipeline.sweeping.plan import PlannedCell, seconds_by_kind
@@ -76,14 +75,18 @@ class SweepRun:
 
     def _launch_all(self) -> None:
         """Launch until every cell is done, has failed, or has died too often."""
-        waiting = self.waiting
-        while waiting:
-            stopped = self._launch(waiting)
-            if stopped is not None and not any(cell.record for cell in waiting):
-                self.unrecorded |= {cell.folder.path: stopped for cell in waiting}
-                return
-            self._await_those_elsewhere(waiting)
-            waiting = [cell for cell in waiting if self._goes_on(cell, began=stopped is None)]
+        batches = [self.waiting] if self.waiting else []
+        while batches:
+            batch = batches.pop(0)
+            stopped = self._launch(batch)
+            self._await_those_elsewhere(batch)
+            if stopped is not None and not any(cell.record for cell in batch):
+                self.unrecorded |= {cell.folder.path: stopped for cell in batch}
+            states = {cell.folder.path: self._outcome(cell).state for cell in batch}
+            if left := [cell for cell in batch if states[cell.folder.path] == "waiting" and stopped is not None]:
+                batches.insert(0, left)
+            # One by one, so that the cell which takes its neighbours with it is found out.
+            batches += [[cell] for cell in batch if self._goes_on(cell)]
 
     def _launch(self, cells: Sequence[PlannedCell]) -> str | None:
         """Launch cells; a launcher that gives up says why, and one that comes back says what no run folder could."""
@@ -103,14 +106,12 @@ class SweepRun:
         while any(self._outcome(cell).state == "running" for cell in cells):
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
-    def _goes_on(self, cell: PlannedCell, began: bool) -> bool:
-        """Whether a cell is to be launched again: the launcher did not come to it, or its process has died."""
+    def _goes_on(self, cell: PlannedCell) -> bool:
+        """Whether a cell whose process has died is to be launched again."""
         if cell.folder.path in self.unrecorded:  # a launcher that can name the cell that it lost has lost no other
             return False
-        state = self._outcome(cell).state
-        if state == "waiting":
-            return not began
-        died = state == "failed" and cell.record is not None and cell.record.state == "running"
+        state, record = self._outcome(cell).state, cell.record
+        died = state == "failed" and record is not None and record.state == "running"
         self.deaths[cell.folder.path] += died
         return died and self.deaths[cell.folder.path] < DEATHS
 

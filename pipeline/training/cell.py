@@ -17,6 +17,7 @@ from pipeline.data.source import open_dataset
 from pipeline.data.texts import Texts
 from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import EncodingSettings
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import recorded
@@ -25,14 +26,20 @@ from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
-from pipeline.files import atomic_write
+from pipeline.files import atomic_write, digest_of
+from pipeline.retrieval.index import Index
+from pipeline.training.cost import Cost
 from pipeline.training.curves_plot import plot_curves
 from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision, use_threads
 from pipeline.training.diagnostics_plot import plot_diagnostics
 from pipeline.training.model_card import model_card
 from pipeline.training.parts import parts_of, write_curves
+from pipeline.training.pretraining.cell import PretrainingCell
+from pipeline.training.pretraining.on_demand import pretrained
+from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
+from pipeline.training.transfer import Transfers, transfer_folders
 from pipeline.training.validation import best_validation
 
 IDS_AT_ONCE = 65_536
@@ -56,17 +63,27 @@ def run_cell(config: DictConfig) -> float | None:
         raise UserError("preview=true is for sweeps; add -m, or look at one run with --cfg job.")
     folder = RunFolder.of_job(config, HydraConfig.get())
     if process_rank():
-        Cell(config, folder).join()
+        _cell(config, folder).join()
         return None
     with folder.held(), nullcontext() if folder.finished else recorded(folder.path):
-        cell = Cell(config, folder)
+        cell = _cell(config, folder)
         folder.rest_on(cell.inputs())
         if folder.finished:
             folder.say(f"{folder.path} is finished; this is its table.")
         else:
             cell.run()
     metrics = print_folder(folder.path)
+    for place in transfer_folders(folder.path):
+        print_folder(place)
     return best_validation(metrics["training"])
+
+
+def _cell(config: DictConfig, folder: RunFolder) -> "Cell | PretrainingCell":
+    """Put together what retrieves, or what only pre-trains."""
+    stage = instantiate(config.stage)
+    if isinstance(stage, MaskedLanguageModelling):
+        return PretrainingCell(config, folder, stage, _sweep())
+    return Cell(config, folder, stage)
 
 
 class Cell:
@@ -75,21 +92,23 @@ class Cell:
     Args:
         config: The composed configuration.
         folder: The run folder.
+        stage: What is trained.
 
     Raises:
         UserError: When a part refuses its settings.
     """
 
-    def __init__(self, config: DictConfig, folder: RunFolder) -> None:
+    def __init__(self, config: DictConfig, folder: RunFolder, stage: Stage) -> None:
         self.config, self.folder = config, folder
         self.systems: dict[str, SystemResult] = {}
         self.store = Path(config.tables)
         self.seed = whole_number("seed", config.seed, least=0)
         self.max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
-        self.stage: Stage = instantiate(config.stage)
+        self.stage = stage
         self.negatives = instantiate(config.negatives)
         self.lexical = instantiate(config.lexical)
-        self.encoding = instantiate(config.encoding)
+        self.encoding: EncodingSettings = instantiate(config.encoding)
+        self.cost = Cost(folder.path, self.encoding.tally)
         self.index = instantiate(config.index)
         self.trainer = instantiate(config.trainer, _partial_=True, precision=trainer_precision(config.trainer))
         settings = instantiate(config.encoder)
@@ -101,23 +120,20 @@ class Cell:
         self.stage.require(query, self.negatives)
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
+        self.pretraining: dict[str, Any] | None = None
+        """What is said of masked-language-model pre-training that went before."""
+        if config.pretraining is not None:
+            found = pretrained(config, self.dataset, settings, self.encoding, folder.say)
+            backbone, self.pretraining = found.backbone, found.record
         self.dual_encoder: DualEncoder = build_dual_encoder(
             backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
-        self.retriever = Retriever(
-            self.dataset,
-            config.evaluation.split,
-            lexical=self.lexical,
-            index=self.index,
-            encoding=self.encoding,
-            store=self.store,
-            measures=list(config.evaluation.measures),
-            k=config.evaluation.k,
-            hybrid_weights=list(config.evaluation.hybrid_weights),
-            hybrid_normalisation=config.evaluation.hybrid_normalisation,
-            hybrid_depth=config.evaluation.hybrid_depth,
+        self.retriever = self._retriever(self.dataset, self.index)
+        made_from = self._starting_point() | {"settings": digest_of(folder.settings)}
+        # Each has an index of its own: the run's is saved.
+        self.transfers = Transfers(
+            config, folder.path, made_from, lambda dataset: self._retriever(dataset, instantiate(config.index))
         )
-        self.retriever.require(self.dual_encoder)
 
     @property
     def checkpoints(self) -> Path:
@@ -125,7 +141,10 @@ class Cell:
         return self.folder.path / "checkpoint"
 
     def inputs(self) -> dict[str, str]:
-        """Fingerprint the data and the weights that the cell starts from."""
+        """Fingerprint the data and the weights that the cell starts from, and what else it is scored on."""
+        return self._starting_point() | self.transfers.fingerprints
+
+    def _starting_point(self) -> dict[str, str]:
         return {
             "dataset": self.dataset.fingerprint,
             "query tower": self.dual_encoder.query.fingerprint("query"),
@@ -136,13 +155,16 @@ class Cell:
         """Score what is there, train, save, index and score what came out."""
         training = self._training()
         self._announce()
+        self.cost.begin()
         logger = self._logger()
         systems = self.systems = self.retriever.bm25()
         if self.stage.trains:
             self._score("zero_shot")
+            self.transfers.score(self.dual_encoder, "zero_shot", self.folder.say)
         trained = training(logger) | {
             "dataset_fingerprint": self.dataset.fingerprint,
             "dataset_notes": self.dataset.notes,
+            **({"pretraining": self.pretraining} if self.pretraining else {}),
         }
         self._save({"dataset": self.dataset.name, "training": trained})
         self.folder.say("Indexing and scoring.")
@@ -151,7 +173,11 @@ class Cell:
             if trained.get("collapsed"):
                 systems[name].details["collapsed"] = True
         self._save_index()
+        self.transfers.score(self.dual_encoder, "dense", self.folder.say)
+        self.transfers.write(self.dataset.name, trained, logger)
         self._report(systems, trained, logger)
+        self.cost.note()
+        self.folder.say(self.cost.sentence())
         # A finished run is never resumed, and the optimisers of a sweep's cells would fill a disk.
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
@@ -171,6 +197,7 @@ class Cell:
                 encoding=self.encoding,
                 score=self._score,
                 say=self.folder.say,
+                count_step=self.cost.step,
                 checkpoints=self.checkpoints,
                 folder=self.folder.path,
                 store=self.store,
@@ -184,6 +211,25 @@ class Cell:
         """Measure the dual encoder as it is now, beside what comes later."""
         if not process_rank():
             self.systems |= self.retriever.encoder(self.dual_encoder, dense=name, hybrid=None)
+
+    def _retriever(self, dataset: Dataset, index: Index) -> Retriever:
+        """Make what scores systems on a dataset, and refuse what the dual encoder cannot be scored with."""
+        settings = self.config.evaluation
+        retriever = Retriever(
+            dataset,
+            settings.split,
+            lexical=self.lexical,
+            index=index,
+            encoding=self.encoding,
+            store=self.store,
+            measures=list(settings.measures),
+            k=settings.k,
+            hybrid_weights=list(settings.hybrid_weights),
+            hybrid_normalisation=settings.hybrid_normalisation,
+            hybrid_depth=settings.hybrid_depth,
+        )
+        retriever.require(self.dual_encoder)
+        return retriever
 
     def _logger(self) -> Logger | None:
         composed: Any = OmegaConf.to_container(self.config, resolve=True)

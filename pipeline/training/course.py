@@ -7,13 +7,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.errors import UserError
 from pipeline.training.batches import ContrastiveBatch
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.collapse import collapse_sentence, collapsed_towers
 from pipeline.training.module import ContrastiveModule
-from pipeline.training.validation import best_row
+from pipeline.training.validation import Validation, best_row
 
 STEPS_BETWEEN_LOSSES = 10
 
@@ -72,8 +71,8 @@ class Course(pl.Callback):
         rhythm: How often.
         history: The curves so far, empty or from a checkpoint.
         checkpoints: Where to keep them.
-        validate: Measures a dual encoder on the validation split.
-        advance: Called with 1 after every step.
+        validation: Measures a dual encoder on the validation split.
+        after_step: Called after every step.
         say: Tells the user something that cannot wait.
         begins: Steps of a training before this one; loggers count on from there.
     """
@@ -83,13 +82,13 @@ class Course(pl.Callback):
         rhythm: Rhythm,
         history: History,
         checkpoints: Checkpoints,
-        validate: Callable[[DualEncoder], dict[str, float]],
-        advance: Callable[[int], None],
+        validation: Validation,
+        after_step: Callable[[], None],
         say: Callable[[str], None],
         begins: int,
     ) -> None:
         self.rhythm, self.history, self.checkpoints = rhythm, history, checkpoints
-        self.validate, self.advance, self.say, self.begins = validate, advance, say, begins
+        self.validation, self.after_step, self.say, self.begins = validation, after_step, say, begins
         self.recent: list[torch.Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -108,7 +107,7 @@ class Course(pl.Callback):
         step, rhythm = batch.step + 1, self.rhythm
         last = step == rhythm.steps
         self.recent.append(outputs["loss"].detach())
-        self.advance(1)
+        self.after_step()
         if step % rhythm.validate_every == 0 or last:
             self._validate(trainer, module, step)
         # A checkpoint ends a row, so that a resumed training's rows are those of an undisturbed one.
@@ -143,7 +142,8 @@ class Course(pl.Callback):
         """Measure on rank 0 and tell the others, so that all of them stop at the same step."""
         row: dict[str, float] = {}
         if trainer.is_global_zero:
-            row = {"step": step, **self.validate(module.dual_encoder)}
+            measure = self.validation if step else self.validation.before_training
+            row = {"step": step, **measure(module.dual_encoder)}
         row = trainer.strategy.broadcast(row)
         before = self.history.validations
         sentence = collapse_sentence(row, (before or [row])[0])

@@ -176,7 +176,8 @@ class ContrastiveFineTuning(Stage):
             self.validation_queries,
             self.validation_documents,
             workplace.encoding,
-            None if table is None else workplace.store,
+            workplace.store,
+            table is not None,
             workplace.seed,
         )
         stops = self.on_collapse == "stop"
@@ -185,7 +186,12 @@ class ContrastiveFineTuning(Stage):
             progress("Training", steps - first_step, "steps") as advance,
             dropout(workplace.dual_encoder, self.dropout),
         ):
-            course = Course(rhythm, history, checkpoints, validation, advance, workplace.say, self.begins)
+
+            def after_step() -> None:
+                advance(1)
+                workplace.count_step()
+
+            course = Course(rhythm, history, checkpoints, validation, after_step, workplace.say, self.begins)
             trainer = workplace.trainer(
                 **self._trainer_settings(workplace),
                 max_steps=steps - first_step,

@@ -3,10 +3,14 @@
 from omegaconf import DictConfig
 
 from pipeline.data.source import Source
+from pipeline.encoders.backbones import Backbone
 from pipeline.encoders.building import QueryTower
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
+from pipeline.training.pretraining.head import require_encoder
+from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.stages import Stage
+from pipeline.training.transfer import transfer_sources
 
 
 def unfit(config: DictConfig) -> str | None:
@@ -16,14 +20,19 @@ def unfit(config: DictConfig) -> str | None:
         config: The composed configuration of `conf/train.yaml`.
     """
     try:
-        stage: Stage = instantiate(config.stage)
-        query: QueryTower = instantiate(config.query)
-        query.require(instantiate(config.backbone))
-        stage.require(query, instantiate(config.negatives))
+        stage: Stage | MaskedLanguageModelling = instantiate(config.stage)
+        backbone: Backbone = instantiate(config.backbone)
+        if config.pretraining is not None or isinstance(stage, MaskedLanguageModelling):
+            require_encoder(backbone)
+        if isinstance(stage, Stage):
+            query: QueryTower = instantiate(config.query)
+            query.require(backbone)
+            stage.require(query, instantiate(config.negatives))
         for part in ("pooling", "encoder", "encoding", "index", "lexical"):
             instantiate(config[part])
-        source: Source = instantiate(config.dataset)
-        source.inputs()
+        sources: list[Source] = [instantiate(config.dataset), *(source for _, source in transfer_sources(config))]
+        for source in sources:
+            source.inputs()
     except UserError as error:
         return str(error)
     return None

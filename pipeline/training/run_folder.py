@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.errors import UserError
 from pipeline.evaluation.cells import OVERRIDES
 from pipeline.files import atomic_write, digest_of, disk_errors, locked, read_json, write_json
+from pipeline.training.cost import COST
 
 ELSEWHERE = ("folder", "tables", "logger", "preview", "threads")
 """Settings that say where and how fast things go, not what comes out; runs that differ only in them are the same."""
@@ -105,11 +106,13 @@ class RunFolder:
 
     def _claim(self) -> None:
         place = self.path / "config.yaml"
-        if place.exists() and self.begun:
+        if place.exists():
             there = _flat(_settings(OmegaConf.load(place)))  # type: ignore[arg-type]
             here = _flat(self.settings)
             changed = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
-            if changed:
+            if changed and not self.begun:
+                (self.path / COST).unlink(missing_ok=True)  # what another configuration cost
+            elif changed:
                 key = changed[0]
                 raise UserError(
                     f"{self.path} holds a run of another configuration ({key} is {there.get(key)} there and "

@@ -32,6 +32,7 @@ class Workplace:
         encoding: How texts are encoded for validation and tables.
         score: Measures the dual encoder as it is on the scored split, under a name of its own in the results.
         say: Tells the user where the run stands.
+        count_step: Called after every training step.
         checkpoints: Where this training keeps its checkpoints.
         folder: The run folder.
         store: What runs share.
@@ -49,6 +50,7 @@ class Workplace:
     encoding: EncodingSettings
     score: Callable[[str], None]
     say: Callable[[str], None]
+    count_step: Callable[[], None]
     checkpoints: Path
     folder: Path
     store: Path

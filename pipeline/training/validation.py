@@ -14,6 +14,8 @@ from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings, encode
 from pipeline.evaluation.geometry import FIGURES, LEAST_SAMPLE, alignment, distinct_rows, kl_divergence
 from pipeline.evaluation.scoring import measure_retrieval
+from pipeline.files import digest_of
+from pipeline.retrieval.kept import kept_figures
 from pipeline.retrieval.tabulate import tabulate
 from pipeline.training.examples import positive_positions
 
@@ -53,7 +55,8 @@ class Validation:
         queries: Queries that are used, at most.
         documents: Documents beside those judged for them, at most.
         encoding: How texts are encoded.
-        store: Where the vectors of a frozen document tower are kept; None where that tower is trained.
+        store: What runs share.
+        frozen: Whether the document tower is; its vectors are kept in the store then.
         seed: Fixes which texts are used.
     """
 
@@ -63,16 +66,18 @@ class Validation:
         queries: int,
         documents: int,
         encoding: EncodingSettings,
-        store: Path | None,
+        store: Path,
+        frozen: bool,
         seed: int,
     ) -> None:
-        self.dataset, self.encoding, self.store = dataset, encoding, store
+        self.dataset, self.encoding, self.store, self.frozen = dataset, encoding, store, frozen
         self.split = narrowed(dataset.split("validation"), queries, documents, seed)
         self.sample = sample_of(self.split.documents)
         found = positive_positions(dataset, self.split)
         self.pairs = np.array([[row, positions[0]] for row, positions in enumerate(found) if len(positions)])
         """A query and its first relevant document, positions [pairs, 2]."""
-        self.frozen: np.ndarray | None = None
+        self._vectors: np.ndarray | None = None
+        """Of the documents, where their tower is frozen."""
 
     def __call__(self, dual_encoder: DualEncoder) -> dict[str, float]:
         """Measure.
@@ -97,13 +102,31 @@ class Validation:
             row |= self._divergence(dual_encoder, sampled)
         return row
 
+    def before_training(self, dual_encoder: DualEncoder) -> dict[str, float]:
+        """Measure a dual encoder that nothing has changed yet: once for all cells that start from it.
+
+        Returns:
+            The same as a call.
+        """
+        query, document = dual_encoder.query, dual_encoder.document
+        made_from = {
+            "query tower": query.fingerprint("query"),
+            "document tower": document.fingerprint("document"),
+            "query tower on documents": None if dual_encoder.symmetric else query.fingerprint("document"),
+            "texts": [self.split.queries.fingerprint, self.split.documents.fingerprint],
+            "judgements": digest_of(self.split.judgements),
+            "relevance": [self.dataset.relevant_from, self.dataset.remove_self_hits],
+            "precision": [self.encoding.precision, self.encoding.torch_device.type],
+        }
+        return kept_figures(self.store, "validations", made_from, lambda: self(dual_encoder))
+
     def _documents(self, dual_encoder: DualEncoder) -> np.ndarray:
         tower, documents = dual_encoder.document, self.split.documents
-        if self.store is not None:
-            if self.frozen is None:  # a frozen tower is a table
+        if self.frozen:
+            if self._vectors is None:  # a frozen tower is a table
                 table = tabulate(tower, documents, "document", self.encoding, self.store, "documents")
-                self.frozen = np.array(table.vectors)
-            return self.frozen
+                self._vectors = np.array(table.vectors)
+            return self._vectors
         return encode(tower, documents.take(slice(None), tower.title_separator), "document", self.encoding)
 
     def _divergence(self, dual_encoder: DualEncoder, sampled: np.ndarray) -> dict[str, float]:

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -157,3 +159,34 @@ def test_pairs_of_many_batches_are_all_found(written, monkeypatch):
         for query, row in expected.items()
         if (relevant := [document for document, grade in row.items() if grade >= 2])
     }
+
+
+def test_a_split_to_read_has_documents_alone(written):
+    def write(writer):
+        complete(writer)
+        writer.split("pretraining", "reading", searched=False)
+        writer.document("d1", "first text", collection="reading", where="corpus, line 1")
+
+    dataset = written(write)
+    split = dataset.split("pretraining")
+    assert split.documents.ids() == ["d1"] and split.queries.ids() == [] and split.judgements == {}
+    assert list(dataset.splits) == ["test", "pretraining"]
+
+
+def test_groups_are_read_and_part_of_the_fingerprint(written, store):
+    def grouped(name):
+        def write(writer):
+            complete(writer)
+            if name:
+                writer.group("test", "q1", name, "an article")
+
+        return write
+
+    plain = written(grouped(None))
+    shutil.rmtree(store)
+    first = written(grouped("read"))
+    shutil.rmtree(store)
+    other = written(grouped("trained"))
+    assert plain.split("test").groups == {}
+    assert first.split("test").groups == {"q1": ("read", "an article")}
+    assert len({plain.fingerprint, first.fingerprint, other.fingerprint}) == 3

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel, BertConfig, DPRConfig, DPRContextEncoder, DPRQuestionEncoder, T5EncoderModel
 
 from pipeline.encoders.architecture import blocks
-from pipeline.encoders.backbones import DPR, Bert, Contriever, Llama, Local, MiniLM, SmolLM2
+from pipeline.encoders.backbones import DPR, Bert, Contriever, Llama, Local, MiniLM, SmallBert, SmolLM2
 from pipeline.encoders.building import EncoderSettings, Shared, Twin, build_dual_encoder
 from pipeline.encoders.encoding import encode
 from pipeline.encoders.pooling import Cls, Mean
@@ -249,3 +249,29 @@ def test_a_config_class_is_not_needed_to_make_a_backbone():
     assert BertConfig().model_type == "bert"
     with pytest.raises(UserError, match="did you mean random"):
         Local("x", init="randon")
+
+
+def test_a_small_bert_has_the_depth_and_width_that_are_asked_for(minilm_folder, bert_folder):
+    small = SmallBert(layers=3, width=128, init="random")
+    loaded = small.load("document", 0)
+    config = loaded.model.config
+    assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == (3, 128, 2)
+    assert config.intermediate_size == 512 and config.vocab_size == loaded.tokenizer.size == 30522
+    again, other = (small.load("document", seed).model.state_dict() for seed in (0, 1))
+    name = "embeddings.word_embeddings.weight"
+    assert torch.equal(again[name], loaded.model.state_dict()[name]) and not torch.equal(again[name], other[name])
+    # What came out of its pre-training is opened as it is.
+    assert SmallBert(layers=None, width=128, path=str(bert_folder), init="pretrained").load("document", 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"layers": 4, "width": 100}, r"backbone\.width=100 must be a multiple of 64"),
+        ({"layers": None, "width": 128}, r"backbone\.layers=None must be a whole number"),
+        ({"layers": 4, "width": 128, "init": "pretrained"}, "backbone=small_bert has no weights of its own"),
+    ],
+)
+def test_a_small_bert_that_cannot_be_meant_is_refused(settings, sentence):
+    with pytest.raises(UserError, match=sentence):
+        SmallBert(**settings)

@@ -41,6 +41,16 @@ class CountingBm25(Bm25):
         return super().search(queries, k)
 
 
+class CountingIndex(TorchIndex):
+    """Exact search that counts how often it was asked."""
+
+    asked = 0
+
+    def search(self, queries: np.ndarray, k: int) -> Hits:
+        self.asked += 1
+        return super().search(queries, k)
+
+
 def split(name: str, queries: list[tuple[str, str]], judgements: dict[str, dict[str, int]]) -> Split:
     return Split(name, Texts.from_pairs(DOCUMENTS), Texts.from_pairs(queries), judgements, {})
 
@@ -96,6 +106,49 @@ def test_bm25_is_asked_once_for_each_split_whatever_is_scored(dataset, encoder, 
     assert list(systems) == ["bm25", "zero_shot", "dense", "hybrid", "again", "again+bm25"]
     assert retriever.lexical.asked == 2  # once for the test queries, once for the validation queries
     assert systems["zero_shot"].scores.means() == systems["dense"].scores.means()
+
+
+def test_a_second_retriever_of_the_same_tower_encodes_nothing_and_searches_nothing(dataset, encoder, retriever_of):
+    found = []
+    for _ in range(2):
+        index, encoding = CountingIndex(device="cpu"), EncodingSettings(device="cpu")
+        retriever = retriever_of(dataset, index=index, encoding=encoding)
+        systems = retriever.bm25() | retriever.encoder(encoder)
+        counts = (encoding.tally.encoded_texts, index.asked, retriever.lexical.asked)
+        found.append((counts, retriever.results(systems).metrics({}), [list(each.run) for each in systems.values()]))
+    (first, metrics, runs), (second, metrics_again, runs_again) = found
+    assert first == (6 + 3 + 6 + 2 - 6, 1, 2)  # both splits search the same documents
+    assert second == (0, 0, 0)
+    assert metrics == metrics_again
+    assert repr(runs) == repr(runs_again)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"k": 5, "measures": ["ndcg@3"]},
+        {"measures": ["mrr@10"]},
+        {"hybrid_weights": [0.5]},
+        {"hybrid_normalisation": "raw"},
+        {"lexical": CountingBm25(0.9, 0.75, "lucene", "english", "english")},
+    ],
+)
+def test_what_was_kept_is_not_taken_for_what_other_settings_find(dataset, encoder, retriever_of, tmp_path, changed):
+    before = retriever_of(dataset)
+    before.bm25(), before.encoder(encoder)
+    mixed = retriever_of(dataset, **changed)
+    alone = retriever_of(dataset, **changed, store=tmp_path / "other")
+    for name in ("bm25", "dense", "hybrid"):
+        one, other = ((each.bm25() | each.encoder(encoder))[name] for each in (mixed, alone))
+        assert (repr(list(one.run)), one.details) == (repr(list(other.run)), other.details)
+
+
+def test_other_judgements_of_the_validation_split_tune_again(dataset, encoder, retriever_of):
+    retriever_of(dataset).encoder(encoder)
+    judged = replace(dataset.splits["validation"], judgements={"v1": {"d1": 1}, "v2": {"d2": 1}})
+    other = replace(dataset, splits={**dataset.splits, "validation": judged})
+    tried = [retriever_of(each).encoder(encoder)["hybrid"].details["tried"] for each in (dataset, other)]
+    assert tried[0] != tried[1]
 
 
 def test_the_hybrid_ranks_what_bm25_found_with_the_weight_best_on_validation(dataset, encoder, retriever_of):

@@ -5,7 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from pipeline.evaluation.statistics import bootstrap, bootstrap_together, mcnemar
+from pipeline.evaluation.statistics import bootstrap, bootstrap_of_sums, bootstrap_together, mcnemar
 
 
 def test_intervals_are_those_of_pooled_rows():
@@ -42,3 +42,20 @@ def test_mcnemar_is_the_binomial_sum(only_first, only_second):
 def test_few_clusters_have_no_interval():
     found = bootstrap(np.array([0.3, 0.4, 0.5, 0.6]))
     assert found.mean == pytest.approx(0.45) and np.isnan(found.low) and not found.excludes_zero
+
+
+def test_statistics_of_sums_are_drawn_stratum_by_stratum():
+    generator = np.random.default_rng(3)
+    strata = np.repeat([0, 1], [12, 30])
+    values = generator.normal(0, 1, 42) + 100 * strata  # what lies between strata must not widen the interval
+    columns = np.column_stack([values, np.ones(42)])
+    [mean] = bootstrap_of_sums(columns, lambda sums: sums[..., :1] / sums[..., 1:], strata, draws=20_000)
+    assert mean.mean == pytest.approx(values.mean())
+    variance = sum(n * values[strata == stratum].var(ddof=1) for stratum, n in enumerate((12, 30))) / 42**2
+    assert mean.high - mean.low == pytest.approx(2 * 1.96 * variance**0.5, rel=0.03)
+
+
+def test_a_stratum_of_few_rows_gives_no_interval():
+    strata = np.repeat([0, 1], [4, 30])
+    [total] = bootstrap_of_sums(np.ones((34, 1)), lambda sums: sums, strata, draws=100)
+    assert total.mean == 34 and np.isnan(total.low) and np.isnan(total.high)

@@ -64,6 +64,7 @@ from pipeline.data.texts import Texts
 from pipeline.errors import UserError
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.faiss_index import FaissIndex
+from pipeline.retrieval.kept import kept
 from pipeline.retrieval.run import Ranking, Run
 from pipeline.retrieval.table import Table
 from pipeline.retrieval.trec import write_trec
@@ -76,6 +77,7 @@ for write in (
     lambda: Bm25(1.2, 0.75, "lucene", None, None).build(texts, store),
     lambda: FaissIndex("HNSW8").prepare(table, store),
     lambda: write_trec(run, store / "run.trec"),
+    lambda: kept(store, "runs", {}, lambda: {"scores": np.zeros(100_000)}),
 ):
     try:
         write()
@@ -87,5 +89,5 @@ for write in (
 
 def test_indexes_and_runs_leave_nothing(tmp_path):
     lines = on_a_small_disk(tmp_path, "300k", INDEXES)
-    assert [line.endswith("give the same command again to continue.") for line in lines[::2]] == [True] * 3
-    assert [int(line) for line in lines[1::2]] == [0] * 3
+    assert [line.endswith("give the same command again to continue.") for line in lines[::2]] == [True] * 4
+    assert [int(line) for line in lines[1::2]] == [0] * 4

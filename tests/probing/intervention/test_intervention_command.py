@@ -146,9 +146,9 @@ def here_unedited(here, place, tmp_path) -> dict[str, float]:
 def test_what_was_done_is_kept(here, place, tmp_path):
     more = ["probe.control_seeds=3", "probe.factor=3.0", "probe.action=amplify"]
     here(*intervene(place, tmp_path / "first", *more))
-    pieces = {path: path.stat().st_mtime_ns for path in (place / "tables" / "probing").rglob("*.npz")}
+    pieces = {path: path.stat().st_mtime_ns for path in (place / "tables" / "probing").rglob("*.kept")}
     here(*intervene(place, tmp_path / "second", *more))
-    assert {path: path.stat().st_mtime_ns for path in (place / "tables" / "probing").rglob("*.npz")} == pieces
+    assert {path: path.stat().st_mtime_ns for path in (place / "tables" / "probing").rglob("*.kept")} == pieces
     assert (tmp_path / "first" / "changes.csv").read_text() == (tmp_path / "second" / "changes.csv").read_text()
 
 

@@ -1,0 +1,104 @@
+"""Searches of a split, each made once: what was found is kept where other runs find it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import EncodingSettings
+from pipeline.retrieval.bm25 import Bm25
+from pipeline.retrieval.hits import Hits, remove_self_hits
+from pipeline.retrieval.index import Index
+from pipeline.retrieval.kept import kept_hits
+from pipeline.retrieval.table import Table
+from pipeline.retrieval.tabulate import tabulate
+
+
+class KeptSearches:
+    """Searches the splits of a dataset, or finds what an earlier run has found with the same system in the same texts.
+
+    Args:
+        dataset: Where the splits come from.
+        lexical: BM25.
+        index: Finds documents by their vectors.
+        encoding: How frozen towers make tables.
+        store: What runs share.
+        depth: Results kept for each query.
+    """
+
+    def __init__(
+        self, dataset: Dataset, lexical: Bm25, index: Index, encoding: EncodingSettings, store: Path, depth: int
+    ) -> None:
+        self.dataset, self.lexical, self.index = dataset, lexical, index
+        self.encoding, self.store, self.depth = encoding, store, depth
+        self._lexical_hits: dict[str, Hits] = {}
+
+    def bm25(self, split: Split) -> Hits:
+        """Give what BM25 finds for a split's queries, self-hits removed where the dataset wants that."""
+        if split.name not in self._lexical_hits:
+
+            def search() -> tuple[Hits, dict[str, Any]]:
+                self.lexical.build(split.documents, self.store)
+                return self.lexical.search(split.queries.take(slice(None)), self._reach(split)), {}
+
+            found, _ = kept_hits(self.store, self.bm25_key(split), search)
+            self._lexical_hits[split.name] = self._without_self(split, found)
+        return self._lexical_hits[split.name]
+
+    def bm25_key(self, split: Split) -> dict[str, Any]:
+        """Name everything that determines what BM25 finds before self-hits are removed."""
+        return {
+            "bm25": self.lexical.key_of(split.documents),
+            "queries": split.queries.fingerprint,
+            "reach": self._reach(split),
+        }
+
+    def dense(self, split: Split, documents: Table, queries: Table) -> Hits:
+        """Give what the index finds among a split's documents, given their vectors and the queries'."""
+
+        def search() -> tuple[Hits, dict[str, Any]]:
+            # A copy: torch warns about memory maps, which are read-only.
+            return self.index.search(np.array(queries.vectors), self._reach(split)), {}
+
+        made_from = {
+            "index": self.index.identity,
+            "documents": documents.key,
+            "queries": queries.key,
+            "reach": self._reach(split),
+        }
+        found, _ = search() if self.index.identity is None else kept_hits(self.store, made_from, search)
+        return self._without_self(split, found)
+
+    def _reach(self, split: Split) -> int:
+        """How many results to search for: one more where the query itself may be among them."""
+        return min(self.depth + int(self.dataset.remove_self_hits), len(split.documents))
+
+    def _without_self(self, split: Split, hits: Hits) -> Hits:
+        if self.dataset.remove_self_hits:
+            hits = remove_self_hits(hits, split.queries.ids(), split.documents)
+        return hits.cut(self.depth)
+
+    def tables(self, dual_encoder: DualEncoder, split: Split, seconds: dict[str, float]) -> tuple[Table, Table]:
+        """Give the vectors of a split's documents and queries, and note what that took."""
+        with timed(seconds, "encode_documents"):
+            documents = tabulate(
+                dual_encoder.tower("document"), split.documents, "document", self.encoding, self.store, "documents"
+            )
+        with timed(seconds, "encode_queries"):
+            queries = tabulate(
+                dual_encoder.tower("query"), split.queries, "query", self.encoding, self.store, f"{split.name} queries"
+            )
+        return documents, queries
+
+
+@contextmanager
+def timed(seconds: dict[str, float], what: str) -> Iterator[None]:
+    """Note how many seconds a piece of work took."""
+    start = time.perf_counter()
+    yield
+    seconds[what] = round(time.perf_counter() - start, 3)

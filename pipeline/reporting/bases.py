@@ -1,0 +1,132 @@
+"""What a run began from: which weights, and what may be said of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.errors import HydraException
+from hydra.utils import get_class
+
+from pipeline.evaluation.results import METRICS
+from pipeline.files import read_json
+from pipeline.reporting.cells import Cell
+from pipeline.reporting.settings import chosen, folder_name
+
+Kind = Literal["random", "pre-trained", "tuned", "masked-LM", "masked-LM without effect", "fine-tuned before", "given"]
+SEEN = {"Squad": "SQuAD", "MsMarco": "MS MARCO", "PythonDocs": "docstrings of public code"}
+"""Classes of datasets, and what their texts are called where a backbone was tuned on the like."""
+WORDS: dict[Kind, str] = {
+    "random": "random weights",
+    "pre-trained": "pre-trained",
+    "tuned": "tuned for retrieval before",
+    "masked-LM": "masked-LM here",
+    "masked-LM without effect": "masked-LM here, which learned no more than word frequencies",
+    "fine-tuned before": "fine-tuned before",
+    "given": "of unknown history",
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """The weights that a training begins from.
+
+    Attributes:
+        name: The backbone and how much of it.
+        kind: What was done to the weights before.
+        architecture: What two bases share that differ in their weights only.
+        tuned_on: What the published weights were tuned for retrieval on.
+        frozen: Parts that training leaves as they are.
+    """
+
+    name: str
+    kind: Kind
+    architecture: tuple[str, ...]
+    tuned_on: tuple[str, ...] = ()
+    frozen: str = ""
+
+    @property
+    def weights(self) -> str:
+        """What is known of the weights, in words."""
+        before = " (tuned for retrieval before that)" if self.tuned_on and self.kind.startswith("masked-LM") else ""
+        return WORDS[self.kind] + before
+
+    @property
+    def words(self) -> str:
+        """Name it in a sentence."""
+        if self.kind == "random":
+            return f"{self.name} with random weights"
+        if self.kind == "masked-LM":
+            return f"{self.name} after masked-LM pre-training"
+        if self.kind == "masked-LM without effect":
+            return f"{self.name} after a masked-LM training that learned no more than word frequencies"
+        return self.name
+
+    @property
+    def knows(self) -> bool:
+        """Whether the weights know something that random ones do not."""
+        return self.kind not in ("random", "masked-LM without effect")
+
+
+def base_of(cell: Cell) -> Base:
+    """Say what a run began from.
+
+    A masked-LM training whose record does not say that it learned is never called pre-trained: an under-trained base can
+    be worse than random weights.
+    """
+    backbone = cell.config.get("backbone") or {}
+    layers = backbone.get("layers")
+    path = str(backbone.get("path") or backbone.get("question_path") or "")
+    name = chosen(cell.config, "backbone") or "backbone"
+    if path and name == "local":
+        name = folder_name(path)
+    frozen = ", ".join(map(str, backbone.get("freeze") or []))
+    full_name = name + (f", {layers} layers" if layers else "") + (f", {frozen} frozen" if frozen else "")
+    tuned_on = _tuned_on(str(backbone.get("_target_", "")))
+    architecture = (str(backbone.get("_target_")), path, str(layers))
+    kind = _kind(cell, backbone, path, bool(tuned_on))
+    random = backbone.get("init") == "random"
+    return Base(full_name, kind, architecture, () if random else tuned_on, frozen)
+
+
+def warning(base: Base, cell: Cell) -> str | None:
+    """Say that what is called zero-shot is none, where the weights were tuned for retrieval before."""
+    if not base.tuned_on:
+        return None
+    source = SEEN.get(str((cell.config.get("dataset") or {}).get("_target_", "")).rpartition(".")[2])
+    here = f" On {cell.metrics['dataset']} its zero-shot is untrue: it was tuned on texts of this kind ({source})."
+    return (
+        f"{base.name} was tuned for retrieval before, on {', '.join(base.tuned_on)}; what it scores before fine-tuning is "
+        f"not pre-training's alone.{here if source in base.tuned_on else ''}"
+    )
+
+
+def _kind(cell: Cell, backbone: Mapping[str, Any], path: str, tuned: bool) -> Kind:
+    if cell.config.get("pretraining") or cell.pretraining:
+        return "masked-LM" if cell.pretraining.get("learned") else "masked-LM without effect"
+    if backbone.get("init") == "random":
+        return "random"
+    if tuned:
+        return "tuned"
+    return _history(path) if str(backbone.get("_target_", "")).endswith(".Local") else "pre-trained"
+
+
+def _history(path: str) -> Kind:
+    """Ask the run folder that a local base came from, where it is still there."""
+    for folder in (Path(path), Path(path).parent):
+        if not (folder / METRICS).is_file():
+            continue
+        metrics = read_json(folder / METRICS)
+        training = metrics.get("training") or {}
+        if metrics.get("systems"):
+            return "fine-tuned before" if training.get("steps") else "given"
+        return "masked-LM" if training.get("pretraining", {}).get("learned") else "masked-LM without effect"
+    return "given"
+
+
+def _tuned_on(target: str) -> tuple[str, ...]:
+    """Ask a backbone's class what its weights were tuned on; a class that is gone says nothing."""
+    try:
+        return tuple(getattr(get_class(target), "tuned_on", ()))
+    except (HydraException, ImportError, ValueError):
+        return ()

@@ -1,0 +1,56 @@
+"""What it cost: seconds, steps and encoded texts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.files import read_json
+from pipeline.reporting.cells import Cell, Cells
+from pipeline.reporting.configurations import Configuration, configurations, is_run
+from pipeline.reporting.section import Section, Table
+
+COUNTS = {
+    "encoded_texts": "encoded texts",
+    "encoded_tokens": "encoded tokens",
+    "looked_up_texts": "looked-up texts",
+    "training_steps": "training steps",
+}
+NOTE = "Looked-up texts: their vectors came out of a table instead of an encoder."
+
+
+def section(cells: Cells) -> Section | None:
+    """Tabulate the cost of every run, and add it up."""
+    runs = [cell for cell in cells if is_run(cell)]
+    if not runs:
+        return None
+    tables = []
+    for number, group in enumerate(cells.groups(), start=1):
+        if rows := [_row(one, cell) for one in configurations(group) for cell in one.cells if is_run(cell)]:
+            title = f"Cost by run: {group.title}"
+            tables.append(Table(f"cost-{number}", title, rows, NOTE, {"seconds": 0, "seconds of scoring": 1}))
+    older = sum(not cell.cost and "seconds" not in cell.record for cell in runs)
+    missing = (
+        [f"{older} of {len(runs)} runs are of an older form that kept the seconds of scoring only."] if older else []
+    )
+    return Section("Cost", tables=tables, notes=[*_total(tables), *missing])
+
+
+def _row(one: Configuration, cell: Cell) -> dict[str, Any]:
+    row: dict[str, Any] = {**one.settings}
+    row |= {"seed": cell.seed, "seconds": cell.cost.get("seconds", cell.record.get("seconds"))}
+    row |= {words: cell.cost.get(key) for key, words in COUNTS.items() if key in cell.cost}
+    return row | {"training steps": cell.training.get("steps"), "seconds of scoring": _scoring(cell)}
+
+
+def _scoring(cell: Cell) -> float | None:
+    """Add up what encoding, indexing and searching took; older folders say no more."""
+    path = cell.folder / "timings.json"
+    if not path.exists():
+        return None
+    return float(sum(seconds for system in read_json(path).values() for seconds in system.values()))
+
+
+def _total(tables: Sequence[Table]) -> list[str]:
+    rows: list[Any] = [row for table in tables for row in table.rows]
+    known = [(name, sum(row.get(name) or 0 for row in rows)) for name in ("seconds", *COUNTS.values())]
+    said = [f"{round(total):,} {name}" for name, total in known if total]
+    return [f"In all {len(rows)} runs: {', '.join(said)}."] if said else []

@@ -1,0 +1,167 @@
+"""The main table: one row a configuration, with intervals and what it is significantly better than."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.evaluation.report import LETTERS
+from pipeline.evaluation.significance import Significance, compare
+from pipeline.evaluation.statistics import bootstrap
+from pipeline.reporting.cells import Cells, Group
+from pipeline.reporting.configurations import Configuration, configurations
+from pipeline.reporting.section import Section, Table, interval_words
+from pipeline.reporting.words import COVERS, basis, measure_words, signed
+
+ALL_PAIRS = 12
+"""Up to so many systems every two are compared; of more, each with the best alone, so that Holm's correction leaves
+something to be seen."""
+
+
+def section(cells: Cells) -> Section | None:
+    """Tabulate every group of comparable cells."""
+    groups = cells.groups()
+    if not groups:
+        return None
+    made = [_table(group, number) for number, group in enumerate(groups, start=1)]
+    return Section(
+        "Results",
+        findings=[finding for _, findings in made for finding in findings],
+        tables=[table for table, _ in made],
+        notes=[COVERS, "Questions on one paragraph count as independent here, which makes intervals somewhat narrow."],
+    )
+
+
+def _table(group: Group, number: int) -> tuple[Table, list[str]]:
+    found = [*_lexical(group), *configurations(group)]
+    significance = _compared(found, group.measures[0])
+    letters = {name: _letter(place) for place, name in enumerate(_keys(found))}
+    rows = []
+    for one, key in zip(found, letters, strict=True):
+        beaten = significance.beaten_by(key, group.measures[0]) if significance else []
+        rows.append(_row(one, group, letters[key], "".join(letters[other] for other in beaten), found))
+    table = Table(
+        f"results-{number}",
+        group.title,
+        rows,
+        _note(significance, group),
+        digits={f"{measure_words(group.measures[0])} sd over seeds": 4},
+        best=[measure_words(measure) for measure in group.measures],
+    )
+    return table, _findings(found, group, significance)
+
+
+def _lexical(group: Group) -> list[Configuration]:
+    """Give BM25 once for each way in which it scored."""
+    different: dict[bytes, Configuration] = {}
+    for cell in group.cells:
+        if "bm25" in cell.scores:
+            values = cell.values("bm25", group.measures[0])
+            different.setdefault(values.tobytes(), Configuration({}, [cell], "bm25"))
+    return list(different.values())
+
+
+def _keys(found: Sequence[Configuration]) -> list[str]:
+    return [str(place) for place in range(len(found))]
+
+
+def _letter(place: int) -> str:
+    """Name a row: a to z without q, then aa, ab and so on."""
+    first, second = divmod(place, len(LETTERS))
+    return (LETTERS[first - 1] if first else "") + LETTERS[second]
+
+
+def _compared(found: Sequence[Configuration], measure: str) -> Significance | None:
+    if len(found) < 2:
+        return None
+    scores = {key: one.scores([measure]) for key, one in zip(_keys(found), found, strict=True)}
+    best = max(scores, key=lambda key: float(scores[key].per_query[measure].mean()))
+    return compare(scores, baseline=None if len(found) <= ALL_PAIRS else best)
+
+
+def _row(one: Configuration, group: Group, letter: str, beaten: str, found: Sequence[Configuration]) -> dict[str, Any]:
+    columns = dict.fromkeys(column for other in found for column in other.settings)
+    row: dict[str, Any] = {"": letter}
+    if "system" not in columns and any(other.system == "bm25" for other in found):
+        row["system"] = one.system
+    row |= {column: one.settings.get(column, one.system if column == "system" else "") for column in columns}
+    if any(other.seeds > 1 for other in found):
+        row["seeds"] = _seeds(one)
+    for place, measure in enumerate(group.measures):
+        row[measure_words(measure)] = one.interval(measure)
+        if place == 0:
+            row["better than"] = beaten
+            row |= _spread(one, measure, found)
+    return row | _beside(one, group.measures[0], found)
+
+
+def _spread(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, float | None]:
+    if all(other.seeds == 1 for other in found):
+        return {}
+    return {f"{measure_words(measure)} sd over seeds": one.spread(measure)}
+
+
+def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, Any]:
+    """Give the hybrid's score, and say which seeds collapsed, where any did."""
+    row: dict[str, Any] = {}
+    if any(other.system == "dense" and other.has("hybrid") for other in found):
+        there = one.system == "dense" and one.has("hybrid")
+        row[f"hybrid {measure_words(measure)}"] = one.interval(measure, "hybrid") if there else None
+    if any(other.collapsed for other in found):
+        row["collapsed"] = f"{one.collapsed} of {one.seeds}" if one.collapsed else "no"
+    return row
+
+
+def _note(significance: Significance | None, group: Group) -> str:
+    if significance is None:
+        return f"{group.queries:,} queries."
+    measure = measure_words(group.measures[0])
+    caption = significance.caption()
+    if significance.baseline is not None:
+        caption = caption.replace(f"against {significance.baseline}", f"against the row with the highest {measure}")
+    return (
+        f"{group.queries:,} queries. Better than: rows that this one is significantly above in {measure}, the seeds' mean by "
+        f"query ({caption})."
+    )
+
+
+def _findings(found: Sequence[Configuration], group: Group, significance: Significance | None) -> list[str]:
+    """Say which row is the highest, and which of the others it can be told from; of encoders alone too, below BM25."""
+    if significance is None:
+        return []
+    measure = group.measures[0]
+    ranked = sorted(range(len(found)), key=lambda place: -float(found[place].values(measure).mean()))
+    encoders = [place for place in ranked if found[place].system != "bm25"]
+    findings = [_highest(found, ranked, group, significance, "the highest")]
+    if ranked[0] != encoders[0] and len(encoders) > 1 and significance.baseline is None:
+        findings.append(_highest(found, encoders, group, significance, "of the encoders the highest"))
+    return findings
+
+
+def _highest(
+    found: Sequence[Configuration], ranked: Sequence[int], group: Group, significance: Significance, which: str
+) -> str:
+    measure = group.measures[0]
+    first, second = found[ranked[0]], found[ranked[1]]
+    gap = signed(bootstrap(first.values(measure) - second.values(measure)))
+    beaten = {*significance.beaten_by(str(ranked[0]), measure)} & {*map(str, ranked)}
+    others = len(ranked) - 1
+    many = "all" if len(beaten) == others else str(len(beaten) or "none")
+    above = f"significantly above {many} of {others} others (Holm)" if others > 1 else ""
+    if str(ranked[1]) in beaten:
+        verdict = f"{above}, next {_called(second)}" if above else f"significantly above {_called(second)}"
+    else:
+        verdict = (
+            f"{above}, and not told apart from {_called(second)}" if above else f"not told apart from {_called(second)}"
+        )
+    return (
+        f"{group.title}: {which} {measure_words(measure)} has {_called(first)}, {interval_words(first.interval(measure))} "
+        f"({basis(group, _seeds(first))}): {verdict} ({gap})."
+    )
+
+
+def _called(one: Configuration) -> str:
+    return "BM25" if one.system == "bm25" else one.name
+
+
+def _seeds(one: Configuration) -> int | None:
+    """Count seeds; BM25 draws nothing, and of an evaluation's models they are not known."""
+    return one.seeds if one.system == "dense" and one.cells[0].training else None

@@ -1,0 +1,51 @@
+"""Masked-LM pre-training that went before, and whether it learned more than word frequencies."""
+
+from typing import Any
+
+from pipeline.reporting.cells import Cells
+from pipeline.reporting.section import Section, Table
+
+COLUMNS = {
+    "texts": "texts",
+    "base": "base",
+    "steps": "steps",
+    "tokens": "tokens",
+    "loss_before": "loss before",
+    "loss": "loss",
+    "unigram_entropy": "unigram entropy",
+    "anisotropy_before": "anisotropy before",
+    "anisotropy": "anisotropy",
+}
+
+
+def section(cells: Cells) -> Section | None:
+    """Tabulate what each masked-LM training says of itself."""
+    records = [run.record for run in cells.masked] + [cell.pretraining for cell in cells if cell.pretraining]
+    rows: list[dict[str, Any]] = []
+    for record in records:
+        row = {words: record.get(key) for key, words in COLUMNS.items()}
+        row["learned"] = "yes" if record.get("learned") else "no"
+        if row not in rows:
+            rows.append(row)
+    if not rows:
+        return None
+    note = (
+        "Loss: masked cross-entropy on held-out tokens, in nats; at the unigram entropy a model knows word frequencies and "
+        "no more. Anisotropy: mean cosine of two texts' vectors, 1 where all point one way."
+    )
+    return Section(
+        "Masked-LM pre-training",
+        [_finding(row) for row in rows if None not in row.values()],
+        [Table("masked-lm", "Masked-LM trainings", rows, note)],
+    )
+
+
+def _finding(row: dict[str, Any]) -> str:
+    named = f"Masked-LM training of {row['base']} on {row['texts']}"
+    losses = f"held-out loss {row['loss']:.2f} nats, unigram entropy {row['unigram entropy']:.2f}"
+    if row["learned"] == "yes":
+        return f"{named} learned more than word frequencies: {losses}, after {row['tokens']:,} tokens."
+    return (
+        f"{named} did not learn clearly more than word frequencies ({losses}): what follows from it is not called "
+        "pre-trained here."
+    )

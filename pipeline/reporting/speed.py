@@ -1,0 +1,67 @@
+"""Quality against latency: what a query costs to encode, where that was measured."""
+
+import csv
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.evaluation.statistics import bootstrap
+from pipeline.reporting.cells import Cell, Cells
+from pipeline.reporting.charts import scatter
+from pipeline.reporting.section import Chart, Section, Table, interval_words
+from pipeline.reporting.words import measure_words
+
+LATENCY = "latency.csv"
+CLEARLY = 1.5
+"""Times as fast; less may be the machine's other work."""
+
+
+def section(cells: Cells) -> Section | None:
+    """Set the systems of evaluations with `latency=true` against the milliseconds of one query."""
+    tables, charts, findings = [], [], []
+    for number, cell in enumerate((cell for cell in cells if (cell.folder / LATENCY).exists()), start=1):
+        rows = _rows(cell)
+        if not rows:
+            continue
+        measure = measure_words(cell.metrics["measures"][0])
+        note = "Tokenisation and encoding of one query alone: median and 95th percentile, in milliseconds."
+        tables.append(Table(f"latency-{number}", f"Quality and latency: {cell.name}", rows, note, best=[measure]))
+        dots = [(str(row["system"]), float(row["median ms"]), row[measure].mean) for row in rows]
+        charts.append(Chart(f"{measure} against latency: {cell.name}", scatter(dots, "milliseconds a query", measure)))
+        findings += _findings(rows, measure)
+    return Section("Quality and latency", findings, tables, charts) if tables else None
+
+
+def _rows(cell: Cell) -> list[dict[str, Any]]:
+    measure = cell.metrics["measures"][0]
+    with open(cell.folder / LATENCY, encoding="utf-8", newline="") as file:
+        timed = [row for row in csv.DictReader(file) if row["side"] == "query" and row["batch_size"] == "1"]
+    # A single model's system is called dense, whatever the model's name.
+    systems = {row["model"]: row["model"] if row["model"] in cell.scores else "dense" for row in timed}
+    return [
+        {
+            "system": row["model"],
+            measure_words(measure): bootstrap(cell.values(systems[row["model"]], measure)),
+            "median ms": float(row["both_p50_ms"]),
+            "95th percentile ms": float(row["both_p95_ms"]),
+            "threads": int(row["threads"]),
+            "device": row["device"],
+            "precision": row["precision"],
+        }
+        for row in timed
+        if systems[row["model"]] in cell.scores
+    ]
+
+
+def _findings(rows: Sequence[dict[str, Any]], measure: str) -> list[str]:
+    if len(rows) < 2:
+        return []
+    fastest = min(rows, key=lambda row: row["median ms"])
+    best = max(rows, key=lambda row: row[measure].mean)
+    times = best["median ms"] / fastest["median ms"]
+    if times < CLEARLY:
+        return []
+    return [
+        f"{fastest['system']} encodes a query in {fastest['median ms']:.2f} ms, {times:.0f} times as fast as "
+        f"{best['system']} ({best['median ms']:.2f} ms), at {measure} {interval_words(fastest[measure])} against "
+        f"{interval_words(best[measure])}."
+    ]

@@ -1,0 +1,63 @@
+"""What was run: axes, cells, and what has no figures and why."""
+
+from collections import Counter
+from typing import Any
+
+from pipeline.reporting.cells import Cells
+from pipeline.reporting.section import Row, Section, Table
+from pipeline.reporting.settings import ELSEWHERE, rank, setting
+
+
+def section(cells: Cells) -> Section:
+    """Count what there is, and name what is missing."""
+    tables = [Table("folders", "Folders", _counts(cells))]
+    if axes := _axes(cells):
+        tables.append(Table("axes", "Axes", axes))
+    absent: list[Row] = [{"cell": one.name, "state": one.state, "why": one.sentence} for one in cells.absent]
+    if absent:
+        tables.append(Table("absent", "Cells without figures", absent, "They are in no other table."))
+    return Section("What was run", tables=tables, notes=_notes(cells))
+
+
+def _axes(cells: Cells) -> list[Row]:
+    """Give what the sweeps say they varied; where none says, what the runs' command lines have."""
+    told: list[Row] = [
+        {"sweep": name, "axis": axis, "values": ", ".join(map(str, values))}
+        for name, sweep in cells.sweeps.items()
+        for axis, values in (sweep.get("axes") or {}).items()
+    ]
+    return told or [{"axis": axis, "values": ", ".join(values)} for axis, values in _varied(cells).items()]
+
+
+def _varied(cells: Cells) -> dict[str, list[str]]:
+    runs = [cell for cell in cells if cell.overrides]
+    axes = dict.fromkeys(key for cell in runs for key in cell.overrides if key not in ELSEWHERE)
+    values = {axis: dict.fromkeys(setting(cell.config, cell.overrides, axis) for cell in runs) for axis in axes}
+    return {
+        axis: sorted((value or "(default)" for value in found), key=rank)
+        for axis, found in values.items()
+        if len(found) > 1
+    }
+
+
+def _counts(cells: Cells) -> list[Row]:
+    states = Counter(one.state for one in cells.absent)
+    found: dict[str, Any] = {
+        "finished runs": sum(1 for cell in cells if cell.training),
+        "evaluations": sum(1 for cell in cells if not cell.training),
+        "masked-LM runs": len(cells.masked),
+        "probes": len(cells.probes),
+        **states,
+    }
+    return [{"what": what, "number": count} for what, count in found.items() if count]
+
+
+def _notes(cells: Cells) -> list[str]:
+    groups = cells.groups()
+    if len(groups) < 2:
+        return []
+    named = "; ".join(f"{group.title} ({group.queries:,} queries, {', '.join(group.measures)})" for group in groups)
+    return [
+        f"The folders are of {len(groups)} unlike datasets, sets of queries or measures, and are compared only within "
+        f"each: {named}."
+    ]

@@ -1,0 +1,100 @@
+"""A cell that pre-trains: no queries, no index, a run folder that is a backbone for every other stage."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.checks import whole_number
+from pipeline.data.source import open_dataset
+from pipeline.encoders.building import build_tower
+from pipeline.entry import instantiate
+from pipeline.evaluation.loggers import log_results
+from pipeline.training.devices import process_rank, require_devices, trainer_precision
+from pipeline.training.pretraining.card import pretraining_card
+from pipeline.training.pretraining.head import require_encoder
+from pipeline.training.pretraining.run import Bench, Pretraining
+from pipeline.training.pretraining.stage import MaskedLanguageModelling
+from pipeline.training.run_folder import RunFolder
+
+NOT_DECIDING = ("_target_", "max_steps", "devices", "strategy", "log_every_n_steps")
+"""Settings of the trainer that do not decide what comes out, or are said elsewhere."""
+
+
+class PretrainingCell:
+    """Masked language modelling in a run folder.
+
+    Args:
+        config: The composed configuration.
+        folder: The run folder.
+        stage: The settings of its stage.
+        sweep: The sweep that it belongs to, if any.
+
+    Raises:
+        UserError: When a part refuses its settings.
+    """
+
+    def __init__(
+        self, config: DictConfig, folder: RunFolder, stage: MaskedLanguageModelling, sweep: str | None
+    ) -> None:
+        self.config, self.folder, self.sweep = config, folder, sweep
+        self.seed = whole_number("seed", config.seed, least=0)
+        self.make_logger = instantiate(config.logger, _partial_=True)
+        ranks = require_devices(config.trainer)
+        backbone, pooling = instantiate(config.backbone), instantiate(config.pooling)
+        require_encoder(backbone)
+        settings, encoding = instantiate(config.encoder), instantiate(config.encoding)
+        trainer = instantiate(config.trainer, _partial_=True, precision=trainer_precision(config.trainer))
+        max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
+        store = Path(config.tables)
+        self.dataset = open_dataset(instantiate(config.dataset), store)
+        bench = Bench(
+            dataset=self.dataset,
+            backbone=backbone,
+            tower=build_tower(backbone, pooling, settings, "document", self.seed),
+            trainer=trainer,
+            trainer_settings=deciding_settings(config.trainer),
+            max_steps=max_steps,
+            encoding=encoding,
+            say=folder.say,
+            store=store,
+            seed=self.seed,
+            rank=process_rank(),
+            ranks=ranks,
+        )
+        self.pretraining = Pretraining(stage, bench)
+        _ = self.pretraining.division  # refused now where texts are too few, not after they were tokenised
+
+    def inputs(self) -> dict[str, str]:
+        """Fingerprint the data and the weights that the cell starts from."""
+        tower = self.pretraining.bench.tower
+        return {"dataset": self.dataset.fingerprint, "document tower": tower.fingerprint("document")}
+
+    def run(self) -> None:
+        """Train, measure and save."""
+        texts = len(self.dataset.split(self.pretraining.stage.split).documents)
+        self.folder.say(f"{self.folder.path}: masked language modelling on {self.dataset.name} ({texts:,} texts).")
+        logger = self.make_logger(
+            folder=self.folder.path,
+            name=self.folder.path.name,
+            composed=OmegaConf.to_container(self.config, resolve=True),
+            sweep=self.sweep,
+        )
+        stage: Any = OmegaConf.to_container(self.config.stage, resolve=True)
+        metrics = self.pretraining.finish(
+            self.folder.path,
+            self.pretraining.train(self.folder.path, logger),
+            lambda found: pretraining_card(found, stage, self.seed, self.folder.path / "model"),
+        )
+        log_results(logger, metrics, self.folder.path)
+
+    def join(self) -> None:
+        """Take part in the training that rank 0 runs."""
+        self.pretraining.train(self.folder.path, None)
+
+
+def deciding_settings(trainer: DictConfig) -> dict[str, Any]:
+    """Name the settings of a trainer that decide what comes out, with the precision that `auto` stands for."""
+    settings: Any = OmegaConf.to_container(trainer, resolve=True)
+    kept = {name: value for name, value in settings.items() if name not in NOT_DECIDING}
+    return kept | {"precision": trainer_precision(trainer)}

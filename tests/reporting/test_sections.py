@@ -1,0 +1,214 @@
+"""What sections say, and what they do not say where the data do not allow it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.statistics import Interval
+from pipeline.reporting import (
+    before_and_after,
+    collapse,
+    cost,
+    main_table,
+    pretraining,
+    probes,
+    queries,
+    speed,
+    steps,
+    transfer,
+    what_was_run,
+)
+from pipeline.reporting.bases import base_of
+from pipeline.reporting.reading import read_folders
+from tests.reporting.planted import plant_grid, plant_probe, plant_run, plant_scores, scores_of
+
+RECORD = {
+    "steps": 10,
+    "tokens": 1000,
+    "loss": 6.3,
+    "unigram_entropy": 6.2,
+    "loss_before": 10.4,
+    "anisotropy_before": 0.3,
+    "anisotropy": 0.9,
+    "learned": False,
+    "texts": "wiki",
+    "base": "bert, random",
+}
+
+
+@pytest.fixture
+def grid(tmp_path):
+    plant_grid(tmp_path / "grid")
+    return tmp_path / "grid"
+
+
+def test_seeds_are_merged_into_one_row_with_their_spread(grid):
+    section = main_table.section(read_folders([grid]))
+    rows = section.tables[0].rows
+    assert [(row["system"], row["backbone.init"], row["seeds"]) for row in rows] == [
+        ("bm25", "", None),
+        ("dense", "pretrained", 2),
+        ("dense", "random", 2),
+    ]
+    cells = [cell for cell in read_folders([grid]) if cell.name.startswith("pretrained")]
+    means = [cell.metrics["systems"]["dense"]["ndcg@10"] for cell in cells]
+    assert rows[1]["nDCG@10"].mean == pytest.approx(np.mean(means))
+    assert rows[1]["nDCG@10 sd over seeds"] == pytest.approx(abs(means[0] - means[1]) / np.sqrt(2))
+    assert rows[1]["better than"] == "ac"
+    assert "significantly above all of 2 others (Holm), next BM25" in section.findings[0]
+
+
+def test_of_many_rows_each_is_compared_with_the_best_alone(tmp_path):
+    systems = {f"model {number}": scores_of(number, 0.3 + number / 50) for number in range(14)}
+    plant_scores(tmp_path / "many", systems)
+    table = main_table.section(read_folders([tmp_path / "many"])).tables[0]
+    assert "against the row with the highest nDCG@10, Holm-corrected over 13 comparisons" in table.note
+
+
+def test_what_was_given_is_set_against_random_weights_of_the_same_build(grid):
+    section = before_and_after.section(read_folders([grid]))
+    before, against = section.tables
+    assert [(row["base"], row["weights"]) for row in before.rows] == [
+        ("bert, 2 layers", "pre-trained"),
+        ("bert, 2 layers", "random weights"),
+    ]
+    (row,) = against.rows
+    assert row["control"] == "same architecture"
+    assert row["interaction"].mean == pytest.approx(row["gain"].mean - row["gain of random"].mean)
+    (finding,) = section.findings
+    assert "mean over 2 seeds" in finding
+    assert "Control: the same steps from random weights of the same architecture add" in finding
+    assert "Fine-tuning adds more to these weights than to random ones" in finding
+
+
+def test_what_cannot_be_told_is_not_said(tmp_path):
+    same = scores_of(5, 0.4)
+    noise = np.clip(same + np.random.default_rng(0).normal(0, 0.05, len(same)), 0, 1)
+    for init in ("pretrained", "random"):
+        plant_run(tmp_path / init, init=init, systems={"zero_shot": same, "dense": noise})
+    (finding,) = before_and_after.section(read_folders([tmp_path])).findings
+    assert "before and after fine-tuning bert, 2 layers cannot be told apart" in finding
+    assert "only 40 queries, one seed, another may differ" in finding
+    assert "The two gains cannot be told apart" in finding
+    assert "adds more" not in finding
+
+
+def test_a_masked_lm_base_that_learned_nothing_is_never_called_pre_trained(tmp_path):
+    plant_run(tmp_path / "mlm", training={"pretraining": RECORD}, pretraining={"steps": 10})
+    plant_run(tmp_path / "random", init="random")
+    cells = read_folders([tmp_path])
+    weights = [row["weights"] for row in before_and_after.section(cells).tables[0].rows]
+    assert weights[0] == "masked-LM here, which learned no more than word frequencies"
+    assert not any("pre-trained" in words for words in weights)
+    section = pretraining.section(cells)
+    assert section.tables[0].rows[0]["learned"] == "no"
+    assert "is not called pre-trained here" in section.findings[0]
+
+
+def test_a_base_that_was_tuned_for_retrieval_before_is_called_so(tmp_path):
+    plant_run(
+        tmp_path / "run",
+        target="pipeline.encoders.backbones.MiniLM",
+        dataset="squad",
+    )
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("pipeline.data.jsonl.Jsonl", "pipeline.data.squad.Squad"))
+    section = before_and_after.section(read_folders([tmp_path / "run"]))
+    assert section.tables[0].rows[0]["weights"] == "tuned for retrieval before"
+    assert "On squad its zero-shot is untrue: it was tuned on texts of this kind (SQuAD)." in section.notes[1]
+
+
+def test_a_local_base_is_what_its_run_folder_says(tmp_path):
+    base = plant_run(tmp_path / "base")
+    run = plant_run(tmp_path / "run", target="pipeline.encoders.backbones.Local")
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("path: bert", f"path: {base}/model"))
+    assert base_of(read_folders([run]).finished[0]).kind == "fine-tuned before"
+    (base / "metrics.json").write_text(json.dumps({"systems": {}, "training": {"pretraining": RECORD}}))
+    assert base_of(read_folders([run]).finished[0]).kind == "masked-LM without effect"
+    (base / "metrics.json").unlink()
+    assert base_of(read_folders([run]).finished[0]).kind == "given"
+
+
+def test_steps_are_a_line_from_zero_shot_on(tmp_path):
+    for count, level in ((10, 0.5), (100, 0.7)):
+        systems = {"zero_shot": scores_of(1, 0.4), "dense": scores_of(2, level)}
+        plant_run(tmp_path / str(count), steps=count, systems=systems)
+    section = steps.section(read_folders([tmp_path]))
+    assert [row["steps"] for row in section.tables[0].rows] == [0, 10, 100]
+    assert "from 10 to 100 steps, +0.2" in section.findings[0]
+    assert section.charts[0].svg.count("<circle") == 3
+    assert steps.section(read_folders([tmp_path / "10"])) is None
+
+
+def test_transfer_is_a_matrix_of_gains_over_zero_shot(tmp_path):
+    for dataset, other in (("one", "two"), ("two", "one")):
+        run = plant_run(tmp_path / dataset, dataset=dataset)
+        systems = {"zero_shot": scores_of(8, 0.5), "dense": scores_of(8, 0.5) - 0.1}
+        plant_scores(run / "transfer" / other, systems, other)
+    section = transfer.section(read_folders([tmp_path]))
+    (table,) = section.tables
+    assert [row["trained on"] for row in table.rows] == ["one", "two"]
+    assert table.rows[0]["two"] == Interval(*[pytest.approx(-0.1)] * 3)
+    assert table.rows[1]["two"].mean > 0
+    assert "helps on the other in 0, harms in 2" in section.findings[0]
+
+
+def test_a_collapse_is_counted(tmp_path):
+    plant_run(tmp_path / "good")
+    collapsed = {"collapsed": True, "collapsed_at": 5, "collapsed_steps": [5, 10], "collapsed_towers": {"query": "…"}}
+    plant_run(tmp_path / "bad", seed=1, training=collapsed)
+    section = collapse.section(read_folders([tmp_path]))
+    assert [row["collapsed"] for row in section.tables[0].rows] == ["from step 5", "no"]
+    assert section.findings == ["1 of 2 trainings ended collapsed: bad. Their scores say what that costs, no more."]
+
+
+def test_latency_is_set_beside_quality(tmp_path):
+    folder = tmp_path / "evaluation"
+    plant_scores(folder, {"small": scores_of(1, 0.4), "large": scores_of(2, 0.6)})
+    header = "model,side,batch_size,both_p50_ms,both_p95_ms,threads,device,precision"
+    rows = ["small,query,1,0.1,0.2,1,cpu,float32", "large,query,1,4.0,5.0,1,cpu,float32", "large,query,32,9,9,1,cpu,x"]
+    (folder / "latency.csv").write_text("\n".join([header, *rows]) + "\n")
+    section = speed.section(read_folders([folder]))
+    assert [row["median ms"] for row in section.tables[0].rows] == [0.1, 4.0]
+    assert "small encodes a query in 0.10 ms, 40 times as fast as large (4.00 ms)" in section.findings[0]
+    assert speed.section(read_folders([plant_run(tmp_path / "run")])) is None
+
+
+def test_a_probe_is_shown_with_its_findings_and_smaller_pictures(tmp_path, png):
+    section = probes.section(read_folders([plant_probe(tmp_path / "probe", png)]))
+    assert section.notes == ["linear: base on toy: Layer 1 is above layer 0 by +0.25 [0.1, 0.4]."]
+    assert section.tables[0].rows[1] == {"layer": 1, "accuracy": 0.75}
+    assert int.from_bytes(section.pictures[0].content[16:20], "big") == probes.WIDEST
+
+
+def test_queries_that_gained_most_come_first_and_those_that_lost_most_last(tmp_path):
+    before = np.full(40, 0.5)
+    after = before.copy()
+    after[7], after[3] = 1.0, 0.1
+    plant_run(tmp_path / "run", systems={"zero_shot": before, "dense": after})
+    table = queries.section(read_folders([tmp_path / "run"])).tables[0]
+    assert [(row["query"], row["gain"]) for row in table.rows] == [("query 7", 0.5), ("query 3", -0.4)]
+    assert "1 queries gained, 1 lost, 38 stayed" in table.note
+
+
+def test_cost_is_added_up(grid):
+    for seed in (0, 1):
+        figures = {"seconds": 10.0, "encoded_texts": 500, "encoded_tokens": 9000, "looked_up_texts": 5}
+        (grid / f"random-{seed}" / "cost.json").write_text(json.dumps(figures))
+    section = cost.section(read_folders([grid]))
+    assert section.notes[0].startswith("In all 4 runs: 20 seconds, 1,000 encoded texts")
+    assert "2 of 4 runs are of an older form" in section.notes[1]
+
+
+def test_what_was_varied_and_what_is_missing_is_said(grid):
+    (grid / "half").mkdir()
+    (grid / "half" / "log.txt").write_text("begun\n")
+    plant_run(grid / "elsewhere", dataset="other", seed=5)
+    section = what_was_run.section(read_folders([grid]))
+    folders, axes, absent = section.tables
+    assert {row["what"]: row["number"] for row in folders.rows} == {"finished runs": 5, "unfinished": 1}
+    assert {row["axis"]: row["values"] for row in axes.rows}["backbone.init"] == "pretrained, random"
+    assert absent.rows[0]["cell"] == "half"
+    assert "compared only within each" in section.notes[0]

@@ -1,0 +1,34 @@
+"""What tells runs apart, and what makes two runs the same but for their seed."""
+
+from pipeline.reporting.settings import chosen, identity, rank, setting, telling_columns
+
+
+def test_seeds_and_places_are_no_part_of_what_a_run_is():
+    one = {"seed": 0, "folder": "a", "stage": {"name": "dpr"}, "pretraining": {"seed": 0, "steps": 5}}
+    other = {"seed": 1, "folder": "b", "stage": {"name": "dpr"}, "pretraining": {"seed": 1, "steps": 5}}
+    assert identity(one) == identity(other)
+    assert identity(one) != identity({**other, "stage": {"name": "joint"}})
+    assert identity(one, ["stage"]) == identity({**other, "stage": {"name": "joint"}}, ["stage"])
+    assert identity(one, ["stag"]) != identity({**other, "stage": {"name": "joint"}}, ["stag"])
+
+
+def test_what_the_command_line_varied_is_a_column_and_nothing_more_where_that_tells_all_apart():
+    configs = [{"stage": {"name": name, "rate": rate}, "same": 1} for name, rate in (("dpr", 1), ("joint", 2))]
+    assert telling_columns(configs, [{"stage": "dpr", "seed": "0"}, {"stage": "joint", "seed": "1"}]) == ["stage"]
+
+
+def test_what_no_command_line_said_is_added_where_it_is_needed():
+    configs = [{"trainer": {"max_steps": steps}, "stage": {"name": "dpr"}} for steps in (1, 2)]
+    assert telling_columns(configs, [{}, {}]) == ["trainer.max_steps"]
+    assert telling_columns(configs, [{"stage": "dpr"}, {}]) == ["trainer.max_steps"]
+
+
+def test_a_choice_of_a_group_is_read_back_from_the_configuration():
+    config = {"stage": {"name": "dpr"}, "pooling": {"_target_": "pipeline.encoders.pooling.Mean"}, "on": True}
+    assert [chosen(config, key) for key in ("stage", "pooling", "on", "stage.none")] == ["dpr", "mean", "true", ""]
+    assert setting(config, {"stage": "${other}"}, "stage") == "dpr"
+    assert setting({}, {"backbone.path": "outputs/wiki/model"}, "backbone.path") == "wiki"
+
+
+def test_numbers_are_ranked_as_numbers():
+    assert sorted(["100", "b", "20", "a", "3"], key=rank) == ["3", "20", "100", "a", "b"]
