@@ -23,8 +23,16 @@ def composed(name: str, *overrides: str) -> DictConfig:
 
 
 def axes_of(name: str) -> dict[str, list[str]]:
-    params = composed(name).hydra.sweeper.params
-    return {key: [value.strip() for value in str(values).split(",")] for key, values in params.items()}
+    """Give the values of every axis; of a tuning, the ends of every range, and every choice."""
+    sweeper = composed(name).hydra.sweeper
+    if "search" in sweeper:
+        tried = {key: [value.low, value.high] if "low" in value else value for key, value in sweeper.search.items()}
+        return {key: [str(value) for value in values] for key, values in tried.items()}
+    return {key: [value.strip() for value in str(values).split(",")] for key, values in sweeper.params.items()}
+
+
+def count_of(name: str) -> int:
+    return composed(name).hydra.sweeper.get("trials") or prod(map(len, axes_of(name).values()))
 
 
 def first_lines(name: str) -> str:
@@ -40,7 +48,7 @@ def cells(name: str) -> Iterator[list[str]]:
 
 
 def cells_said(name: str) -> int:
-    found = re.search(r"(\d+) cells", first_lines(name))
+    found = re.search(r"(\d+) (?:cells|trials)", first_lines(name))
     assert found, f"{name} does not say how many cells it has"
     return int(found[1])
 
@@ -59,7 +67,7 @@ def test_every_cell_composes(name):
 def test_its_first_lines_say_the_question_the_cells_and_the_command(name):
     said = first_lines(name)
     assert "?" in said
-    assert cells_said(name) == prod(map(len, axes_of(name).values()))
+    assert cells_said(name) == count_of(name)
     assert "minute" in said or "hour" in said
     assert f"-cn {name}" in said
 

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -277,61 +276,6 @@ def test_a_run_folder_is_not_gone_on_with_over_other_weights(tiny_bert, pairs, t
     refused = train(*arguments)
     assert refused.returncode == 2
     assert "holds a run made from another document tower" in refused.stderr
-
-
-def test_what_an_offline_wandb_run_holds(tiny_bert, pairs, tmp_path):
-    arguments = settings_of(tiny_bert, pairs, tmp_path / "run", "logger=wandb", "trainer.max_steps=10")
-    done = train(*arguments)
-    assert done.returncode == 0, done.stderr
-    (recorded,) = (tmp_path / "run").rglob("*.wandb")
-    records = list(wandb_records(recorded))
-    (run,) = [record.run for record in records if record.HasField("run")]
-    assert run.run_id == json.loads((tmp_path / "run" / "wandb_run.json").read_text())["id"]
-    config = {item.key: json.loads(item.value_json) for item in run.config.update}
-    assert config["stage"]["batch_size"] == 16
-    history = {item.key or item.nested_key[0] for record in records for item in record.history.item}
-    assert {"train/loss", "validation/ndcg@10", "results", "per_query", "curves", "diagnostics"} <= history
-    summary = {item.key or item.nested_key[0]: item.value_json for record in records for item in record.summary.update}
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert float(summary["dense/ndcg@10"]) == metrics["systems"]["dense"]["ndcg@10"]
-
-
-def wandb_records(path: Path):
-    """Read what W&B recorded offline: a log in LevelDB's format, after a header of seven bytes.
-
-    Records are cut into pieces at every 32 KiB; each piece has a checksum, a length and a kind (1 whole, 2 first, 3
-    middle, 4 last) before it.
-    """
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    content, place, pieces = path.read_bytes(), 7, b""
-    while place < len(content):
-        left = 32_768 - place % 32_768
-        if left < 7:
-            place += left
-            continue
-        length, kind = struct.unpack_from("<HB", content, place + 4)
-        pieces += content[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):
-            record = Record()
-            record.ParseFromString(pieces)
-            yield record
-            pieces = b""
-
-
-def test_cells_of_a_sweep_are_grouped_in_wandb(tiny_bert, pairs, tmp_path):
-    arguments = settings_of(tiny_bert, pairs, tmp_path / "${seed}", "logger=wandb", "trainer.max_steps=1")
-    done = train("-m", "seed=0,1", f"hydra.sweep.dir={tmp_path / 'cells'}", *arguments)
-    assert done.returncode == 0, done.stderr
-    groups = {
-        record.run.run_group
-        for path in tmp_path.rglob("*.wandb")
-        for record in wandb_records(path)
-        if record.HasField("run")
-    }
-    (group,) = groups
-    assert group == "cells"
 
 
 def test_ctrl_c_leaves_a_folder_that_goes_on(tiny_bert, pairs, finished, tmp_path):

@@ -4,21 +4,62 @@ import csv
 import os
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from pipeline.checks import one_of
 from pipeline.evaluation.report import collapse_line
 from pipeline.files import read_json, write_json
 
+NAME_LENGTH = 128
+"""Characters that W&B takes for a run's name."""
+
+
+class SteppedWandbLogger(WandbLogger):
+    """Counts W&B's steps as the training does.
+
+    Lightning lets W&B count on its own. An interrupted run and its continuation, both recorded offline, would then both
+    begin at 0; counted like this they lie on one curve, and what both have recorded is the same.
+    """
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log figures of one step."""
+        self.experiment.log({**metrics, "trainer/global_step": step}, step=step)
+
+
+def flat_config(composed: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
+    """Lay a configuration out as W&B's parallel coordinates and filters want it: one level, plain values.
+
+    Args:
+        composed: The composed configuration.
+        choices: What was chosen of every group.
+
+    Returns:
+        Choices by group (`stage: dpr`), and settings by path (`stage/learning_rate: 2e-5`).
+    """
+    chosen = {group: choice for group, choice in choices.items() if not group.startswith(("hydra", "launcher"))}
+    return {**_flat(composed), **chosen}
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{above}{key}/")
+        elif not str(key).startswith("_"):  # where the code is, not what it does
+            flat[f"{above}{key}"] = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return flat
+
 
 def wandb_logger(
     folder: Path,
     name: str,
-    composed: dict[str, Any],
+    config: dict[str, Any],
     sweep: str | None,
     mode: str,
     project: str,
@@ -33,7 +74,7 @@ def wandb_logger(
     Args:
         folder: The run folder; W&B's files go below it.
         name: The run's name.
-        composed: The composed configuration.
+        config: Settings by name, as `flat_config` gives them.
         sweep: The sweep that the run belongs to, if any; groups its runs unless `group` says otherwise.
         mode: `offline` or `online`.
         project: The W&B project.
@@ -43,8 +84,12 @@ def wandb_logger(
     """
     one_of("logger.mode", mode, ("offline", "online"))
     os.environ.setdefault("WANDB_SILENT", "true")
+    import wandb  # late: it is slow to import, and only its own logger needs it
+
+    if wandb.run is not None:  # of a cell before this one in the same process, which failed
+        wandb.run.finish(exit_code=1)
     settings: dict[str, Any] = {
-        "name": name,
+        "name": name[-NAME_LENGTH:],
         "project": project,
         "entity": entity,
         "group": group or sweep,
@@ -52,9 +97,9 @@ def wandb_logger(
         "save_dir": folder,
         "id": _run_id(folder),
         "resume": "allow",
-        "config": composed,
+        "config": config,
     }
-    logger = WandbLogger(offline=mode == "offline", **settings)
+    logger = SteppedWandbLogger(offline=mode == "offline", **settings)
     try:
         _ = logger.experiment
     except Exception as error:  # W&B has no common class for what a missing account or network raises
@@ -64,25 +109,28 @@ def wandb_logger(
             f"W&B cannot be reached ({error}); this run is recorded offline: upload it with `wandb sync`.",
             file=sys.stderr,
         )
-        logger = WandbLogger(offline=True, **settings)
+        logger = SteppedWandbLogger(offline=True, **settings)
         _ = logger.experiment
     return logger
 
 
 def _run_id(folder: Path) -> str:
-    """Give the id that W&B knows a run folder by: kept in it, so that a resumed cell continues its curves."""
+    """Give the id that W&B knows a run folder by: kept in it, so that a resumed cell continues its curves.
+
+    An agent of a W&B sweep has given its run an id already.
+    """
     place = folder / "wandb_run.json"
     if not place.exists():
-        write_json(place, {"id": uuid.uuid4().hex[:16]})
+        write_json(place, {"id": os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:16]})
     return read_json(place)["id"]
 
 
-def csv_logger(folder: Path, name: str, composed: dict[str, Any], sweep: str | None) -> CSVLogger:
+def csv_logger(folder: Path, name: str, config: dict[str, Any], sweep: str | None) -> CSVLogger:
     """Write curves to `curves/metrics.csv` below the run folder."""
     return CSVLogger(folder, name="curves", version="")
 
 
-def no_logger(folder: Path, name: str, composed: dict[str, Any], sweep: str | None) -> None:
+def no_logger(folder: Path, name: str, config: dict[str, Any], sweep: str | None) -> None:
     """Log nowhere but in the run folder's own files."""
     return
 
@@ -107,6 +155,8 @@ def log_results(logger: Logger | None, metrics: dict[str, Any], folder: Path) ->
         logger.save()
         return
     training = metrics["training"]
+    if "validation" in training:
+        figures["validation/best"] = training["validation"].get(training["monitor"])
     collapsed = training.get("collapsed")
     said = {"collapsed": collapsed} | ({"collapse": collapse_line(training)} if collapsed else {})
     logger.experiment.summary.update(figures | said)
@@ -123,7 +173,7 @@ def log_tables(logger: Logger | None, folder: Path, names: Sequence[str] | None 
     """
     if not isinstance(logger, WandbLogger):
         return
-    import wandb  # late: it is slow to import, and only its own logger needs it
+    import wandb  # late
 
     run = logger.experiment
     paths = sorted(folder.glob("*.csv")) if names is None else [folder / f"{name}.csv" for name in names]

@@ -1,7 +1,9 @@
 """What `probe.py` does with its configuration: one probe, some models, one dataset -> a folder of findings."""
 
 from pathlib import Path
+from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
 
@@ -9,7 +11,7 @@ from pipeline.checks import one_of, whole_number
 from pipeline.data.source import open_dataset
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
-from pipeline.evaluation.loggers import log_tables
+from pipeline.evaluation.loggers import flat_config, log_tables
 from pipeline.evaluation.report import console_for_tables
 from pipeline.files import atomic_write, digest_of
 from pipeline.probing.models import open_models, require_alike
@@ -33,7 +35,8 @@ def run_probe(config: DictConfig) -> Outcome:
         file.write(OmegaConf.to_yaml(config, resolve=True))
     outcome.write(folder, title)
     logger = instantiate(config.logger, _partial_=True)
-    log_tables(logger(folder, folder.name, OmegaConf.to_container(config, resolve=True), None), folder)
+    settings: Any = OmegaConf.to_container(config, resolve=True)
+    log_tables(logger(folder, folder.name, flat_config(settings, HydraConfig.get().runtime.choices), None), folder)
     console = console_for_tables()
     console.print(summary_table(outcome, title))
     for finding in outcome.findings:

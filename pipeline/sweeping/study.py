@@ -95,6 +95,7 @@ def _open(journal: Path, minimise: bool) -> "OptunaStudy":
     except ImportError as error:
         raise UserError("Tuning needs optuna, which is not installed; install it with: pip install optuna") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    journal.parent.mkdir(parents=True, exist_ok=True)
     _mend(journal)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     direction: Any = "minimize" if minimise else "maximize"

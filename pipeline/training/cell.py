@@ -21,7 +21,7 @@ from pipeline.encoders.encoding import EncodingSettings
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import recorded
-from pipeline.evaluation.loggers import log_results
+from pipeline.evaluation.loggers import flat_config, log_results
 from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
@@ -230,10 +230,11 @@ class Cell:
         return retriever
 
     def _logger(self) -> Logger | None:
+        composed: Any = OmegaConf.to_container(self.config, resolve=True)
         return self.make_logger(
             folder=self.folder.path,
             name=self.folder.path.name,
-            composed=OmegaConf.to_container(self.config, resolve=True),
+            config=flat_config(composed, HydraConfig.get().runtime.choices),
             sweep=_sweep(),
         )
 

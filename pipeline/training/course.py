@@ -96,6 +96,7 @@ class Course(pl.Callback):
         assert isinstance(module, ContrastiveModule)
         if self.checkpoints.latest() is not None:
             self.checkpoints.load_optimiser(trainer.optimizers[0])
+            self._log_again(trainer)
         else:
             self._validate(trainer, module, step=0)
 
@@ -115,6 +116,14 @@ class Course(pl.Callback):
         if step % rhythm.checkpoint_every == 0 or last or self.history.stopped:
             self._checkpoint(trainer, module, step)
         trainer.should_stop = self.history.stopped
+
+    def _log_again(self, trainer: pl.Trainer) -> None:
+        """Give loggers what they were given before the interruption: a killed one may have kept nothing of it."""
+        rows = [(row, "train") for row in self.history.losses] + [
+            (row, "validation") for row in self.history.validations
+        ]
+        for row, prefix in sorted(rows, key=lambda each: each[0]["step"]):
+            _log(trainer, row, prefix, self.begins)
 
     def _log_loss(self, trainer: pl.Trainer, module: ContrastiveModule, step: int) -> None:
         mean = trainer.strategy.reduce(torch.stack(self.recent).mean(), reduce_op="mean")

@@ -16,16 +16,28 @@ if [ ! -x "$RAY" ]; then
 fi
 
 FOLDER=$(mktemp -d)
+# For this machine alone, and with a token of its own instead of the one that Ray keeps in the home folder.
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
+RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+# In a session of its own, so that all of its processes, and none else, can be ended by their group.
+(cd / && exec setsid "$RAY" start --head --block --node-ip-address=127.0.0.1 --port="$PORT" --num-cpus=2 --include-dashboard=false \
+    --temp-dir="$FOLDER" --disable-usage-stats >"$FOLDER/start.log" 2>&1) &
+HEAD=$!
 stop() {
-    # Only what was started here: `ray stop` would end every Ray of the machine.
-    pkill -TERM -f -- "$FOLDER/" || true
+    kill -TERM -- "-$HEAD" 2>/dev/null || true
+    sleep 2
+    kill -KILL -- "-$HEAD" 2>/dev/null || true
     rm -rf "$FOLDER"
 }
 trap stop EXIT
-(cd / && "$RAY" start --head --port="$PORT" --num-cpus=2 --include-dashboard=false --temp-dir="$FOLDER" \
-    --disable-usage-stats >"$FOLDER/start.log" 2>&1) || {
-    tail -n 5 "$FOLDER/start.log" >&2
-    exit 2
-}
-export TANDEM_RAY=127.0.0.1:$PORT
-"$@"
+for _ in $(seq 120); do
+    if grep -q "Ray runtime started" "$FOLDER/start.log"; then
+        export TANDEM_RAY=127.0.0.1:$PORT
+        "$@"
+        exit
+    fi
+    sleep 0.5
+done
+tail -n 5 "$FOLDER/start.log" >&2
+echo "error: Ray did not start within a minute; the last lines of its log are above." >&2
+exit 2

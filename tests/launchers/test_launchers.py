@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -119,29 +121,36 @@ def test_a_running_ray_gives_the_same_bits(ray, undisturbed, tiny_bert, pairs, t
     assert {rate: sha256(tmp_path / rate / "metrics.json") for rate in RATES} == undisturbed
 
 
-def wait_for(happened, seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+@contextmanager
+def begun(cell: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+    """Start a sweep and wait until one of its cells runs."""
+    command = [sys.executable, "train.py", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 200
+        while not (cell / "cell.json").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()
 
 
-def begin(*arguments: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "train.py", *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def array_in(folder: Path) -> str:
+    """Find the number of the job array that a sweep became."""
+    (array,) = {path.name.partition("_")[0] for path in (folder / ".slurm").glob("*_0")}
+    return array
 
 
 @pytest.mark.slurm
 def test_a_cancelled_job_is_said_and_the_same_command_finishes_it(slurm, undisturbed, tiny_bert, pairs, tmp_path):  # noqa: F811
     arguments = arguments_of("slurm", tiny_bert, pairs, tmp_path, f"stage.learning_rate={','.join(RATES)}")
     arguments += ["hydra.launcher.mem_gb=1"]
-    process = begin(*arguments)
-    wait_for(lambda: list((tmp_path / RATES[0] / "checkpoint").glob("step-*")))
-    (array,) = {path.name.partition("_")[0] for path in (tmp_path / ".slurm").glob("*_0")}
-    subprocess.run(["scancel", "--signal=KILL", f"{array}_0"], check=True)
-    _, said = process.communicate(timeout=200)
-    assert process.returncode == 2
+    with begun(tmp_path / RATES[0], *arguments) as process:
+        subprocess.run(["scancel", "--signal=KILL", f"{array_in(tmp_path)}_0"], check=True)
+        _, said = process.communicate(timeout=200)
+        assert process.returncode == 2
     assert "ended without" in said, said
     assert (tmp_path / RATES[1] / "metrics.json").exists()
     again = sweep(*arguments)
@@ -151,16 +160,12 @@ def test_a_cancelled_job_is_said_and_the_same_command_finishes_it(slurm, undistu
 
 @pytest.mark.slurm
 def test_a_job_at_its_time_limit_is_queued_again_and_goes_on(slurm, undisturbed, tiny_bert, pairs, tmp_path):  # noqa: F811
-    process = begin(
-        *arguments_of("slurm", tiny_bert, pairs, tmp_path, f"stage.learning_rate={','.join(RATES)}"),
-        "hydra.launcher.mem_gb=1",
-    )
-    wait_for(lambda: list((tmp_path / RATES[0] / "checkpoint").glob("step-*")))
-    (array,) = {path.name.partition("_")[0] for path in (tmp_path / ".slurm").glob("*_0")}
-    # The signal that Slurm sends some time before the limit.
-    subprocess.run(["scancel", "--signal=USR2", f"{array}_0"], check=True)
-    _, said = process.communicate(timeout=280)
-    assert process.returncode == 0, said
+    arguments = arguments_of("slurm", tiny_bert, pairs, tmp_path, f"stage.learning_rate={','.join(RATES)}")
+    with begun(tmp_path / RATES[0], *arguments, "hydra.launcher.mem_gb=1") as process:
+        # The signal that Slurm sends some time before the limit.
+        subprocess.run(["scancel", "--signal=USR2", f"{array_in(tmp_path)}_0"], check=True)
+        _, said = process.communicate(timeout=400)
+        assert process.returncode == 0, said
     assert {rate: sha256(tmp_path / rate / "metrics.json") for rate in RATES} == undisturbed
 
 
@@ -172,11 +177,10 @@ def test_a_task_whose_process_dies_is_said_and_the_same_command_finishes_it(
     tmp_path,
 ):
     arguments = arguments_of("ray", tiny_bert, pairs, tmp_path, f"stage.learning_rate={','.join(RATES)}")
-    process = begin(*arguments)
-    wait_for(lambda: list((tmp_path / RATES[0] / "checkpoint").glob("step-*")))
-    os.kill(json.loads((tmp_path / RATES[0] / "cell.json").read_text())["pid"], signal.SIGKILL)
-    _, said = process.communicate(timeout=200)
-    assert process.returncode == 2
+    with begun(tmp_path / RATES[0], *arguments) as process:
+        os.kill(json.loads((tmp_path / RATES[0] / "cell.json").read_text())["pid"], signal.SIGKILL)
+        _, said = process.communicate(timeout=200)
+        assert process.returncode == 2
     assert "ended without" in said, said
     assert (tmp_path / RATES[1] / "metrics.json").exists()
     again = sweep(*arguments)
