@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.cells import Cells
-from pipeline.reporting.section import Section, Table
+from pipeline.reporting.section import Section, Table, interval_words
 
 COLUMNS = {
     "texts": "texts",
@@ -24,6 +25,8 @@ def section(cells: Cells) -> Section | None:
     rows: list[dict[str, Any]] = []
     for record in records:
         row = {words: record.get(key) for key, words in COLUMNS.items()}
+        if gain := record.get("gain"):
+            row["entropy less loss"] = Interval(gain["mean"], gain["low"], gain["high"])
         row["learned"] = "yes" if record.get("learned") else "no"
         if row not in rows:
             rows.append(row)
@@ -43,6 +46,8 @@ def section(cells: Cells) -> Section | None:
 def _finding(row: dict[str, Any]) -> str:
     named = f"Masked-LM training of {row['base']} on {row['texts']}"
     losses = f"held-out loss {row['loss']:.2f} nats, unigram entropy {row['unigram entropy']:.2f}"
+    if "entropy less loss" in row:
+        losses += f", between them {interval_words(row['entropy less loss'])}"
     if row["learned"] == "yes":
         return f"{named} learned more than word frequencies: {losses}, after {row['tokens']:,} tokens."
     return (

@@ -32,6 +32,7 @@ RECORD = {
     "anisotropy_before": 0.3,
     "anisotropy": 0.9,
     "learned": False,
+    "gain": {"mean": -0.1, "low": -0.2, "high": 0.05},
     "texts": "wiki",
     "base": "bert, random",
 }
@@ -103,6 +104,7 @@ def test_a_masked_lm_base_that_learned_nothing_is_never_called_pre_trained(tmp_p
     assert not any("pre-trained" in words for words in weights)
     section = pretraining.section(cells)
     assert section.tables[0].rows[0]["learned"] == "no"
+    assert "between them -0.100 [-0.200, 0.050]" in section.findings[0]
     assert "is not called pre-trained here" in section.findings[0]
 
 
