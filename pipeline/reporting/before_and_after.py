@@ -112,7 +112,7 @@ def _chart(group: Group, tuned: Sequence[Tuned]) -> Chart:
 
 
 def _label(one: Tuned) -> str:
-    weights = {"random": "random", "masked-LM": "masked-LM", "masked-LM without effect": "masked-LM, unlearned"}
+    weights = {"random": "random", "masked-LM": "masked-LM", "under-trained": "under-trained"}
     parts = [one.base.name, weights.get(one.base.kind, ""), *one.recipe_settings.values()]
     return ", ".join(part for part in parts if part)
 
@@ -182,7 +182,7 @@ def _added(group: Group, one: Tuned) -> str:
         return f"before and after {work} {where} cannot be told apart, {signed(gain)} {measure_words(measure)} ({path})"
     verb = "adds" if gain.mean > 0 else "takes"
     share = f"; {percent(share_before(one.cells, measure))} of the final score was there before" * (gain.mean > 0)
-    tuned = ", which was tuned for retrieval before" if one.base.kind == "tuned" else ""
+    tuned = ", which was tuned for retrieval before" if one.base.tuned_on else ""
     return f"{work} {verb} {signed(gain)} {measure_words(measure)} to {where}{tuned} ({path}{share})"
 
 

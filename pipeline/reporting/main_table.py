@@ -145,16 +145,12 @@ def _highest(
     beaten = {*significance.beaten_by(str(ranked[0]), measure)} & {*map(str, ranked)}
     others = len(ranked) - 1
     many = "all" if len(beaten) == others else str(len(beaten) or "none")
-    above = f"significantly above {many} of {others} others (Holm)" if others > 1 else ""
-    if str(ranked[1]) in beaten:
-        verdict = f"{above}, next {_called(second)}" if above else f"significantly above {_called(second)}"
-    else:
-        verdict = (
-            f"{above}, and not told apart from {_called(second)}" if above else f"not told apart from {_called(second)}"
-        )
+    above = f"significantly above {many} of {others} others (Holm), " if others > 1 else ""
+    apart = "" if str(ranked[1]) in beaten else "and not above the next, " if above else "not significantly above "
+    next_one = apart or ("next " if above else "significantly above ")
     return (
-        f"{group.title}: {which} {measure_words(measure)} has {_called(first)}, {interval_words(first.interval(measure))} "
-        f"({basis(group, _seeds(first))}): {verdict} ({gap})."
+        f"{group.title}: {which} {measure_words(measure)} is that of {_called(first)}, "
+        f"{interval_words(first.interval(measure))} ({basis(group, _seeds(first))}): {above}{next_one}{_called(second)} ({gap})."
     )
 
 
