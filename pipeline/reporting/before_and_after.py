@@ -71,7 +71,8 @@ def section(cells: Cells) -> Section | None:
     if not tables:
         return None
     findings = fewest([*controlled, *alone], MOST_FINDINGS)
-    notes = [COVERS, *dict.fromkeys(warnings)]
+    uncorrected = "The intervals are not corrected for how many there are: of twenty, one may miss by chance."
+    notes = [COVERS, uncorrected, *dict.fromkeys(warnings)]
     return Section("Pre-training and fine-tuning", findings, tables, charts, notes=notes)
 
 

@@ -118,7 +118,7 @@ def test_a_base_that_was_tuned_for_retrieval_before_is_called_so(tmp_path):
     config.write_text(config.read_text().replace("pipeline.data.jsonl.Jsonl", "pipeline.data.squad.Squad"))
     section = before_and_after.section(read_folders([tmp_path / "run"]))
     assert section.tables[0].rows[0]["weights"] == "tuned for retrieval before"
-    assert "On squad its zero-shot is untrue: it was tuned on texts of this kind (SQuAD)." in section.notes[1]
+    assert "On squad its zero-shot is untrue: it was tuned on texts of this kind (SQuAD)." in section.notes[2]
 
 
 def test_a_local_base_is_what_its_run_folder_says(tmp_path):
