@@ -13,7 +13,7 @@ from pipeline.files import read_json
 from pipeline.reporting.cells import Cell
 from pipeline.reporting.settings import chosen, folder_name
 
-Kind = Literal["random", "pre-trained", "tuned", "masked-LM", "masked-LM without effect", "fine-tuned before", "given"]
+Kind = Literal["random", "pre-trained", "tuned", "masked-LM", "under-trained", "fine-tuned before", "given"]
 SEEN = {"Squad": "SQuAD", "MsMarco": "MS MARCO", "PythonDocs": "docstrings of public code"}
 """Classes of datasets, and what their texts are called where a backbone was tuned on the like."""
 WORDS: dict[Kind, str] = {
@@ -21,7 +21,7 @@ WORDS: dict[Kind, str] = {
     "pre-trained": "pre-trained",
     "tuned": "tuned for retrieval before",
     "masked-LM": "masked-LM here",
-    "masked-LM without effect": "masked-LM here, which learned no more than word frequencies",
+    "under-trained": "masked-LM here, under-trained",
     "fine-tuned before": "fine-tuned before",
     "given": "of unknown history",
 }
@@ -48,8 +48,8 @@ class Base:
     @property
     def weights(self) -> str:
         """What is known of the weights, in words."""
-        before = " (tuned for retrieval before that)" if self.tuned_on and self.kind.startswith("masked-LM") else ""
-        return WORDS[self.kind] + before
+        twice = self.tuned_on and self.kind in ("masked-LM", "under-trained")
+        return WORDS[self.kind] + (" (tuned for retrieval before that)" if twice else "")
 
     @property
     def words(self) -> str:
@@ -58,14 +58,9 @@ class Base:
             return f"{self.name} with random weights"
         if self.kind == "masked-LM":
             return f"{self.name} after masked-LM pre-training"
-        if self.kind == "masked-LM without effect":
-            return f"{self.name} after a masked-LM training that learned no more than word frequencies"
+        if self.kind == "under-trained":
+            return f"{self.name} after a masked-LM training that learned too little"
         return self.name
-
-    @property
-    def knows(self) -> bool:
-        """Whether the weights know something that random ones do not."""
-        return self.kind not in ("random", "masked-LM without effect")
 
 
 def base_of(cell: Cell) -> Base:
@@ -103,7 +98,7 @@ def warning(base: Base, cell: Cell) -> str | None:
 
 def _kind(cell: Cell, backbone: Mapping[str, Any], path: str, tuned: bool) -> Kind:
     if cell.config.get("pretraining") or cell.pretraining:
-        return "masked-LM" if cell.pretraining.get("learned") else "masked-LM without effect"
+        return "masked-LM" if cell.pretraining.get("learned") else "under-trained"
     if backbone.get("init") == "random":
         return "random"
     if tuned:
@@ -120,7 +115,7 @@ def _history(path: str) -> Kind:
         training = metrics.get("training") or {}
         if metrics.get("systems"):
             return "fine-tuned before" if training.get("steps") else "given"
-        return "masked-LM" if training.get("pretraining", {}).get("learned") else "masked-LM without effect"
+        return "masked-LM" if training.get("pretraining", {}).get("learned") else "under-trained"
     return "given"
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.evaluation.statistics import Interval, bootstrap
+from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.bases import Base, base_of, warning
 from pipeline.reporting.cells import Cell, Cells, Group
 from pipeline.reporting.charts import forest
 from pipeline.reporting.configurations import Configuration, configurations, setting_words
-from pipeline.reporting.estimates import difference, gains, interaction, matched, share_before
+from pipeline.reporting.estimates import difference, gains, interaction, interval_of, matched, share_before
 from pipeline.reporting.section import Chart, Section, Table, interval_words
 from pipeline.reporting.settings import identity
 from pipeline.reporting.words import COVERS, basis, fewest, measure_words, percent, signed, told
@@ -71,7 +71,8 @@ def section(cells: Cells) -> Section | None:
     if not tables:
         return None
     findings = fewest([*controlled, *alone], MOST_FINDINGS)
-    notes = [COVERS, *dict.fromkeys(warnings)]
+    uncorrected = "The intervals are not corrected for how many there are: of twenty, one may miss by chance."
+    notes = [COVERS, uncorrected, *dict.fromkeys(warnings)]
     return Section("Pre-training and fine-tuning", findings, tables, charts, notes=notes)
 
 
@@ -90,7 +91,7 @@ def _before_and_after(group: Group, tuned: Sequence[Tuned], number: int) -> Tabl
             "before": one.configuration.interval(measure, "zero_shot"),
             "after": one.configuration.interval(measure),
         }
-        row |= {"gain": bootstrap(gains(one.cells, measure)), "share before": share_before(one.cells, measure)}
+        row |= {"gain": interval_of(gains(one.cells, measure)), "share before": share_before(one.cells, measure)}
         rows.append(row)
     return Table(
         f"before-and-after-{number}",
@@ -112,7 +113,7 @@ def _chart(group: Group, tuned: Sequence[Tuned]) -> Chart:
 
 
 def _label(one: Tuned) -> str:
-    weights = {"random": "random", "masked-LM": "masked-LM", "masked-LM without effect": "masked-LM, unlearned"}
+    weights = {"random": "random", "masked-LM": "masked-LM", "under-trained": "under-trained"}
     parts = [one.base.name, weights.get(one.base.kind, ""), *one.recipe_settings.values()]
     return ", ".join(part for part in parts if part)
 
@@ -148,8 +149,8 @@ def _interactions(group: Group, pairs: Sequence[tuple[Tuned, Tuned]], number: in
                 "weights": one.base.weights,
                 **one.recipe_settings,
                 "head start": difference(one.cells, control.cells, "zero_shot", measure),
-                "gain": bootstrap(gains(one.cells, measure)),
-                "gain of random": bootstrap(gains(control.cells, measure)),
+                "gain": interval_of(gains(one.cells, measure)),
+                "gain of random": interval_of(gains(control.cells, measure)),
                 "interaction": interaction(one.cells, control.cells, measure),
                 "lead at the end": difference(one.cells, control.cells, "dense", measure),
                 "control": "same architecture" if _same_build(one, control) else control.base.words,
@@ -172,7 +173,7 @@ def _has_no_control(one: Tuned, pairs: Sequence[tuple[Tuned, Tuned]]) -> bool:
 def _added(group: Group, one: Tuned) -> str:
     """Say what fine-tuning adds to a base, or that it cannot be told."""
     measure = group.measures[0]
-    gain = bootstrap(gains(one.cells, measure))
+    gain = interval_of(gains(one.cells, measure))
     work = "fine-tuning" if one.stage in FINE_TUNING else "training"
     before, after = (one.configuration.interval(measure, system).mean for system in ("zero_shot", "dense"))
     how = ", ".join(setting_words(one.recipe_settings))
@@ -182,13 +183,13 @@ def _added(group: Group, one: Tuned) -> str:
         return f"before and after {work} {where} cannot be told apart, {signed(gain)} {measure_words(measure)} ({path})"
     verb = "adds" if gain.mean > 0 else "takes"
     share = f"; {percent(share_before(one.cells, measure))} of the final score was there before" * (gain.mean > 0)
-    tuned = ", which was tuned for retrieval before" if one.base.kind == "tuned" else ""
+    tuned = ", which was tuned for retrieval before" if one.base.tuned_on else ""
     return f"{work} {verb} {signed(gain)} {measure_words(measure)} to {where}{tuned} ({path}{share})"
 
 
 def _against_random(group: Group, one: Tuned, control: Tuned) -> str:
     measure = group.measures[0]
-    gain = bootstrap(gains(control.cells, measure))
+    gain = interval_of(gains(control.cells, measure))
     reached = interval_words(control.configuration.interval(measure))
     build = (
         "of the same architecture" if _same_build(one, control) else f"of another architecture ({control.base.name})"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluation.measures import Scores
-from pipeline.evaluation.statistics import Interval, bootstrap
+from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.cells import Cell, Group
+from pipeline.reporting.estimates import interval_of
 from pipeline.reporting.settings import identity, rank, setting, telling_columns
 
 
@@ -41,7 +42,7 @@ class Configuration:
 
     def interval(self, measure: str, system: str | None = None) -> Interval:
         """Give the mean with its 95% interval over queries, the seeds as they are."""
-        return bootstrap(self.values(measure, system))
+        return interval_of(self.values(measure, system))
 
     def spread(self, measure: str) -> float | None:
         """Give the standard deviation over seeds of the mean over queries; None for one seed."""

@@ -5,11 +5,30 @@ queries were asked, the seeds being as they are.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from pipeline.evaluation.statistics import Interval, bootstrap, ratio
 from pipeline.reporting.cells import Cell
+
+SYSTEMS = ("zero_shot", "dense")
+KEPT = 512
+"""Intervals that are remembered: table, chart and finding ask for the same ones."""
+
+
+def interval_of(values: np.ndarray) -> Interval:
+    """Give the mean over queries with its 95% interval, remembered.
+
+    Args:
+        values: One for each query, [queries].
+    """
+    return _interval_of(np.asarray(values, dtype=np.float64).tobytes())
+
+
+@lru_cache(maxsize=KEPT)
+def _interval_of(content: bytes) -> Interval:
+    return bootstrap(np.frombuffer(content, dtype=np.float64))
 
 
 def gains(cells: Sequence[Cell], measure: str) -> np.ndarray:
@@ -24,9 +43,6 @@ def share_before(cells: Sequence[Cell], measure: str) -> Interval:
     """
     before, after = (np.mean([cell.values(system, measure) for cell in cells], axis=0) for system in SYSTEMS)
     return ratio(before, after)
-
-
-SYSTEMS = ("zero_shot", "dense")
 
 
 def matched(first: Sequence[Cell], second: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
@@ -47,7 +63,7 @@ def interaction(first: Sequence[Cell], second: Sequence[Cell], measure: str) -> 
     pairs = matched(first, second)
     if not pairs:
         return None
-    return bootstrap(gains([pair[0] for pair in pairs], measure) - gains([pair[1] for pair in pairs], measure))
+    return interval_of(gains([pair[0] for pair in pairs], measure) - gains([pair[1] for pair in pairs], measure))
 
 
 def difference(first: Sequence[Cell], second: Sequence[Cell], system: str, measure: str) -> Interval | None:
@@ -57,4 +73,4 @@ def difference(first: Sequence[Cell], second: Sequence[Cell], system: str, measu
         None where no seed is in both.
     """
     pairs = [one.values(system, measure) - other.values(system, measure) for one, other in matched(first, second)]
-    return bootstrap(np.mean(pairs, axis=0)) if pairs else None
+    return interval_of(np.mean(pairs, axis=0)) if pairs else None

@@ -5,13 +5,13 @@ from typing import Any
 
 from pipeline.evaluation.report import LETTERS
 from pipeline.evaluation.significance import Significance, compare
-from pipeline.evaluation.statistics import bootstrap
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.configurations import Configuration, configurations
+from pipeline.reporting.estimates import interval_of
 from pipeline.reporting.section import Section, Table, interval_words
 from pipeline.reporting.words import COVERS, basis, measure_words, signed
 
-ALL_PAIRS = 12
+ALL_PAIRS = 10
 """Up to so many systems every two are compared; of more, each with the best alone, so that Holm's correction leaves
 something to be seen."""
 
@@ -141,20 +141,16 @@ def _highest(
 ) -> str:
     measure = group.measures[0]
     first, second = found[ranked[0]], found[ranked[1]]
-    gap = signed(bootstrap(first.values(measure) - second.values(measure)))
+    gap = signed(interval_of(first.values(measure) - second.values(measure)))
     beaten = {*significance.beaten_by(str(ranked[0]), measure)} & {*map(str, ranked)}
     others = len(ranked) - 1
     many = "all" if len(beaten) == others else str(len(beaten) or "none")
-    above = f"significantly above {many} of {others} others (Holm)" if others > 1 else ""
-    if str(ranked[1]) in beaten:
-        verdict = f"{above}, next {_called(second)}" if above else f"significantly above {_called(second)}"
-    else:
-        verdict = (
-            f"{above}, and not told apart from {_called(second)}" if above else f"not told apart from {_called(second)}"
-        )
+    above = f"significantly above {many} of {others} others (Holm), " if others > 1 else ""
+    apart = "" if str(ranked[1]) in beaten else "and not above the next, " if above else "not significantly above "
+    next_one = apart or ("next " if above else "significantly above ")
     return (
-        f"{group.title}: {which} {measure_words(measure)} has {_called(first)}, {interval_words(first.interval(measure))} "
-        f"({basis(group, _seeds(first))}): {verdict} ({gap})."
+        f"{group.title}: {which} {measure_words(measure)} is that of {_called(first)}, "
+        f"{interval_words(first.interval(measure))} ({basis(group, _seeds(first))}): {above}{next_one}{_called(second)} ({gap})."
     )
 
 

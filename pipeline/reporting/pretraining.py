@@ -1,9 +1,10 @@
-"""Masked-LM pre-training that went before, and whether it learned more than word frequencies."""
+"""Masked-LM pre-training that went before, and whether it learned clearly more than word frequencies."""
 
 from typing import Any
 
+from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.cells import Cells
-from pipeline.reporting.section import Section, Table
+from pipeline.reporting.section import Section, Table, interval_words
 
 COLUMNS = {
     "texts": "texts",
@@ -24,6 +25,8 @@ def section(cells: Cells) -> Section | None:
     rows: list[dict[str, Any]] = []
     for record in records:
         row = {words: record.get(key) for key, words in COLUMNS.items()}
+        if gain := record.get("gain"):
+            row["entropy less loss"] = Interval(gain["mean"], gain["low"], gain["high"])
         row["learned"] = "yes" if record.get("learned") else "no"
         if row not in rows:
             rows.append(row)
@@ -33,19 +36,21 @@ def section(cells: Cells) -> Section | None:
         "Loss: masked cross-entropy on held-out tokens, in nats; at the unigram entropy a model knows word frequencies and "
         "no more. Anisotropy: mean cosine of two texts' vectors, 1 where all point one way."
     )
+    new_head = any(record.get("new_head") and str(record.get("base", "")).endswith("pretrained") for record in records)
+    notes = ["A new masked-LM head on given weights: the loss says as much about it as about the encoder."] * new_head
     return Section(
         "Masked-LM pre-training",
         [_finding(row) for row in rows if None not in row.values()],
         [Table("masked-lm", "Masked-LM trainings", rows, note)],
+        notes=notes,
     )
 
 
 def _finding(row: dict[str, Any]) -> str:
     named = f"Masked-LM training of {row['base']} on {row['texts']}"
     losses = f"held-out loss {row['loss']:.2f} nats, unigram entropy {row['unigram entropy']:.2f}"
+    if "entropy less loss" in row:
+        losses += f", between them {interval_words(row['entropy less loss'])}"
     if row["learned"] == "yes":
-        return f"{named} learned more than word frequencies: {losses}, after {row['tokens']:,} tokens."
-    return (
-        f"{named} did not learn clearly more than word frequencies ({losses}): what follows from it is not called "
-        "pre-trained here."
-    )
+        return f"{named} learned clearly more than word frequencies: {losses}, after {row['tokens']:,} tokens."
+    return f"{named} learned too little: {losses}. What begins from it is not called pre-trained here."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from pipeline.progress import progress
 from pipeline.reporting import (
     before_and_after,
     collapse,
@@ -38,4 +39,9 @@ SECTIONS: tuple[Callable[[Cells], Section | None], ...] = (
 
 def sections_of(cells: Cells) -> list[Section]:
     """Make every section that the cells have something for."""
-    return [section for make in SECTIONS if (section := make(cells)) is not None]
+    sections = []
+    with progress("Reporting", len(SECTIONS), "sections") as advance:
+        for make in SECTIONS:
+            sections.append(make(cells))
+            advance(1)
+    return [section for section in sections if section is not None]

@@ -4,9 +4,9 @@ import csv
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.evaluation.statistics import bootstrap
 from pipeline.reporting.cells import Cell, Cells
 from pipeline.reporting.charts import scatter
+from pipeline.reporting.estimates import interval_of
 from pipeline.reporting.section import Chart, Section, Table, interval_words
 from pipeline.reporting.words import measure_words
 
@@ -40,7 +40,7 @@ def _rows(cell: Cell) -> list[dict[str, Any]]:
     return [
         {
             "system": row["model"],
-            measure_words(measure): bootstrap(cell.values(systems[row["model"]], measure)),
+            measure_words(measure): interval_of(cell.values(systems[row["model"]], measure)),
             "median ms": float(row["both_p50_ms"]),
             "95th percentile ms": float(row["both_p95_ms"]),
             "threads": int(row["threads"]),

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from pipeline.evaluation.statistics import Interval, bootstrap
+from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.charts import SERIES, curves
 from pipeline.reporting.configurations import Configuration, configurations, setting_words
+from pipeline.reporting.estimates import interval_of
 from pipeline.reporting.section import Chart, Row, Section, Table
 from pipeline.reporting.settings import identity
 from pipeline.reporting.words import basis, measure_words, signed, told
@@ -76,7 +77,7 @@ def _finding(group: Group, line: Sequence[Configuration]) -> str:
     """Say what the last addition of steps bought."""
     measure = group.measures[0]
     fewer, more = line[-2], line[-1]
-    gain = bootstrap(more.values(measure) - fewer.values(measure))
+    gain = interval_of(more.values(measure) - fewer.values(measure))
     head = f"{group.title}, {_name(line)}: from {_steps(fewer):,} to {_steps(more):,} steps"
     rest = f"{signed(gain)} {measure_words(measure)} ({basis(group, min(fewer.seeds, more.seeds))})"
     return f"{head}, {rest}." if told(gain) else f"{head} no change can be told, {rest}."

@@ -9,10 +9,11 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import Scores
 from pipeline.evaluation.results import METRICS
-from pipeline.evaluation.statistics import Interval, bootstrap
+from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cell, Cells
 from pipeline.reporting.configurations import setting_words
+from pipeline.reporting.estimates import interval_of
 from pipeline.reporting.reading import mapping, read_scores
 from pipeline.reporting.section import Section, Table
 from pipeline.reporting.settings import chosen, identity, setting, telling_columns
@@ -90,7 +91,8 @@ def _matrix(tested: Sequence[Tested], names: Mapping[str, str]) -> dict[tuple[st
         key = (one.cell.metrics["fingerprint"], one.fingerprint)
         found.setdefault(key, []).append(one.gains)
     return {
-        (names[trained], names[scored]): bootstrap(np.mean(gains, axis=0)) for (trained, scored), gains in found.items()
+        (names[trained], names[scored]): interval_of(np.mean(gains, axis=0))
+        for (trained, scored), gains in found.items()
     }
 
 

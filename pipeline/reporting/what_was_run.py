@@ -56,7 +56,7 @@ def _notes(cells: Cells) -> list[str]:
     groups = cells.groups()
     if len(groups) < 2:
         return []
-    named = "; ".join(f"{group.title} ({group.queries:,} queries, {', '.join(group.measures)})" for group in groups)
+    named = "; ".join(f"{group.title} ({', '.join(group.measures)})" for group in groups)
     return [
         f"The folders are of {len(groups)} unlike datasets, sets of queries or measures, and are compared only within "
         f"each: {named}."

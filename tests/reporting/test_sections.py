@@ -32,6 +32,7 @@ RECORD = {
     "anisotropy_before": 0.3,
     "anisotropy": 0.9,
     "learned": False,
+    "gain": {"mean": -0.1, "low": -0.2, "high": 0.05},
     "texts": "wiki",
     "base": "bert, random",
 }
@@ -99,11 +100,12 @@ def test_a_masked_lm_base_that_learned_nothing_is_never_called_pre_trained(tmp_p
     plant_run(tmp_path / "random", init="random")
     cells = read_folders([tmp_path])
     weights = [row["weights"] for row in before_and_after.section(cells).tables[0].rows]
-    assert weights[0] == "masked-LM here, which learned no more than word frequencies"
+    assert weights[0] == "masked-LM here, under-trained"
     assert not any("pre-trained" in words for words in weights)
     section = pretraining.section(cells)
     assert section.tables[0].rows[0]["learned"] == "no"
-    assert "is not called pre-trained here" in section.findings[0]
+    assert "between them -0.100 [-0.200, 0.050]" in section.findings[0]
+    assert "learned too little" in section.findings[0]
 
 
 def test_a_base_that_was_tuned_for_retrieval_before_is_called_so(tmp_path):
@@ -116,7 +118,7 @@ def test_a_base_that_was_tuned_for_retrieval_before_is_called_so(tmp_path):
     config.write_text(config.read_text().replace("pipeline.data.jsonl.Jsonl", "pipeline.data.squad.Squad"))
     section = before_and_after.section(read_folders([tmp_path / "run"]))
     assert section.tables[0].rows[0]["weights"] == "tuned for retrieval before"
-    assert "On squad its zero-shot is untrue: it was tuned on texts of this kind (SQuAD)." in section.notes[1]
+    assert "On squad its zero-shot is untrue: it was tuned on texts of this kind (SQuAD)." in section.notes[2]
 
 
 def test_a_local_base_is_what_its_run_folder_says(tmp_path):
@@ -126,7 +128,7 @@ def test_a_local_base_is_what_its_run_folder_says(tmp_path):
     config.write_text(config.read_text().replace("path: bert", f"path: {base}/model"))
     assert base_of(read_folders([run]).finished[0]).kind == "fine-tuned before"
     (base / "metrics.json").write_text(json.dumps({"systems": {}, "training": {"pretraining": RECORD}}))
-    assert base_of(read_folders([run]).finished[0]).kind == "masked-LM without effect"
+    assert base_of(read_folders([run]).finished[0]).kind == "under-trained"
     (base / "metrics.json").unlink()
     assert base_of(read_folders([run]).finished[0]).kind == "given"
 
