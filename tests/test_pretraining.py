@@ -149,8 +149,8 @@ def test_an_under_trained_base_is_not_called_pre_trained(tiny_bert, corpus, tmp_
     arguments = pretraining_of(tiny_bert, corpus, folder, "backbone.init=random", "trainer.max_steps=1")
     command(monkeypatch, *arguments)
     assert metrics_of(folder)["training"]["pretraining"]["learned"] is False
-    assert "this base is not called pre-trained" in capsys.readouterr().out.replace("\n", " ")
-    assert "this base is not called pre-trained" in (folder / "model" / "README.md").read_text()
+    assert "what came out is not called pre-trained" in capsys.readouterr().out.replace("\n", " ")
+    assert "what came out is not called pre-trained" in (folder / "model" / "README.md").read_text()
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bits(finished, tiny_bert, corpus, tmp_path):  # noqa: F811
@@ -226,6 +226,7 @@ def test_pre_training_may_read_a_text_of_its_own(tiny_bert, pairs, corpus, tmp_p
         (["stage.held_out_share=0.001"], "are held out, and a loss on fewer than 5 says nothing"),
         (["stage.held_out_share=1"], "stage.held_out_share=1 must be below 1"),
         (["stage.held_out_share=0"], "stage.held_out_share=0 must be a number above 0"),
+        (["init=continued"], "stage=mlm is itself the pre-training that init=continued puts before other stages"),
         (["stage.mask_share=0"], "stage.mask_share=0 must be a number above 0"),
         (["stage.whole_words=perhaps"], "stage.whole_words=perhaps must be true or false"),
         (["stage.split=test"], "has no split 'test'"),

@@ -40,11 +40,14 @@ def pretraining_lines(record: dict[str, Any]) -> list[str]:
     """Say what was trained on what, and whether it may be called pre-trained."""
     gain = record["gain"]
     below = f"{gain['mean']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
-    return [
+    lines = [
         f"Masked language modelling of {record['base']} on {record['texts']}: {record['steps']:,} steps, "
         f"{record['tokens']:,} tokens; {record['masked_tokens']:,} masked tokens of {record['held_out_texts']} held-out texts.",
         f"Word frequencies less loss: {below} nats (95%, by text). {learned_words(record)}",
     ]
+    if record["new_head"] and record["base"].endswith("pretrained"):
+        lines.append("The masked-LM head was new, so the loss says as much about it as about the encoder.")
+    return lines
 
 
 def learned_words(record: dict[str, Any]) -> str:
@@ -53,5 +56,5 @@ def learned_words(record: dict[str, Any]) -> str:
         return "The loss is clearly below what word frequencies give."
     return (
         "That is not clearly below what word frequencies give (a fifth less, with the whole interval): "
-        "this base is not called pre-trained."
+        "what came out is not called pre-trained."
     )

@@ -9,11 +9,14 @@ from pipeline.checks import whole_number
 from pipeline.data.source import open_dataset
 from pipeline.encoders.building import build_tower
 from pipeline.entry import instantiate
+from pipeline.errors import UserError
 from pipeline.evaluation.loggers import log_results
 from pipeline.training.devices import process_rank, require_devices, trainer_precision
+from pipeline.training.pretraining.bench import Bench
 from pipeline.training.pretraining.card import pretraining_card
 from pipeline.training.pretraining.head import require_encoder
-from pipeline.training.pretraining.run import Bench, Pretraining
+from pipeline.training.pretraining.results import finish
+from pipeline.training.pretraining.run import Pretraining
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
 
@@ -38,6 +41,10 @@ class PretrainingCell:
         self, config: DictConfig, folder: RunFolder, stage: MaskedLanguageModelling, sweep: str | None
     ) -> None:
         self.config, self.folder, self.sweep = config, folder, sweep
+        if config.pretraining is not None:
+            raise UserError(
+                f"stage={stage.name} is itself the pre-training that init=continued puts before other stages; leave one out."
+            )
         self.seed = whole_number("seed", config.seed, least=0)
         self.make_logger = instantiate(config.logger, _partial_=True)
         ranks = require_devices(config.trainer)
@@ -81,7 +88,8 @@ class PretrainingCell:
             sweep=self.sweep,
         )
         stage: Any = OmegaConf.to_container(self.config.stage, resolve=True)
-        metrics = self.pretraining.finish(
+        metrics = finish(
+            self.pretraining,
             self.folder.path,
             self.pretraining.train(self.folder.path, logger),
             lambda found: pretraining_card(found, stage, self.seed, self.folder.path / "model"),

@@ -20,10 +20,12 @@ from pipeline.evaluation.pretraining import pretraining_lines
 from pipeline.evaluation.results import METRICS
 from pipeline.files import locked, read_json
 from pipeline.training.devices import trainer_precision
+from pipeline.training.pretraining.bench import Bench
 from pipeline.training.pretraining.card import pretraining_card
 from pipeline.training.pretraining.cell import deciding_settings
 from pipeline.training.pretraining.head import require_encoder
-from pipeline.training.pretraining.run import Bench, Pretraining
+from pipeline.training.pretraining.results import finish
+from pipeline.training.pretraining.run import Pretraining
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,6 @@ def _make(run: Pretraining, config: DictConfig, folder: Path) -> None:
     say(f"Pre-training goes before: {run.bench.max_steps:,} steps of masked language modelling on {name}, in {folder}.")
     stage: Any = OmegaConf.to_container(config.pretraining.stage, resolve=True)
     trained = run.train(folder, None)
-    run.finish(folder, trained, lambda found: pretraining_card(found, stage, run.bench.seed, folder / "model"))
+    finish(run, folder, trained, lambda found: pretraining_card(found, stage, run.bench.seed, folder / "model"))
     for line in pretraining_lines(trained["pretraining"]):
         say(line)

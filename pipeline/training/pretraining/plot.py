@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pipeline.evaluation.drawing import BLUE, INK, MUTED, ORANGE, picture
+from pipeline.evaluation.drawing import BLUE, INK, ORANGE, picture
 from pipeline.training.curves_plot import draw_line, finish_steps
 from pipeline.training.parts import Part
 
@@ -32,7 +32,8 @@ def draw_pretraining(figure: Figure, parts: Sequence[Part], unigram_entropy: flo
             line.set_label(label)
     left.axhline(unigram_entropy, color=INK, linewidth=1, linestyle="--", label="word frequencies, held out")
     left.set_title("masked-LM loss, nats a token", loc="left", weight="bold")
-    left.legend(frameon=False, labelcolor=INK, edgecolor=MUTED)
+    # Below the axes: within them it would lie on a curve sooner or later.
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3, frameon=False)
     draw_line(right, parts, "anisotropy", BLUE)
     right.set_title("mean pairwise cosine of held-out texts", loc="left", weight="bold")
     right.set_ylim(min(0.0, right.get_ylim()[0]), 1.02)

@@ -1,80 +1,35 @@
-"""One pre-training: its texts, its model, its steps, and what is said of it afterwards."""
+"""One pre-training: its texts, its model, its steps."""
 
 import hashlib
-import shutil
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
-import torch
 from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
-from pipeline.data.dataset import Dataset
-from pipeline.encoders.backbones import Backbone
-from pipeline.encoders.encoding import EncodingSettings
 from pipeline.encoders.folders import quiet_transformers
 from pipeline.encoders.saving import whole_folder
-from pipeline.encoders.transformer_tower import TransformerTower
-from pipeline.evaluation.results import METRICS
-from pipeline.files import digest_of, write_json
+from pipeline.files import digest_of
 from pipeline.progress import progress
 from pipeline.training.checkpoint import Checkpoints, own_weights
 from pipeline.training.course import History
 from pipeline.training.module import dropout
-from pipeline.training.parts import parts_of, write_curves
 from pipeline.training.pretraining.batches import MaskedBatches
+from pipeline.training.pretraining.bench import Bench
 from pipeline.training.pretraining.course import Pace, PretrainingCourse
 from pipeline.training.pretraining.head import start_from_frequencies, with_head
 from pipeline.training.pretraining.held_out import HeldOut
 from pipeline.training.pretraining.masking import Masking
 from pipeline.training.pretraining.module import MaskedLanguageModule
-from pipeline.training.pretraining.plot import plot_pretraining
+from pipeline.training.pretraining.results import CHECKPOINT, summary
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.pretraining.texts import Division, divide
 from pipeline.training.pretraining.tokens import Tokens
 from pipeline.training.pretraining.unigram import unigram_log_probabilities
 from pipeline.training.schedule import Schedule
-
-CHECKPOINT = "checkpoint"
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What a pre-training works with.
-
-    Attributes:
-        dataset: Whose documents are the text.
-        backbone: Where the weights come from.
-        tower: Built of that backbone; its transformer is trained in place, and saved with its pooling.
-        trainer: Makes a Lightning trainer of its remaining arguments.
-        trainer_settings: Those of the configuration that decide what comes out.
-        max_steps: Steps of the whole training.
-        encoding: How texts are encoded for the anisotropy.
-        say: Tells the user where the run stands.
-        store: What runs share.
-        seed: Fixes everything that is drawn.
-        rank: This process's place among `ranks`.
-        ranks: Processes that train together.
-    """
-
-    dataset: Dataset
-    backbone: Backbone
-    tower: TransformerTower
-    trainer: Callable[..., pl.Trainer]
-    trainer_settings: dict[str, Any]
-    max_steps: int
-    encoding: EncodingSettings
-    say: Callable[[str], None]
-    store: Path
-    seed: int
-    rank: int = 0
-    ranks: int = 1
 
 
 class Pretraining:
@@ -161,7 +116,7 @@ class Pretraining:
             self._begin_head()
         if first_step < self.bench.max_steps:
             self._fit(checkpoints, history, first_step, logger)
-        return self._summary(history)
+        return summary(self, history)
 
     def save(self, folder: Path, card: str) -> None:
         """Save the tower as a sentence-transformers folder, its transformer with the head as BERT's checkpoints have it.
@@ -171,27 +126,6 @@ class Pretraining:
         with whole_folder(folder) as beside, quiet_transformers():
             self.bench.tower.write(beside, card)
             self.headed.model.save_pretrained(beside)
-
-    def finish(self, folder: Path, trained: dict[str, Any], card: Callable[[dict[str, Any]], str]) -> dict[str, Any]:
-        """Save the model, write curves, plots and, last, `metrics.json`; remove the checkpoints.
-
-        Args:
-            folder: Where everything goes.
-            trained: What `train` returned.
-            card: Writes the model's card from the metrics.
-
-        Returns:
-            What `metrics.json` holds.
-        """
-        metrics = self._metrics(trained)
-        parts = parts_of(trained)
-        plot_pretraining(parts, trained["pretraining"]["unigram_entropy"], folder / "plots" / "curves")
-        write_curves(parts, folder / "curves.csv")
-        self.save(folder / "model", card(metrics))
-        write_json(folder / "timings.json", {"pretraining": self.timings})
-        write_json(folder / METRICS, metrics)
-        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
-        return metrics
 
     @cached_property
     def _tokens(self) -> Tokens:
@@ -247,56 +181,3 @@ class Pretraining:
         self.timings = {"seconds": seconds, "tokens_per_second": total / seconds}
         if not bench.rank:
             bench.say(f"Trained on {total:,} tokens, {total / seconds:,.0f} a second with all measurements.")
-
-    def _summary(self, history: History) -> dict[str, Any]:
-        """Measure once more, token by token, and put the record together."""
-        bench, held_out = self.bench, self.held_out
-        measured = held_out.measure(self.headed.model, torch.device("cpu"))
-        before, after = history.validations[0], measured.row()
-        record = {
-            "base": f"{bench.backbone.name}, {bench.backbone.init}",
-            "texts": bench.dataset.name,
-            "trained_texts": len(self.division.trained),
-            "held_out_texts": len(held_out.texts),
-            "masked_tokens": len(measured.losses),
-            "steps": bench.max_steps,
-            "tokens": self.batches.tokens_until(bench.max_steps),
-            "new_head": self.headed.fresh,
-            "whole_words": self.stage.whole_words,
-            "loss_before": before["held_out_loss"],
-            "loss": after["held_out_loss"],
-            "loss_on_read": history.losses[-1]["loss"],
-            "unigram_entropy": held_out.unigram_entropy,
-            "gain": asdict(held_out.gain(measured.losses)),
-            "learned": held_out.learned(measured.losses),
-            "accuracy_before": before["held_out_accuracy"],
-            "accuracy": after["held_out_accuracy"],
-            "anisotropy_before": before["anisotropy"],
-            "anisotropy": after["anisotropy"],
-        }
-        return {
-            "stage": self.stage.name,
-            "steps": bench.max_steps,
-            "loss": history.losses[-1]["loss"],
-            "pretraining": record,
-            "curves": {"loss": history.losses, "validation": history.validations},
-        }
-
-    def _metrics(self, trained: dict[str, Any]) -> dict[str, Any]:
-        """Put `metrics.json` together in the form of every run folder, without a system that retrieves."""
-        dataset = self.bench.dataset
-        split = dataset.split(self.stage.split)
-        return {
-            "dataset": dataset.name,
-            "split": split.name,
-            "queries": 0,
-            "documents": len(split.documents),
-            "measures": [],
-            "relevant_from": dataset.relevant_from,
-            "remove_self_hits": dataset.remove_self_hits,
-            "fingerprint": dataset.fingerprint,
-            "systems": {},
-            "details": {},
-            "significance": None,
-            "training": trained | {"dataset_fingerprint": dataset.fingerprint, "dataset_notes": dataset.notes},
-        }
