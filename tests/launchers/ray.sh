@@ -27,6 +27,7 @@ stop() {
     kill -TERM -- "-$HEAD" 2>/dev/null || true
     sleep 2
     kill -KILL -- "-$HEAD" 2>/dev/null || true
+    wait "$HEAD" 2>/dev/null || true
     rm -rf "$FOLDER"
 }
 trap stop EXIT
