@@ -195,7 +195,7 @@ def test_trials_that_fail_are_told_and_said_and_three_of_them_end_a_hopeless_tun
         ("seed=0,1", "seed=0,1 is an axis, and a tuning proposes values itself"),
         ("stage=zero_shot", "stage=zero_shot trains nothing"),
         ("hydra.sweeper.trials=0", "hydra.sweeper.trials=0 must be a whole number of at least 1"),
-        ("hydra.sweeper.search={stage.learning_rat: [1]}", "stage.learning_rat is not a setting; did you mean"),
+        ("++hydra.sweeper.search={stage.learning_rat: [1]}", "stage.learning_rat is not a setting; did you mean"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused_in_one_sentence(argument, sentence, tiny_bert, pairs, tmp_path):  # noqa: F811
