@@ -10,9 +10,10 @@ import time
 
 import pytest
 
+import train as train_command
 from pipeline.errors import UserError
 from pipeline.sweeping.search_space import distributions, override
-from tests.test_train import ROOT, pairs, refusal, settings_of, tiny_bert, train  # noqa: F401
+from tests.test_train import ROOT, pairs, settings_of, tiny_bert, train  # noqa: F401
 
 optuna = pytest.importorskip("optuna")
 
@@ -198,10 +199,21 @@ def test_trials_that_fail_are_told_and_said_and_three_of_them_end_a_hopeless_tun
         ("++hydra.sweeper.search={stage.learning_rat: [1]}", "stage.learning_rat is not a setting; did you mean"),
     ],
 )
-def test_what_cannot_be_tuned_is_refused_in_one_sentence(argument, sentence, tiny_bert, pairs, tmp_path):  # noqa: F811
+def test_what_cannot_be_tuned_is_refused_in_one_sentence(
+    argument,
+    sentence,
+    tiny_bert,  # noqa: F811
+    pairs,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
     arguments = arguments_of(tiny_bert, pairs, tmp_path)
     if argument == "stage=zero_shot":
         arguments = ["-m", "-cd", "multirun_sweeps", "-cn", "tune", "~stage.validate_every", "~stage.patience"]
-    refused = train(*arguments, argument)
-    assert refused.returncode == 2
-    assert sentence in refused.stderr.strip().splitlines()[-1]
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments, argument])
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stopped:
+        train_command.main()
+    assert stopped.value.code == 2
+    assert sentence in capsys.readouterr().err.strip().splitlines()[-1]
