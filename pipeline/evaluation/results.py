@@ -98,7 +98,24 @@ def write_results(
     plotted: tuple[str, str] | None = None,
     with_runs: bool = True,
 ) -> dict[str, Any]:
-    """Write runs, CSV files, plots and, last, `metrics.json`: a folder that has it is finished.
+    """Write everything, `metrics.json` last: a folder that has it is finished; see `write_evidence`.
+
+    Returns:
+        What `metrics.json` holds.
+    """
+    metrics = write_evidence(results, folder, training, plotted, with_runs)
+    write_json(folder / METRICS, metrics)
+    return metrics
+
+
+def write_evidence(
+    results: Results,
+    folder: Path,
+    training: dict[str, Any] | None = None,
+    plotted: tuple[str, str] | None = None,
+    with_runs: bool = True,
+) -> dict[str, Any]:
+    """Write runs, CSV files and plots: all but `metrics.json`.
 
     Args:
         results: What was found.
@@ -108,7 +125,7 @@ def write_results(
         with_runs: Whether the rankings are written too; not where they came from files.
 
     Returns:
-        What `metrics.json` holds.
+        What `metrics.json` shall hold.
 
     Raises:
         UserError: When the disk is full or the folder may not be written.
@@ -127,9 +144,7 @@ def write_results(
         quality = {name: system.scores.means()[measures[0]] for name, system in results.systems.items()}
         plot_quality_latency(results.latency, quality, measures[0], folder / "plots" / "quality_latency")
     write_json(folder / "timings.json", {name: system.seconds for name, system in results.systems.items()})
-    metrics = results.metrics(training or {})
-    write_json(folder / METRICS, metrics)
-    return metrics
+    return results.metrics(training or {})
 
 
 def _result_rows(results: Results) -> Iterator[list[Any]]:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pipeline.files import is_locked, write_json
+from pipeline.errors import UserError
+from pipeline.files import is_locked, locked, read_json, write_json
 from pipeline.progress import duration
 from pipeline.sweeping.plan import PlannedCell
 from pipeline.training.run_folder import LOCK
@@ -76,10 +77,26 @@ def _state(cell: PlannedCell, unrecorded: str | None) -> tuple[State, str | None
 def write_outcomes(
     outcomes: Sequence[CellOutcome], name: str, command: Sequence[str], axes: Mapping[str, Sequence[str]], sweep: Path
 ) -> None:
-    """Write `sweep.json` into the folder of the sweep."""
-    cells: list[dict[str, Any]] = [asdict(outcome) for outcome in outcomes]
-    axes = {key: list(values) for key, values in axes.items()}
-    write_json(sweep / SWEEP, {"name": name, "command": list(command), "axes": axes, "cells": cells})
+    """Write `sweep.json` into the folder of the sweep; cells and axes of earlier commands stay in it."""
+    with locked(sweep / SWEEP, f"the list of cells in {sweep}"):
+        before = _written(sweep / SWEEP)
+        cells: dict[str, dict[str, Any]] = {cell["folder"]: cell for cell in before["cells"]}
+        cells |= {outcome.folder: asdict(outcome) for outcome in outcomes}
+        merged = {
+            key: list(dict.fromkeys([*before["axes"].get(key, []), *axes.get(key, [])]))
+            for key in [*before["axes"], *(key for key in axes if key not in before["axes"])]
+        }
+        said = {"name": name, "command": list(command), "axes": merged, "cells": list(cells.values())}
+        write_json(sweep / SWEEP, said)
+
+
+def _written(path: Path) -> dict[str, Any]:
+    """Read what earlier commands wrote; run folders are the truth, so a damaged list is begun anew."""
+    try:
+        found = read_json(path)
+        return {"axes": dict(found["axes"]), "cells": [cell for cell in found["cells"] if "folder" in cell]}
+    except (UserError, KeyError, TypeError, ValueError):
+        return {"axes": {}, "cells": []}
 
 
 def outcomes_table(outcomes: Sequence[CellOutcome], axes: Sequence[str], title: str) -> Table:

@@ -1,6 +1,7 @@
 """The cells of a sweep: their folders, what is done already, and which cannot be run at all."""
 
 import copy
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import CellRecord, read_record
-from pipeline.files import digest_of
-from pipeline.training.fitness import unfit
+from pipeline.files import digest_of, read_json
+from pipeline.training.fitness import require_data, unfit
 from pipeline.training.run_folder import RunFolder
 
 UNTRAINED = ("backbone", "pooling", "encoder", "query", "pretraining")
@@ -65,16 +68,54 @@ def plan(config: DictConfig, loader: ConfigLoader, combinations: Sequence[Sequen
         combinations: The overrides of every cell.
 
     Raises:
-        UserError: When two cells would share one folder.
-        HydraException: When a cell cannot be composed.
+        UserError: When a cell cannot be composed, a value of it cannot be meant, two cells would share one folder, or a
+            folder holds something else.
     """
-    return [_planned(loader.load_sweep_config(config, list(overrides)), overrides) for overrides in combinations]
+    cells = [_planned(composed, list(overrides)) for composed, overrides in _composed(config, loader, combinations)]
+    folders: dict[Path, PlannedCell] = {}
+    for cell in cells:
+        other = folders.setdefault(cell.folder.path, cell)
+        if other is not cell:
+            raise UserError(
+                f"{' '.join(other.overrides)} and {' '.join(cell.overrides)} would share the folder {cell.folder.path}; "
+                "name each value once, and leave folder=… to the sweep or let it name the axes."
+            )
+    return cells
+
+
+def _composed(
+    config: DictConfig, loader: ConfigLoader, combinations: Sequence[Sequence[str]]
+) -> list[tuple[DictConfig, Sequence[str]]]:
+    """Compose every cell; a setting that only some of them have is not one that none has."""
+    composed, refused = [], []
+    for overrides in combinations:
+        try:
+            composed.append((loader.load_sweep_config(config, list(overrides)), overrides))
+        except ConfigCompositionException as error:
+            refused.append((error, overrides))
+    if not refused:
+        return composed
+    first, overrides = refused[0]
+    found = re.search(r"Could not override '([^'@]*)", str(first))
+    if found is None or not composed:
+        raise first
+    shared = set.intersection(*map(set, combinations))
+    odd = " ".join(word for word in overrides if word not in shared)
+    raise UserError(
+        f"{odd}: the choices of this cell have no setting {found[1]}; give such choices a sweep of their own, or put ++ "
+        "before the setting."
+    ) from first
 
 
 def _planned(config: DictConfig, overrides: Sequence[str]) -> PlannedCell:
     with _as_job(config) as job:
         folder = RunFolder.of_job(job, config.hydra)
+        folder.require_same_configuration()
+        if folder.finished:
+            read_json(folder.metrics)  # damaged, it is not to count as done
         reason = None if folder.finished else unfit(job)
+        if reason is None and not folder.finished:
+            require_data(job)
         settings, before = folder.settings, read_record(folder.path)
         return PlannedCell(
             tuple(overrides), folder, reason, folder.finished, _untrained(settings), kind_of(settings), before

@@ -45,11 +45,13 @@ class SweepRun:
         """Say what will be done, do it, and say what was done.
 
         Raises:
-            UserError: When a cell failed.
+            UserError: When a cell failed, or none can be run.
         """
         seconds = seconds_by_kind(self.cells, self.folder.parent)
         for line in preview(self.folder.name, self.cells, self.axes, seconds):
             print(line, file=sys.stderr, flush=True)
+        if all(cell.reason is not None for cell in self.cells):
+            raise UserError(f"No cell of {self.folder.name} can be run; the first because: {self.cells[0].reason}")
         if self.config.preview:
             return
         self._write()

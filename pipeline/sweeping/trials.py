@@ -72,23 +72,21 @@ class Tuning:
         Raises:
             UserError: When the launcher cannot run trials, or none ends well.
         """
+        if self.config.preview:
+            self._announce(trials)
+            return
         with locked(self.folder / "study", f"the tuning in {self.folder}"):
             (base,) = plan(self.config, self.loader, [self.arguments])
             settings = digest_of(_without(base.folder.settings, self.search))
             study = Study(self.folder, self.space, self.monitor == KL, settings, self.seed)
-            self._announce(study, trials)
-            if self.config.preview:
-                return
+            self._announce(trials, sum(trial.state.is_finished() for trial in study.trials))
             while batch := self._next(study, trials, at_once):
                 self._try(study, batch)
             self._conclude(study)
 
-    def _announce(self, study: Study, trials: int) -> None:
-        done = sum(trial.state.is_finished() for trial in study.trials)
-        print(
-            f"{self.folder.name}: {trials} trials, {done} done before; {self.monitor} of the validation split.",
-            file=sys.stderr,
-        )
+    def _announce(self, trials: int, done: int | None = None) -> None:
+        before = "" if done is None else f", {done} done before"
+        print(f"{self.folder.name}: {trials} trials{before}; {self.monitor} of the validation split.", file=sys.stderr)
         for key, tried in self.search.items():
             print(f"  {key}: {described(tried)}", file=sys.stderr, flush=True)
 

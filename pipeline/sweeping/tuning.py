@@ -53,9 +53,10 @@ class TuningSweeper(Sweeper):
         loader = self.hydra_context.config_loader
         for override in OverridesParser.create(config_loader=loader).parse_overrides(arguments):
             if override.is_sweep_override():
+                key, _, values = str(override.input_line).partition("=")
                 raise UserError(
                     f"{override.input_line} is an axis, and a tuning proposes values itself; give "
-                    f"hydra.sweeper.search with {override.get_key_element()} in it."
+                    f"'++hydra.sweeper.search={{{key}: [{values}]}}'."
                 )
         tuning = Tuning(self.config, loader, self.launcher, arguments, self.search, self.seed)
         tuning.run(self.trials, self.at_once)

@@ -58,7 +58,7 @@ class Watcher:
         for folder in sorted(new):
             if ended[folder].state == "failed":
                 _say(f"Failed: {folder}: {ended[folder].sentence}")
-        self.ended |= new
+        self.ended = {*ended}  # a cell whose process died may have been begun again
         if new:
             _say(self._progress(Counter(cell.state for cell in cells)))
 

@@ -23,10 +23,10 @@ from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import recorded
 from pipeline.evaluation.loggers import flat_config, log_results
 from pipeline.evaluation.report import print_folder
-from pipeline.evaluation.results import SystemResult, write_results
+from pipeline.evaluation.results import SystemResult, write_evidence
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
-from pipeline.files import atomic_write, digest_of
+from pipeline.files import atomic_write, digest_of, write_json
 from pipeline.retrieval.index import Index
 from pipeline.training.cost import Cost
 from pipeline.training.curves_plot import plot_curves
@@ -174,8 +174,6 @@ class Cell:
         self.transfers.score(self.dual_encoder, "dense", self.folder.say)
         self.transfers.write(self.dataset.name, trained, logger)
         self._report(systems, trained, logger)
-        self.cost.note()
-        self.folder.say(self.cost.sentence())
         # A finished run is never resumed, and the optimisers of a sweep's cells would fill a disk.
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
@@ -277,7 +275,7 @@ class Cell:
         return model_card(config, choices, metrics, self.folder.path / "model", self.dual_encoder)  # type: ignore[arg-type]
 
     def _report(self, systems: dict[str, SystemResult], trained: dict[str, Any], logger: Logger | None) -> None:
-        """Write figures, rankings and plots; `metrics.json` comes last and marks the folder as finished."""
+        """Write figures, rankings and plots, and tell the logger; `metrics.json`, the last, marks the folder as finished."""
         scores = {name: system.scores for name, system in systems.items()}
         results = replace(self.retriever.results(systems), significance=compare(scores))
         parts = parts_of(trained)
@@ -288,8 +286,11 @@ class Cell:
         with atomic_write(self.folder.path / "model" / "README.md") as card:
             card.write(self._card(results.metrics(trained)))
         plotted = ("zero_shot", "dense") if self.stage.trains else ("bm25", "dense")
-        metrics = write_results(results, self.folder.path, trained, plotted)
+        metrics = write_evidence(results, self.folder.path, trained, plotted)
         log_results(logger, metrics, self.folder.path)
+        self.cost.note()
+        self.folder.say(self.cost.sentence())
+        write_json(self.folder.metrics, metrics)
 
 
 def _sweep() -> str | None:

@@ -42,6 +42,8 @@ class ContrastiveFineTuning(Stage):
         validation_documents: Documents beside those judged for them, at most.
         monitor: Measure that picks the best weights.
         patience: Validations without a better one before stopping; None: never.
+        weights: Which come out: the `best` by validation, the untrained ones among them, or the `last`, where every
+            recipe shall take all its steps whatever they do.
         checkpoint_every: Steps between checkpoints.
         normalisation: Of the loss: `row` or `global`.
         query_learning_rate: Of a query tower of its own; None: what suits its kind.
@@ -66,6 +68,7 @@ class ContrastiveFineTuning(Stage):
         validation_documents: int,
         monitor: str,
         patience: int | None,
+        weights: str,
         checkpoint_every: int,
         normalisation: str,
         query_learning_rate: float | None,
@@ -85,6 +88,7 @@ class ContrastiveFineTuning(Stage):
         self.validation_documents = whole_number("stage.validation_documents", validation_documents, least=0)
         self.monitor = one_of("stage.monitor", monitor, (*VALIDATION_MEASURES, KL))
         self.patience = None if patience is None else whole_number("stage.patience", patience, least=0)
+        self.weights = one_of("stage.weights", weights, ("best", "last"))
         self.objective: Objective = Contrastive(temperature, normalisation)
         self.query_learning_rate = query_learning_rate
         if query_learning_rate is not None:
@@ -118,7 +122,8 @@ class ContrastiveFineTuning(Stage):
         if first_step < workplace.max_steps and not history.stopped:
             batches.between(first_step, workplace.max_steps, workplace.rank, workplace.ranks)
             self._fit(workplace, batches, checkpoints, history, first_step, logger)
-        load_weights(workplace.dual_encoder, checkpoints.best)
+        if self.weights == "best":
+            load_weights(workplace.dual_encoder, checkpoints.best)
         workplace.dual_encoder.query = workplace.dual_encoder.query.served(workplace.encoding)
         return self._summary(batches, history)
 
@@ -213,16 +218,18 @@ class ContrastiveFineTuning(Stage):
     def _summary(self, batches: ContrastiveBatches, history: History) -> dict[str, Any]:
         last_loss = history.losses[-1]
         best = history.best_step(self.monitor)
+        kept = best if self.weights == "best" else int(last_loss["step"])
         return {
             "stage": self.name,
             "steps": int(last_loss["step"]),
             "best_step": best,
+            "kept_step": kept,
             "monitor": self.monitor,
             "stopped_early": history.stopped,
             "queries": len(batches.trainable),
             "loss": last_loss["loss"],
             **collapse_summary(history.validations),
-            "validation": next(row for row in history.validations if row["step"] == best),
+            "validation": next(row for row in history.validations if row["step"] == kept),
             "curves": {"loss": history.losses, "validation": history.validations},
         }
 

@@ -2,11 +2,13 @@
 
 from omegaconf import DictConfig
 
+from pipeline.checks import whole_number
 from pipeline.data.source import Source
 from pipeline.encoders.backbones import Backbone
 from pipeline.encoders.building import QueryTower
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
+from pipeline.evaluation.measures import parse_measures
 from pipeline.training.pretraining.head import require_encoder
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.stages import Stage
@@ -30,9 +32,24 @@ def unfit(config: DictConfig) -> str | None:
             stage.require(query, instantiate(config.negatives))
         for part in ("pooling", "encoder", "encoding", "index", "lexical"):
             instantiate(config[part])
-        sources: list[Source] = [instantiate(config.dataset), *(source for _, source in transfer_sources(config))]
-        for source in sources:
-            source.inputs()
+        whole_number("seed", config.seed, least=0)
+        whole_number("trainer.max_steps", config.trainer.max_steps)
+        parse_measures(list(config.evaluation.measures))
     except UserError as error:
         return str(error)
     return None
+
+
+def require_data(config: DictConfig) -> None:
+    """Refuse data that is not there, for a cell that could be run otherwise.
+
+    Raises:
+        UserError: Naming what is missing.
+    """
+    source: Source = instantiate(config.dataset)
+    source.inputs()
+    for name, further in transfer_sources(config):
+        try:
+            further.inputs()
+        except UserError as error:
+            raise UserError(f"evaluation.transfer.{name}: {error}") from error

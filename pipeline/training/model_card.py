@@ -55,10 +55,15 @@ def _training(
         rows |= {
             "loss": _loss(stage, choices["negatives"]),
             "training": f"{training['steps']} steps of {stage['batch_size']} queries out of {training['queries']}, "
-            f"learning rate {stage['learning_rate']}, weights of step {training['best_step']} (best {stage['monitor']} on validation)",
+            f"learning rate {stage['learning_rate']}, weights of step {training['kept_step']} ({_which(stage)})",
             "seed": str(config["seed"]),
         }
     return "## Training\n\n| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+
+
+def _which(stage: dict[str, Any]) -> str:
+    """Say which weights were kept."""
+    return "the last" if stage["weights"] == "last" else f"best {stage['monitor']} on validation"
 
 
 def _loss(stage: dict[str, Any], negatives: str) -> str:

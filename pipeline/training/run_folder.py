@@ -18,8 +18,11 @@ from pipeline.training.cost import COST
 
 ELSEWHERE = ("folder", "tables", "logger", "preview", "threads")
 """Settings that say where and how fast things go, not what comes out; runs that differ only in them are the same."""
+CONFIG = "config.yaml"
 LOCK = ".run"
 """What is locked in a run folder while a process works in it."""
+LONGEST_NAME = 160
+"""In bytes; file systems take 255, and others put something before or after it."""
 UNNAMED = (*ELSEWHERE, "launcher", "hydra")
 """Overrides that a folder is not named by."""
 
@@ -104,21 +107,32 @@ class RunFolder:
         with disk_errors(self.path), open(self.path / "log.txt", "a", encoding="utf-8") as log:
             log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {sentence}\n")
 
+    def require_same_configuration(self) -> None:
+        """Refuse a folder that holds a run of another configuration.
+
+        Raises:
+            UserError: Naming a setting that differs.
+        """
+        changed = self._changed()
+        if changed is not None and self.begun:
+            raise UserError(
+                f"{self.path} holds a run of another configuration ({changed}); give another folder=… or remove it."
+            )
+
+    def _changed(self) -> str | None:
+        """Name a setting that differs from the folder's configuration, where it has one that does."""
+        place = self.path / CONFIG
+        if not place.exists():
+            return None
+        there, here = _flat(_settings(OmegaConf.load(place))), _flat(self.settings)  # type: ignore[arg-type]
+        changed = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+        return f"{changed[0]} is {there.get(changed[0])} there and {here.get(changed[0])} here" if changed else None
+
     def _claim(self) -> None:
-        place = self.path / "config.yaml"
-        if place.exists():
-            there = _flat(_settings(OmegaConf.load(place)))  # type: ignore[arg-type]
-            here = _flat(self.settings)
-            changed = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
-            if changed and not self.begun:
-                (self.path / COST).unlink(missing_ok=True)  # what another configuration cost
-            elif changed:
-                key = changed[0]
-                raise UserError(
-                    f"{self.path} holds a run of another configuration ({key} is {there.get(key)} there and "
-                    f"{here.get(key)} here); give another folder=… or remove it."
-                )
-        with atomic_write(place) as file:
+        self.require_same_configuration()
+        if self._changed() is not None:
+            (self.path / COST).unlink(missing_ok=True)  # what another configuration cost
+        with atomic_write(self.path / CONFIG) as file:
             file.write(OmegaConf.to_yaml(self.config, resolve=True))
         with atomic_write(self.path / OVERRIDES) as file:
             file.write(OmegaConf.to_yaml(OmegaConf.create(self.overrides)))
@@ -149,7 +163,9 @@ def _name(overrides: list[str], digest: str) -> str:
     """Name a folder by its overrides, for people, and by its settings, so that no two cells share one."""
     keys = {override: override.lstrip("+~").partition("=")[0] for override in overrides}
     said = [_short(override) for override, key in sorted(keys.items()) if key.partition(".")[0] not in UNNAMED]
-    return ",".join([*said, digest])[-160:]
+    while said and len(",".join([*said, digest]).encode()) > LONGEST_NAME:
+        del said[0]
+    return ",".join([*said, digest])
 
 
 def _short(override: str) -> str:

@@ -107,3 +107,43 @@ def test_a_preview_alone_is_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         train_command.main()
     assert "preview=true is for sweeps; add -m" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("seed=0,1", "folder=one"), "would share the folder one"),
+        (("seed=0,0",), "would share the folder"),
+        (("dataset.path=nowhere.jsonl", "seed=0,1"), "nowhere.jsonl (dataset.path) does not exist"),
+        (
+            ("stage=align", "query=shared", "seed=0,1"),
+            "No cell of tiny can be run; the first because: stage=align needs",
+        ),
+        (("stage=zero_shot,dpr",), "stage=zero_shot: the choices of this cell have no setting stage."),
+    ],
+)
+def test_a_sweep_that_cannot_be_meant_is_refused_before_work(words, sentence, sweep, capsys):
+    _, status = sweep(*words)
+    assert status == 2
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_value_that_cannot_be_meant_is_skipped_beside_others(sweep, capsys):
+    _, status = sweep("seed=0,-1", "preview=true")
+    assert status == 0
+    assert "skipped seed=-1 (1 cell): seed=-1 must be a whole number" in capsys.readouterr().err
+
+
+def test_a_folder_of_another_configuration_is_not_taken_for_the_cells_own(sweep, tmp_path, capsys):
+    sweep("seed=0", f"folder={tmp_path / 'one'}")
+    _, status = sweep("seed=7", f"folder={tmp_path / 'one'}")
+    assert status == 2
+    assert "holds a run of another configuration (seed is 0 there and 7 here)" in capsys.readouterr().err
+
+
+def test_cells_and_axes_of_earlier_commands_stay_listed(sweep):
+    sweep("seed=0,1")
+    folder, _ = sweep("seed=1,2")
+    said = json.loads((folder / "sweep.json").read_text())
+    assert {"0", "1", "2"} <= set(said["axes"]["seed"])
+    assert len({cell["folder"] for cell in said["cells"]}) == len(said["cells"]) >= 3

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.checks import whole_number
@@ -10,7 +11,7 @@ from pipeline.data.source import open_dataset
 from pipeline.encoders.building import build_tower
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
-from pipeline.evaluation.loggers import log_results
+from pipeline.evaluation.loggers import flat_config, log_results
 from pipeline.training.devices import process_rank, require_devices, trainer_precision
 from pipeline.training.pretraining.bench import Bench
 from pipeline.training.pretraining.card import pretraining_card
@@ -81,10 +82,11 @@ class PretrainingCell:
         """Train, measure and save."""
         texts = len(self.dataset.split(self.pretraining.stage.split).documents)
         self.folder.say(f"{self.folder.path}: masked language modelling on {self.dataset.name} ({texts:,} texts).")
+        composed: Any = OmegaConf.to_container(self.config, resolve=True)
         logger = self.make_logger(
             folder=self.folder.path,
             name=self.folder.path.name,
-            composed=OmegaConf.to_container(self.config, resolve=True),
+            config=flat_config(composed, HydraConfig.get().runtime.choices),
             sweep=self.sweep,
         )
         stage: Any = OmegaConf.to_container(self.config.stage, resolve=True)
