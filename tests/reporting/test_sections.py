@@ -185,6 +185,15 @@ def test_a_probe_is_shown_with_its_findings_and_smaller_pictures(tmp_path, png):
     assert int.from_bytes(section.pictures[0].content[16:20], "big") == probes.WIDEST
 
 
+def test_a_picture_that_cannot_be_read_is_named_and_left_out(tmp_path, png):
+    folder = plant_probe(tmp_path / "probe", png)
+    (folder / "plots" / "cut.png").write_bytes(png[: len(png) // 2])
+    (folder / "plots" / "empty.png").write_bytes(b"")
+    section = probes.section(read_folders([folder]))
+    assert [picture.title for picture in section.pictures] == ["probe: layers"]
+    assert section.notes[-1] == "Pictures that cannot be read: probe/cut.png, probe/empty.png."
+
+
 def test_queries_that_gained_most_come_first_and_those_that_lost_most_last(tmp_path):
     before = np.full(40, 0.5)
     after = before.copy()
@@ -213,4 +222,7 @@ def test_what_was_varied_and_what_is_missing_is_said(grid):
     assert {row["what"]: row["number"] for row in folders.rows} == {"finished runs": 5, "unfinished": 1}
     assert {row["axis"]: row["values"] for row in axes.rows}["backbone.init"] == "pretrained, random"
     assert absent.rows[0]["cell"] == "half"
+    (grid / "sweep.json").write_text(json.dumps({"name": "grid", "axes": {"seed": [0, 1]}, "cells": []}))
+    rows = what_was_run.section(read_folders([grid])).tables[1].rows
+    assert [(row["axis"], row["values"]) for row in rows] == [("seed", "0, 1"), ("backbone.init", "pretrained, random")]
     assert "compared only within each" in section.notes[0]
