@@ -14,7 +14,7 @@ from pipeline.reporting.section import Chart, Section, Table, interval_words
 from pipeline.reporting.settings import identity
 from pipeline.reporting.words import COVERS, basis, fewest, measure_words, percent, signed, told
 
-OF_THE_BASE = ("backbone", "pretraining", "init")
+OF_THE_BASE = ("base", "backbone", "pretraining", "init")
 """Settings that say what a training begins from; all others are its recipe."""
 MOST_FINDINGS = 6
 MOST_DRAWN = 30

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.measures import Scores
+from pipeline.reporting.plurals import counted_queries
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _titles(groups: Sequence[tuple[Sequence[Cell], Sequence[str]]]) -> list[str]
     firsts = [cells[0].metrics for cells, _ in groups]
     titles = [", ".join(part for part in (metrics["dataset"], metrics["split"]) if part) for metrics in firsts]
     further = (
-        [f"{metrics['queries']:,} queries" for metrics in firsts],
+        [counted_queries(metrics["queries"]) for metrics in firsts],
         [" ".join(measures) for _, measures in groups],
         [str(metrics["fingerprint"])[:6] for metrics in firsts],
     )

@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.files import read_json
 from pipeline.reporting.cells import Cell, Cells
 from pipeline.reporting.configurations import Configuration, configurations, is_run
+from pipeline.reporting.plurals import counted
 from pipeline.reporting.section import Section, Table
 
 COUNTS = {
@@ -29,7 +30,11 @@ def section(cells: Cells) -> Section | None:
             tables.append(Table(f"cost-{number}", title, rows, NOTE, {"seconds": 0, "seconds of scoring": 1}))
     older = sum(not cell.cost and "seconds" not in cell.record for cell in runs)
     missing = (
-        [f"{older} of {len(runs)} runs are of an older form that kept the seconds of scoring only."] if older else []
+        [
+            f"{older} of {counted(len(runs), 'run')} {'is' if older == 1 else 'are'} of an older form that kept the seconds of scoring only."
+        ]
+        if older
+        else []
     )
     return Section("Cost", tables=tables, notes=[*_total(tables), *missing])
 
@@ -53,4 +58,4 @@ def _total(tables: Sequence[Table]) -> list[str]:
     rows: list[Any] = [row for table in tables for row in table.rows]
     known = [(name, sum(row.get(name) or 0 for row in rows)) for name in ("seconds", *COUNTS.values())]
     said = [f"{round(total):,} {name}" for name, total in known if total]
-    return [f"In all {len(rows)} runs: {', '.join(said)}."] if said else []
+    return [f"In all {counted(len(rows), 'run')}: {', '.join(said)}."] if said else []

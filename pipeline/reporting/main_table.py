@@ -8,6 +8,7 @@ from pipeline.evaluation.significance import Significance, compare
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.configurations import Configuration, configurations
 from pipeline.reporting.estimates import interval_of
+from pipeline.reporting.plurals import counted_queries
 from pipeline.reporting.section import Section, Table, interval_words
 from pipeline.reporting.words import COVERS, basis, measure_words, signed
 
@@ -112,13 +113,13 @@ def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) ->
 
 def _note(significance: Significance | None, group: Group) -> str:
     if significance is None:
-        return f"{group.queries:,} queries."
+        return f"{counted_queries(group.queries)}."
     measure = measure_words(group.measures[0])
     caption = significance.caption()
     if significance.baseline is not None:
         caption = caption.replace(f"against {significance.baseline}", f"against the row with the highest {measure}")
     return (
-        f"{group.queries:,} queries. Better than: rows that this one is significantly above in {measure}, the seeds' mean by "
+        f"{counted_queries(group.queries)}. Better than: rows that this one is significantly above in {measure}, the seeds' mean by "
         f"query ({caption})."
     )
 

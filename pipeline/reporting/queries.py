@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.configurations import Configuration, configurations
+from pipeline.reporting.plurals import counted_queries
 from pipeline.reporting.section import Row, Section, Table
 from pipeline.reporting.words import measure_words
 
@@ -73,7 +74,7 @@ def _table(group: Group, change: Change, number: int) -> Table:
         f"queries-{number}",
         f"{measure_words(group.measures[0])} from {first} to {second}: {group.title}",
         rows,
-        f"Of {change.of}: {counts[0]:,} queries gained, {counts[1]:,} lost, {counts[2]:,} stayed. Shown are those that "
+        f"Of {change.of}: {counted_queries(counts[0])} gained, {counts[1]:,} lost, {counts[2]:,} stayed. Shown are those that "
         "changed most, chosen for that: examples, not evidence.",
     )
 

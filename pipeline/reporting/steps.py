@@ -13,7 +13,7 @@ from pipeline.reporting.settings import identity
 from pipeline.reporting.words import basis, measure_words, signed, told
 
 STEPS = "trainer.max_steps"
-OF_OTHERS = ("trainer", "backbone", "pretraining", "init")
+OF_OTHERS = ("trainer", "base", "backbone", "pretraining", "init")
 """Settings that a line's name says otherwise, or that lie along the line."""
 
 

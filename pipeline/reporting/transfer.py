@@ -14,13 +14,14 @@ from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cell, Cells
 from pipeline.reporting.configurations import setting_words
 from pipeline.reporting.estimates import interval_of
+from pipeline.reporting.plurals import counted
 from pipeline.reporting.reading import mapping, read_scores
 from pipeline.reporting.section import Section, Table
 from pipeline.reporting.settings import chosen, identity, setting, telling_columns
 from pipeline.reporting.words import fewest, measure_words, signed, told
 
 MOST_FINDINGS = 4
-TOLD_ELSEWHERE = ("dataset", "backbone", "pretraining", "init", "evaluation")
+TOLD_ELSEWHERE = ("dataset", "base", "backbone", "pretraining", "init", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _findings(matrix: Mapping[tuple[str, str], Interval], title: str) -> list[st
     harmed = [key for key, gain in away.items() if told(gain) and gain.mean < 0]
     worst = min(away, key=lambda key: away[key].mean)
     return [
-        f"{title}. Of {len(away)} pairs of unlike datasets, training on the one helps on the other in {len(helped)}, harms "
+        f"{title}. Of {counted(len(away), 'pair')} of unlike datasets, training on the one helps on the other in {len(helped)}, harms "
         f"in {len(harmed)}, and neither can be told in {len(away) - len(helped) - len(harmed)}; lowest: trained on "
         f"{worst[0]}, tested on {worst[1]}, {signed(away[worst])}."
     ]

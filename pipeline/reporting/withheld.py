@@ -10,6 +10,7 @@ from pipeline.data.withheld import QUARTERS
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.cells import Cell, Cells
 from pipeline.reporting.charts import forest
+from pipeline.reporting.plurals import counted
 from pipeline.reporting.quarters import EFFECTS, STATES, Estimates, Pair, estimate, read_quarters
 from pipeline.reporting.section import Chart, Row, Section, Table, interval_words
 from pipeline.reporting.settings import identity
@@ -154,7 +155,7 @@ def _rest(experiment: Experiment, estimates: Estimates) -> str:
     questions = len(experiment.pairs[0].without.scores["dense"].query_ids)
     seeds = len(experiment.pairs)
     over = f"{seeds} seeds" if seeds > 1 else "one seed, another may differ"
-    return f"{questions:,} test questions, at least {estimates.clusters} {experiment.unit}s in a quarter, {over}"
+    return f"{counted(questions, 'test question')}, at least {counted(estimates.clusters, experiment.unit)} in a quarter, {over}"
 
 
 def _tables(number: int, experiment: Experiment, found: dict[str, Estimates]) -> list[Table]:
@@ -203,7 +204,7 @@ def _notes(experiment: Experiment, estimates: Estimates) -> list[str]:
     records = [pair.after.pretraining for pair in experiment.pairs]
     if unlearned := sum(not record.get("learned") for record in records):
         notes.append(
-            f"{name}: in {unlearned} of {len(records)} seeds the masked-LM step did not learn clearly more than word "
+            f"{name}: in {unlearned} of {counted(len(records), 'seed')} the masked-LM step did not learn clearly more than word "
             "frequencies, by its loss on text that it was not given; what it read cannot be called known."
         )
     losses = {key: float(np.mean([record.get(key, np.nan) for record in records])) for key in LOSSES}

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting import (
@@ -108,17 +109,58 @@ def test_a_masked_lm_base_that_learned_nothing_is_never_called_pre_trained(tmp_p
     assert "learned too little" in section.findings[0]
 
 
-def test_a_base_that_was_tuned_for_retrieval_before_is_called_so(tmp_path):
-    plant_run(
-        tmp_path / "run",
-        target="pipeline.encoders.backbones.MiniLM",
-        dataset="squad",
-    )
-    config = tmp_path / "run" / "config.yaml"
-    config.write_text(config.read_text().replace("pipeline.data.jsonl.Jsonl", "pipeline.data.squad.Squad"))
-    section = before_and_after.section(read_folders([tmp_path / "run"]))
+@pytest.mark.parametrize(
+    ("source", "path", "renamed", "said"),
+    [
+        (
+            "Squad",
+            "data/squad/dev-v1.1.json",
+            False,
+            "On texts its zero-shot is untrue: it was tuned on texts of this kind",
+        ),
+        ("Withheld", ["a/new_wiki_v1.0.json", "a/train-v1.1.json"], False, "On texts its zero-shot is untrue"),
+        ("Withheld", "a/train-v1.1.json", True, "For texts it was tuned on questions of the same style (SQuAD)."),
+        (
+            "Squad",
+            ["squadshifts/new_wiki_v1.0.json"],
+            False,
+            "For texts it was tuned on questions of the same style (SQuAD).",
+        ),
+        ("Squad", "data/squadshifts.json", False, "For texts it was tuned on questions of the same style (SQuAD)."),
+    ],
+)
+def test_a_base_that_was_tuned_for_retrieval_before_is_called_so(tmp_path, source, path, renamed, said):
+    dataset = {"_target_": f"pipeline.data.any.{source}", "path": path, "rename_entities": renamed}
+    target = "pipeline.encoders.backbones.MiniLM"
+    run = plant_run(tmp_path / "run", target=target, dataset="texts")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "dataset": dataset}))
+    section = before_and_after.section(read_folders([run]))
     assert section.tables[0].rows[0]["weights"] == "tuned for retrieval before"
-    assert "On squad its zero-shot is untrue: it was tuned on texts of this kind (SQuAD)." in section.notes[2]
+    (warned,) = [note for note in section.notes if "was tuned for retrieval before" in note]
+    assert said in warned
+    assert ("untrue" in warned) == ("untrue" in said)
+
+
+def test_runs_that_nothing_tells_apart_are_called_by_their_base(tmp_path):
+    for seed in (0, 1):
+        plant_run(tmp_path / f"a=b,seed={seed},0123abcd", seed=seed)
+    cells = read_folders([tmp_path])
+    said = " ".join([*main_table.section(cells).findings, *before_and_after.section(cells).findings])
+    assert "that of bert, 2 layers, 0." in said
+    assert "seed=" not in said and "(bert" not in said
+    assert "seed=" not in queries.section(cells).tables[0].note
+
+
+def test_one_is_no_plural(tmp_path):
+    systems = {"zero_shot": np.array([0.2]), "dense": np.array([0.5])}
+    run = plant_run(tmp_path / "run", systems=systems)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("layers: 2", "layers: 1"))
+    cells = read_folders([run])
+    (finding,) = before_and_after.section(cells).findings
+    assert "bert, 1 layer cannot be told apart" in finding and "only 1 query, one seed" in finding
+    assert any(note.startswith("In all 1 run: 10 training steps") for note in cost.section(cells).notes)
 
 
 def test_a_local_base_is_what_its_run_folder_says(tmp_path):
@@ -201,7 +243,7 @@ def test_queries_that_gained_most_come_first_and_those_that_lost_most_last(tmp_p
     plant_run(tmp_path / "run", systems={"zero_shot": before, "dense": after})
     table = queries.section(read_folders([tmp_path / "run"])).tables[0]
     assert [(row["query"], row["gain"]) for row in table.rows] == [("query 7", 0.5), ("query 3", -0.4)]
-    assert "1 queries gained, 1 lost, 38 stayed" in table.note
+    assert "1 query gained, 1 lost, 38 stayed" in table.note
 
 
 def test_cost_is_added_up(grid):

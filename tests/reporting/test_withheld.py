@@ -42,7 +42,7 @@ def test_variants_are_apart_and_doubts_are_noted(tmp_path):
     assert {finding.split(":")[0] for finding in made.findings} == {"facts", "facts-renamed"}
     notes = " ".join(made.notes)
     assert "facts: 1 of 4 rotations" in notes
-    assert "facts-renamed: in 1 of 1 seeds the masked-LM step did not learn" in notes
+    assert "facts-renamed: in 1 of 1 seed the masked-LM step did not learn" in notes
     assert "after-1-False has no twin without the masked-LM step." in notes
     assert "one seed, another may differ" in made.findings[0]
     assert "read by" in made.findings[1] and "did not clearly learn more than word frequencies" in made.findings[4]
