@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.cell_record import CellRecord
 from pipeline.evaluation.measures import Scores
 from pipeline.reporting.plurals import counted_queries
 
@@ -21,8 +22,8 @@ class Cell:
         overrides: What the command line, or the sweep, chose for it.
         scores: By system, what each query earned.
         queries: Texts of the scored queries by id.
-        record: What its `cell.json` holds; empty for older folders.
-        cost: What its `cost.json` holds; empty for older folders.
+        record: What its `cell.json` holds; None for older folders.
+        cost: The figures of its `cost.json`; empty for older folders.
     """
 
     folder: Path
@@ -32,8 +33,8 @@ class Cell:
     overrides: dict[str, str]
     scores: dict[str, Scores] = field(repr=False)
     queries: dict[str, str] = field(repr=False)
-    record: dict[str, Any] = field(default_factory=dict)
-    cost: dict[str, Any] = field(default_factory=dict)
+    record: CellRecord | None = None
+    cost: dict[str, float] = field(default_factory=dict)
 
     @property
     def training(self) -> dict[str, Any]:
@@ -121,6 +122,7 @@ class Cells:
         masked: Masked-LM runs, which have no systems.
         absent: What has no figures, and why.
         sweeps: What `sweep.json` holds, by the name of the sweep's folder.
+        notes: What could not be read, and is no cell.
     """
 
     finished: Sequence[Cell]
@@ -128,6 +130,7 @@ class Cells:
     masked: Sequence[MaskedLM] = ()
     absent: Sequence[Absent] = ()
     sweeps: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def __iter__(self) -> Iterator[Cell]:
         return iter(self.finished)

@@ -66,8 +66,8 @@ def _tested(cell: Cell) -> Iterator[Tested]:
             metrics = mapping(folder / METRICS)
             scores, _ = read_scores(folder / "per_query.csv", metrics["measures"])
             gains = _gains(scores, metrics["measures"][0])
-        except (UserError, OSError, KeyError, ValueError):
-            continue  # half-written: its cell is not done
+        except (UserError, OSError, KeyError, ValueError, TypeError, IndexError):
+            continue  # half-written or damaged
         yield Tested(cell, folder.name, metrics["fingerprint"], metrics["measures"][0], gains)
 
 

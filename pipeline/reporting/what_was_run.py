@@ -16,7 +16,7 @@ def section(cells: Cells) -> Section:
     absent: list[Row] = [{"cell": one.name, "state": one.state, "why": one.sentence} for one in cells.absent]
     if absent:
         tables.append(Table("absent", "Cells without figures", absent, "They are in no other table."))
-    return Section("What was run", tables=tables, notes=_notes(cells))
+    return Section("What was run", tables=tables, notes=[*_notes(cells), *cells.notes])
 
 
 def _axes(cells: Cells) -> list[Row]:
