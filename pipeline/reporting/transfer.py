@@ -16,6 +16,7 @@ from pipeline.reporting.configurations import setting_words
 from pipeline.reporting.estimates import interval_of
 from pipeline.reporting.plurals import counted
 from pipeline.reporting.reading import mapping, read_scores
+from pipeline.reporting.scored_weights import weights_notes
 from pipeline.reporting.section import Section, Table
 from pipeline.reporting.settings import chosen, identity, setting, telling_columns
 from pipeline.reporting.words import fewest, measure_words, signed, told
@@ -51,7 +52,12 @@ def section(cells: Cells) -> Section | None:
         tables.append(table)
         findings += _findings(matrix, table.title)
     note = "Rows: the dataset that was trained on. Columns: the dataset whose test split was scored. The interval is over its queries."
-    return Section("Recipe transfer", fewest(findings, MOST_FINDINGS), tables, notes=[note])
+    return Section(
+        "Recipe transfer",
+        fewest(findings, MOST_FINDINGS),
+        tables,
+        notes=[note, *weights_notes(one.cell for one in tested)],
+    )
 
 
 def _tested(cell: Cell) -> Iterator[Tested]:
