@@ -8,6 +8,7 @@ from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.charts import forest
 from pipeline.reporting.controls import Pair, against_random, against_random_table, pairs_of
 from pipeline.reporting.estimates import gains, interval_of, share_before
+from pipeline.reporting.quarters import rotations
 from pipeline.reporting.scored_weights import kept_at_0, weights_notes
 from pipeline.reporting.section import Chart, Section, Table
 from pipeline.reporting.tuned import Tuned, added, tuned_in
@@ -23,6 +24,7 @@ def section(cells: Cells) -> Section | None:
     controlled: list[str] = []
     alone: list[str] = []
     scored = []
+    apart = [group.title for group in rotations(cells)]
     for number, group in enumerate(cells.groups(), start=1):
         tuned = tuned_in(group)
         if not tuned:
@@ -34,6 +36,8 @@ def section(cells: Cells) -> Section | None:
         pairs = [*pairs_of(tuned)]
         if pairs:
             tables.append(against_random_table(group, pairs, number))
+        if group.title in apart:
+            continue
         controlled += [against_random(group, pair) for pair in pairs]
         alone += [f"{group.title}: {added(group, one)}." for one in tuned if _has_no_control(one, pairs)]
     if not tables:

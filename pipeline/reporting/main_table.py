@@ -9,12 +9,20 @@ from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.configurations import Configuration, configurations
 from pipeline.reporting.estimates import interval_of
 from pipeline.reporting.plurals import counted_queries
+from pipeline.reporting.quarters import rotations
 from pipeline.reporting.section import Section, Table, interval_words
-from pipeline.reporting.words import COVERS, basis, measure_words, signed
+from pipeline.reporting.words import COVERS, basis, fewest, measure_words, signed
 
 ALL_PAIRS = 10
 """Up to so many systems every two are compared; of more, each with the best alone, so that Holm's correction leaves
 something to be seen."""
+
+MOST_FINDINGS = 6
+NARROW = "Questions on one paragraph count as independent here, which makes intervals somewhat narrow."
+ROTATIONS = (
+    "{count} of the tables are of withheld facts: each rotation tests other questions, and is a dataset of its own. What "
+    "they say together is under “Withheld facts”; alone they are in no finding."
+)
 
 
 def section(cells: Cells) -> Section | None:
@@ -22,12 +30,16 @@ def section(cells: Cells) -> Section | None:
     groups = cells.groups()
     if not groups:
         return None
+    apart = [group.title for group in rotations(cells)]
     made = [_table(group, number) for number, group in enumerate(groups, start=1)]
+    findings = [
+        said for group, (_, found) in zip(groups, made, strict=True) if group.title not in apart for said in found
+    ]
     return Section(
         "Results",
-        findings=[finding for _, findings in made for finding in findings],
+        findings=fewest(findings, MOST_FINDINGS),
         tables=[table for table, _ in made],
-        notes=[COVERS, "Questions on one paragraph count as independent here, which makes intervals somewhat narrow."],
+        notes=[COVERS, NARROW, *([ROTATIONS.format(count=len(apart))] if apart else [])],
     )
 
 

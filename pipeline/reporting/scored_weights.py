@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 
 from pipeline.reporting.cells import Cell
-from pipeline.reporting.plurals import counted
 
 NOTES = {
     "best": (
@@ -42,7 +41,8 @@ def kept_words(cells: Sequence[Cell]) -> str:
     kept = sum(map(is_kept, cells))
     if not kept:
         return ""
-    where = f"in {kept} of {counted(len(cells), 'seed')} " if len(cells) > 1 else ""
+    share = f"all {kept} seeds" if kept == len(cells) else f"{kept} of {len(cells)} seeds"
+    where = f"in {share} " if len(cells) > 1 else ""
     return f"{where}no step was better than none by validation, and the untrained weights were kept"
 
 

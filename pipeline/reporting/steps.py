@@ -75,7 +75,10 @@ def _table(group: Group, lines: Sequence[Sequence[Configuration]], number: int) 
         for line in lines
         for (steps, interval), (seeds, best) in zip(_points(line, measure), _scored(line), strict=True)
     ]
-    return Table(f"steps-{number}", f"{measure_words(measure)} by steps: {group.title}", rows)
+    known = any(row["best step"] for row in rows)
+    shown = rows if known else [{key: value for key, value in row.items() if key != "best step"} for row in rows]
+    note = "Best step: of each seed, the one that was best on validation; its weights were scored." if known else ""
+    return Table(f"steps-{number}", f"{measure_words(measure)} by steps: {group.title}", shown, note)
 
 
 def _scored(line: Sequence[Configuration]) -> list[tuple[int, str]]:
