@@ -1,7 +1,7 @@
 """What a run began from: which weights, and what may be said of them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -94,14 +94,21 @@ def base_of(cell: Cell) -> Base:
     return Base(full_name, kind, architecture, () if random else tuned_on, frozen)
 
 
-def warning(base: Base, cell: Cell) -> str | None:
-    """Say that what is called zero-shot is none, where the weights were tuned for retrieval before."""
-    if not base.tuned_on:
-        return None
-    return (
-        f"{base.name} was tuned for retrieval before, on {', '.join(base.tuned_on)}; what it scores before fine-tuning is "
-        f"not pre-training's alone.{_seen_here(base, cell)}"
-    )
+def warnings(begun: Iterable[tuple[Base, Cell]]) -> list[str]:
+    """Say, once for each base, that what is called zero-shot is none where the weights were tuned for retrieval before.
+
+    Args:
+        begun: Runs, each with what it began from.
+    """
+    seen: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
+    for base, cell in begun:
+        if base.tuned_on:
+            seen.setdefault((base.name, base.tuned_on), {})[_seen_here(base, cell)] = None
+    return [
+        f"{name} was tuned for retrieval before, on {', '.join(tuned_on)}; what it scores before fine-tuning is not "
+        f"pre-training's alone.{''.join(here)}"
+        for (name, tuned_on), here in seen.items()
+    ]
 
 
 def _seen_here(base: Base, cell: Cell) -> str:

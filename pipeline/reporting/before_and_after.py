@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.reporting.bases import warning
+from pipeline.reporting.bases import warnings
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.charts import forest
 from pipeline.reporting.controls import Pair, against_random, against_random_table, pairs_of
@@ -20,17 +20,16 @@ MOST_DRAWN = 30
 
 def section(cells: Cells) -> Section | None:
     """Compare every training's scores before and after, and bases under one recipe with each other."""
-    tables, charts, warnings = [], [], []
+    tables, charts = [], []
     controlled: list[str] = []
     alone: list[str] = []
-    scored = []
+    begun = []
     apart = [group.title for group in rotations(cells)]
     for number, group in enumerate(cells.groups(), start=1):
         tuned = tuned_in(group)
         if not tuned:
             continue
-        scored += [cell for one in tuned for cell in one.cells]
-        warnings += [said for one in tuned if (said := warning(one.base, one.cells[0]))]
+        begun += [(one.base, cell) for one in tuned for cell in one.cells]
         tables.append(_before_and_after(group, tuned, number))
         charts.append(_chart(group, tuned))
         pairs = [*pairs_of(tuned)]
@@ -44,7 +43,7 @@ def section(cells: Cells) -> Section | None:
         return None
     findings = fewest([*controlled, *alone], MOST_FINDINGS)
     uncorrected = "The intervals are not corrected for how many there are: of twenty, one may miss by chance."
-    notes = [*weights_notes(scored), COVERS, uncorrected, *dict.fromkeys(warnings)]
+    notes = [*weights_notes(cell for _, cell in begun), COVERS, uncorrected, *warnings(begun)]
     return Section("Pre-training and fine-tuning", findings, tables, charts, notes=notes)
 
 

@@ -56,7 +56,7 @@ def _table(group: Group, number: int) -> tuple[Table, list[str]]:
         group.title,
         rows,
         _note(significance, group),
-        digits={f"{measure_words(group.measures[0])} sd over seeds": 4},
+        digits={"sd over seeds": 4},
         best=[measure_words(measure) for measure in group.measures],
     )
     return table, _findings(found, group, significance)
@@ -109,7 +109,7 @@ def _row(one: Configuration, group: Group, letter: str, beaten: str, found: Sequ
 def _spread(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, float | None]:
     if all(other.seeds == 1 for other in found):
         return {}
-    return {f"{measure_words(measure)} sd over seeds": one.spread(measure)}
+    return {"sd over seeds": one.spread(measure)}
 
 
 def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class Change:
 
 def section(cells: Cells) -> Section | None:
     """Tabulate, for each group, the queries that changed most between zero-shot and dense, or the two best systems."""
-    changes = [(group, change) for group in cells.groups() if (change := _change(group))]
+    found = [(group, change) for group in cells.groups() if (change := _change(group))]
+    changes = [(group, change) for group, change in found if (change.after != change.before).any()]
     tables = [_table(group, change, number) for number, (group, change) in enumerate(changes, start=1)]
     return Section("Queries that gained and lost", tables=tables) if tables else None
 
@@ -38,7 +39,7 @@ def _change(group: Group) -> Change | None:
     measure = group.measures[0]
     found = sorted(configurations(group), key=lambda one: -float(one.values(measure).mean()))
     texts = group.cells[0].queries
-    trained = [one for one in found if one.cells[0].trains and one.has("zero_shot")]
+    trained = [one for one in found if one.cells[0].trains and one.has("zero_shot") and _changed(one, measure)]
     if trained:
         best = trained[0]
         before, after = best.values(measure, "zero_shot"), best.values(measure)
@@ -47,6 +48,11 @@ def _change(group: Group) -> Change | None:
         words = (found[1].name, found[0].name)
         return Change(found[1].values(measure), found[0].values(measure), words, "the two best systems", texts)
     return None
+
+
+def _changed(one: Configuration, measure: str) -> bool:
+    """Whether anything changed; where untrained weights were kept, nothing has."""
+    return bool((one.values(measure, "zero_shot") != one.values(measure)).any())
 
 
 def _seeds(one: Configuration) -> str:

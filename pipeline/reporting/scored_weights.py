@@ -38,12 +38,25 @@ def kept_at_0(cells: Sequence[Cell]) -> str | None:
 
 def kept_words(cells: Sequence[Cell]) -> str:
     """Say in how many of the seeds the untrained weights were kept; nothing where in none."""
+    where = _where(cells)
+    return (
+        f"{where}no step was better than none by validation, and the untrained weights were kept" if _any(cells) else ""
+    )
+
+
+def kept_briefly(cells: Sequence[Cell]) -> str:
+    """Say the same in a few words."""
+    return f"{_where(cells)}the untrained weights" if _any(cells) else ""
+
+
+def _any(cells: Sequence[Cell]) -> bool:
+    return any(map(is_kept, cells))
+
+
+def _where(cells: Sequence[Cell]) -> str:
     kept = sum(map(is_kept, cells))
-    if not kept:
-        return ""
     share = f"all {kept} seeds" if kept == len(cells) else f"{kept} of {len(cells)} seeds"
-    where = f"in {share} " if len(cells) > 1 else ""
-    return f"{where}no step was better than none by validation, and the untrained weights were kept"
+    return f"in {share} " if len(cells) > 1 else ""
 
 
 def weights_notes(cells: Iterable[Cell]) -> list[str]:

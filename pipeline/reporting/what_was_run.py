@@ -22,7 +22,7 @@ def section(cells: Cells) -> Section:
 def _axes(cells: Cells) -> list[Row]:
     """Give what the sweeps say they varied, and what else differs between the runs' command lines."""
     told: list[Row] = [
-        {"sweep": name, "axis": axis, "values": ", ".join(map(str, values))}
+        ({"sweep": name} if len(cells.sweeps) > 1 else {}) | {"axis": axis, "values": ", ".join(map(str, values))}
         for name, sweep in cells.sweeps.items()
         for axis, values in (sweep.get("axes") or {}).items()
     ]
@@ -58,7 +58,8 @@ def _notes(cells: Cells) -> list[str]:
     groups = cells.groups()
     if len(groups) < 2:
         return []
-    named = "; ".join(f"{group.title} ({', '.join(group.measures)})" for group in groups)
+    unlike = len({tuple(group.measures) for group in groups}) > 1
+    named = "; ".join(f"{group.title} ({', '.join(group.measures)})" if unlike else group.title for group in groups)
     return [
         f"The folders are of {len(groups)} unlike datasets, sets of queries or measures, and are compared only within "
         f"each: {named}."

@@ -56,7 +56,7 @@ def test_seeds_are_merged_into_one_row_with_their_spread(grid):
     cells = [cell for cell in read_folders([grid]) if cell.name.startswith("pretrained")]
     means = [cell.metrics["systems"]["dense"]["ndcg@10"] for cell in cells]
     assert rows[1]["nDCG@10"].mean == pytest.approx(np.mean(means))
-    assert rows[1]["nDCG@10 sd over seeds"] == pytest.approx(abs(means[0] - means[1]) / np.sqrt(2))
+    assert rows[1]["sd over seeds"] == pytest.approx(abs(means[0] - means[1]) / np.sqrt(2))
     assert rows[1]["better than"] == "ac"
     assert "significantly above all of 2 others (Holm), next BM25" in section.findings[0]
 
@@ -244,6 +244,21 @@ def test_queries_that_gained_most_come_first_and_those_that_lost_most_last(tmp_p
     table = queries.section(read_folders([tmp_path / "run"])).tables[0]
     assert [(row["query"], row["gain"]) for row in table.rows] == [("query 7", 0.5), ("query 3", -0.4)]
     assert "1 query gained, 1 lost, 38 stayed" in table.note
+
+
+def test_queries_of_a_training_that_changed_nothing_are_not_shown(tmp_path):
+    same = np.full(40, 0.9)
+    plant_run(tmp_path / "kept", systems={"zero_shot": same, "dense": same})
+    assert queries.section(read_folders([tmp_path])) is None
+    plant_run(tmp_path / "changed", steps=99, systems={"zero_shot": same, "dense": scores_of(1, 0.3)})
+    assert "max_steps 99" in queries.section(read_folders([tmp_path])).tables[0].note
+
+
+def test_a_base_is_warned_of_once(tmp_path):
+    for dataset in ("one", "two"):
+        plant_run(tmp_path / dataset, dataset=dataset, target="pipeline.encoders.backbones.MiniLM")
+    notes = before_and_after.section(read_folders([tmp_path])).notes
+    assert sum("was tuned for retrieval before" in note for note in notes) == 1
 
 
 def test_cost_is_added_up(grid):
