@@ -75,13 +75,13 @@ def against_random_table(group: Group, pairs: Sequence[Pair], number: int) -> Ta
                 "base": pair.base.base.name,
                 "weights": pair.base.base.weights,
                 **pair.base.recipe_settings,
+                "seeds": pair.seeds,
                 "head start": difference(first, second, "zero_shot", measure),
                 "gain": interval_of(gains(first, measure)),
                 "gain of random": interval_of(gains(second, measure)),
                 "interaction": interaction(first, second, measure),
                 "lead at the end": difference(first, second, "dense", measure),
                 "control": "same architecture" if pair.same_build else pair.control.base.words,
-                "seeds": pair.seeds,
             }
         )
     return Table(

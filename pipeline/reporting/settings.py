@@ -5,6 +5,8 @@ from typing import Any
 
 from pipeline.training.run_folder import ELSEWHERE, UNNAMED
 
+UNSAID = {"stage.weights": "best"}
+"""What older folders do not say, because it was never otherwise."""
 LAST_RESORT = ("_target_", "name")
 """Ends of keys that tell runs apart only where nothing more telling does."""
 
@@ -31,7 +33,9 @@ def identity(config: Mapping[str, Any], without: Sequence[str] = ()) -> tuple[tu
     return tuple(
         (key, value)
         for key, value in sorted(flat(config).items())
-        if key.split(".")[-1] != "seed" and not any(key == name or key.startswith(f"{name}.") for name in left_out)
+        if key.split(".")[-1] != "seed"
+        and UNSAID.get(key) != value
+        and not any(key == name or key.startswith(f"{name}.") for name in left_out)
     )
 
 
