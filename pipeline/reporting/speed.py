@@ -34,8 +34,8 @@ def section(cells: Cells) -> Section | None:
 
 def _rows(cell: Cell) -> list[dict[str, Any]]:
     measure = cell.metrics["measures"][0]
-    rows = read_rows(cell.folder / LATENCY)
-    timed = [row for row in rows if row.keys() >= NEEDED and (row["side"], row["batch_size"]) == ("query", "1")]
+    rows = [row for row in read_rows(cell.folder / LATENCY) if row.keys() >= NEEDED and None not in row.values()]
+    timed = [row for row in rows if (row["side"], row["batch_size"]) == ("query", "1")]
     # A single model's system is called dense, whatever the model's name.
     systems = {row["model"]: row["model"] if row["model"] in cell.scores else "dense" for row in timed}
     return [

@@ -213,6 +213,7 @@ def test_latency_is_set_beside_quality(tmp_path):
     plant_scores(folder, {"small": scores_of(1, 0.4), "large": scores_of(2, 0.6)})
     header = "model,side,batch_size,both_p50_ms,both_p95_ms,threads,device,precision"
     rows = ["small,query,1,0.1,0.2,1,cpu,float32", "large,query,1,4.0,5.0,1,cpu,float32", "large,query,32,9,9,1,cpu,x"]
+    rows.append("large,query,1,4")  # cut
     (folder / "latency.csv").write_text("\n".join([header, *rows]) + "\n")
     section = speed.section(read_folders([folder]))
     assert [row["median ms"] for row in section.tables[0].rows] == [0.1, 4.0]

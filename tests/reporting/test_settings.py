@@ -12,6 +12,8 @@ def test_seeds_and_places_are_no_part_of_what_a_run_is():
     assert identity({**one, "threads": 1, "preview": True}) == identity({**other, "threads": 8, "preview": False})
     assert identity(one) == identity(other)
     assert identity(one) != identity({**other, "stage": {"name": "joint"}})
+    assert identity({**one, "stage": {"name": "dpr", "weights": "best"}}) == identity(one)
+    assert identity({**one, "stage": {"name": "dpr", "weights": "last"}}) != identity(one)
     assert identity(one, ["stage"]) == identity({**other, "stage": {"name": "joint"}}, ["stage"])
     assert identity(one, ["stag"]) != identity({**other, "stage": {"name": "joint"}}, ["stag"])
 
