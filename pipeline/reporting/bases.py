@@ -1,6 +1,7 @@
 """What a run began from: which weights, and what may be said of them."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,11 +12,20 @@ from hydra.utils import get_class
 from pipeline.evaluation.results import METRICS
 from pipeline.files import read_json
 from pipeline.reporting.cells import Cell
+from pipeline.reporting.plurals import counted
 from pipeline.reporting.settings import chosen, folder_name
 
 Kind = Literal["random", "pre-trained", "tuned", "masked-LM", "under-trained", "fine-tuned before", "given"]
-SEEN = {"Squad": "SQuAD", "MsMarco": "MS MARCO", "PythonDocs": "docstrings of public code"}
+SEEN = {
+    "Squad": "SQuAD",
+    "Withheld": "SQuAD",
+    "MsMarco": "MS MARCO",
+    "PythonDocs": "docstrings of public code",
+}
 """Classes of datasets, and what their texts are called where a backbone was tuned on the like."""
+SQUAD_ITSELF = re.compile(r"(train|dev)-v\d\.\d|squad(?![a-z]).*", re.IGNORECASE)
+"""What SQuAD's own files are called; others share its layout and its style of question, not its texts."""
+PATHS = ("path", "train_path", "validation_path", "test_path")
 WORDS: dict[Kind, str] = {
     "random": "random weights",
     "pre-trained": "pre-trained",
@@ -76,7 +86,7 @@ def base_of(cell: Cell) -> Base:
     if path and name == "local":
         name = folder_name(path)
     frozen = ", ".join(map(str, backbone.get("freeze") or []))
-    full_name = name + (f", {layers} layers" if layers else "") + (f", {frozen} frozen" if frozen else "")
+    full_name = name + (f", {counted(layers, 'layer')}" if layers else "") + (f", {frozen} frozen" if frozen else "")
     tuned_on = _tuned_on(str(backbone.get("_target_", "")))
     architecture = (str(backbone.get("_target_")), path, str(layers))
     kind = _kind(cell, backbone, path, bool(tuned_on))
@@ -84,16 +94,40 @@ def base_of(cell: Cell) -> Base:
     return Base(full_name, kind, architecture, () if random else tuned_on, frozen)
 
 
-def warning(base: Base, cell: Cell) -> str | None:
-    """Say that what is called zero-shot is none, where the weights were tuned for retrieval before."""
-    if not base.tuned_on:
-        return None
-    source = SEEN.get(str((cell.config.get("dataset") or {}).get("_target_", "")).rpartition(".")[2])
-    here = f" On {cell.metrics['dataset']} its zero-shot is untrue: it was tuned on texts of this kind ({source})."
-    return (
-        f"{base.name} was tuned for retrieval before, on {', '.join(base.tuned_on)}; what it scores before fine-tuning is "
-        f"not pre-training's alone.{here if source in base.tuned_on else ''}"
-    )
+def warnings(begun: Iterable[tuple[Base, Cell]]) -> list[str]:
+    """Say, once for each base, that what is called zero-shot is none where the weights were tuned for retrieval before.
+
+    Args:
+        begun: Runs, each with what it began from.
+    """
+    seen: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
+    for base, cell in begun:
+        if base.tuned_on:
+            seen.setdefault((base.name, base.tuned_on), {})[_seen_here(base, cell)] = None
+    return [
+        f"{name} was tuned for retrieval before, on {', '.join(tuned_on)}; what it scores before fine-tuning is not "
+        f"pre-training's alone.{''.join(here)}"
+        for (name, tuned_on), here in seen.items()
+    ]
+
+
+def _seen_here(base: Base, cell: Cell) -> str:
+    """Say how near the tested texts are to what a base was tuned on."""
+    dataset = cell.config.get("dataset") or {}
+    source = SEEN.get(str(dataset.get("_target_", "")).rpartition(".")[2])
+    if source not in base.tuned_on:
+        return ""
+    name = cell.metrics["dataset"]
+    if source == "SQuAD" and (dataset.get("rename_entities") or not _is_squad(name, dataset)):
+        return f" For {name} it was tuned on questions of the same style ({source})."
+    return f" On {name} its zero-shot is untrue: it was tuned on texts of this kind ({source})."
+
+
+def _is_squad(name: str, dataset: Mapping[str, Any]) -> bool:
+    given = [dataset.get(key) or [] for key in PATHS]
+    paths = [str(path) for one in given for path in (one if isinstance(one, list) else [one])]
+    stems = [path.rpartition("/")[2].removesuffix(".json") for path in paths]
+    return any(SQUAD_ITSELF.fullmatch(word) for word in (name, *stems))
 
 
 def _kind(cell: Cell, backbone: Mapping[str, Any], path: str, tuned: bool) -> Kind:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.cell_record import CellRecord
 from pipeline.evaluation.measures import Scores
+from pipeline.reporting.plurals import counted_queries
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Cell:
         overrides: What the command line, or the sweep, chose for it.
         scores: By system, what each query earned.
         queries: Texts of the scored queries by id.
-        record: What its `cell.json` holds; empty for older folders.
-        cost: What its `cost.json` holds; empty for older folders.
+        record: What its `cell.json` holds; None for older folders.
+        cost: The figures of its `cost.json`; empty for older folders.
     """
 
     folder: Path
@@ -31,8 +33,8 @@ class Cell:
     overrides: dict[str, str]
     scores: dict[str, Scores] = field(repr=False)
     queries: dict[str, str] = field(repr=False)
-    record: dict[str, Any] = field(default_factory=dict)
-    cost: dict[str, Any] = field(default_factory=dict)
+    record: CellRecord | None = None
+    cost: dict[str, float] = field(default_factory=dict)
 
     @property
     def training(self) -> dict[str, Any]:
@@ -120,6 +122,7 @@ class Cells:
         masked: Masked-LM runs, which have no systems.
         absent: What has no figures, and why.
         sweeps: What `sweep.json` holds, by the name of the sweep's folder.
+        notes: What could not be read, and is no cell.
     """
 
     finished: Sequence[Cell]
@@ -127,6 +130,7 @@ class Cells:
     masked: Sequence[MaskedLM] = ()
     absent: Sequence[Absent] = ()
     sweeps: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def __iter__(self) -> Iterator[Cell]:
         return iter(self.finished)
@@ -162,7 +166,7 @@ def _titles(groups: Sequence[tuple[Sequence[Cell], Sequence[str]]]) -> list[str]
     firsts = [cells[0].metrics for cells, _ in groups]
     titles = [", ".join(part for part in (metrics["dataset"], metrics["split"]) if part) for metrics in firsts]
     further = (
-        [f"{metrics['queries']:,} queries" for metrics in firsts],
+        [counted_queries(metrics["queries"]) for metrics in firsts],
         [" ".join(measures) for _, measures in groups],
         [str(metrics["fingerprint"])[:6] for metrics in firsts],
     )

@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.evaluation.cells import FIGURES, collapse_words
 from pipeline.reporting.cells import Cell, Cells
 from pipeline.reporting.configurations import Configuration, configurations
+from pipeline.reporting.plurals import counted
 from pipeline.reporting.section import Section, Table
 
 
@@ -40,5 +41,5 @@ def _findings(watched: Sequence[Cell]) -> list[str]:
         return []
     few = "; ".join(ended[:5]) + (f"; {len(ended) - 5} more" if len(ended) > 5 else "")
     return [
-        f"{len(ended)} of {len(watched)} trainings ended collapsed: {few}. Their scores say what that costs, no more."
+        f"{len(ended)} of {counted(len(watched), 'training')} ended collapsed: {few}. Their scores say what that costs, no more."
     ]

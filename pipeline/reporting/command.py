@@ -102,5 +102,5 @@ def _newest(cells: Cells) -> str:
     folders = [cell.folder for cell in cells] + [run.folder for run in cells.masked]
     marks = [folder / METRICS for folder in folders] + [probe.folder / FINDINGS for probe in cells.probes]
     days = [datetime.fromtimestamp(mark.stat().st_mtime, UTC).date().isoformat() for mark in marks]
-    started = {cell.folder: str(cell.record["started"])[:10] for cell in cells if cell.record.get("started")}
+    started = {cell.folder: str(cell.record.started)[:10] for cell in cells if cell.record}
     return max(started.get(mark.parent, day) for mark, day in zip(marks, days, strict=True))

@@ -7,9 +7,13 @@ import numpy as np
 
 from pipeline.evaluation.measures import Scores
 from pipeline.evaluation.statistics import Interval
+from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cell, Group
 from pipeline.reporting.estimates import interval_of
 from pipeline.reporting.settings import identity, rank, setting, telling_columns
+
+BASE = "base"
+"""The column of what training began from: a sweep's choice of it, or its name."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """Its settings in a few words."""
+        """Its settings in a few words, or its base where nothing tells it apart."""
         return ", ".join(setting_words(self.settings)) or self.system
 
     @property
@@ -85,7 +89,8 @@ def _of_runs(cells: Sequence[Cell]) -> list[Configuration]:
     found = []
     for together, config, override in zip(merged.values(), configs, overrides, strict=True):
         settings = {column: setting(config, override, column) for column in columns} if config else {}
-        found.append(Configuration(settings or {"run": together[0].name}, together, "dense"))
+        alone = {BASE: base_of(together[0]).words} if config else {"run": together[0].name}
+        found.append(Configuration(settings or alone, together, "dense"))
     return sorted(found, key=lambda one: [rank(one.settings.get(column, "")) for column in columns])
 
 
@@ -101,5 +106,5 @@ def _of_evaluations(group: Group) -> list[Configuration]:
 
 
 def setting_words(settings: Mapping[str, str]) -> list[str]:
-    """Write settings for a sentence; what is not set is left out."""
-    return [f"{key.split('.')[-1]} {value}" for key, value in settings.items() if value]
+    """Write settings for a sentence; what is not set is left out, and a base is called by its name alone."""
+    return [value if key == BASE else f"{key.split('.')[-1]} {value}" for key, value in settings.items() if value]

@@ -59,7 +59,9 @@ def escaped(words: str) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    """Write a row; what stands first would otherwise be read as an argument of the rule or line break before it."""
+    line = " & ".join(cells) + r" \\"
+    return f"{{{line[0]}}}{line[1:]}" if line[0] in "[*" else line
 
 
 def _cell(table: Table, column: str, value: Value) -> str:

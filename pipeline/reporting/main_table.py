@@ -8,12 +8,21 @@ from pipeline.evaluation.significance import Significance, compare
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.configurations import Configuration, configurations
 from pipeline.reporting.estimates import interval_of
+from pipeline.reporting.plurals import counted_queries
+from pipeline.reporting.quarters import rotations
 from pipeline.reporting.section import Section, Table, interval_words
-from pipeline.reporting.words import COVERS, basis, measure_words, signed
+from pipeline.reporting.words import COVERS, basis, fewest, measure_words, signed
 
 ALL_PAIRS = 10
 """Up to so many systems every two are compared; of more, each with the best alone, so that Holm's correction leaves
 something to be seen."""
+
+MOST_FINDINGS = 6
+NARROW = "Questions on one paragraph count as independent here, which makes intervals somewhat narrow."
+ROTATIONS = (
+    "{count} of the tables are of withheld facts: each rotation tests other questions, and is a dataset of its own. What "
+    "they say together is under “Withheld facts”; alone they are in no finding."
+)
 
 
 def section(cells: Cells) -> Section | None:
@@ -21,12 +30,16 @@ def section(cells: Cells) -> Section | None:
     groups = cells.groups()
     if not groups:
         return None
+    apart = [group.title for group in rotations(cells)]
     made = [_table(group, number) for number, group in enumerate(groups, start=1)]
+    findings = [
+        said for group, (_, found) in zip(groups, made, strict=True) if group.title not in apart for said in found
+    ]
     return Section(
         "Results",
-        findings=[finding for _, findings in made for finding in findings],
+        findings=fewest(findings, MOST_FINDINGS),
         tables=[table for table, _ in made],
-        notes=[COVERS, "Questions on one paragraph count as independent here, which makes intervals somewhat narrow."],
+        notes=[COVERS, NARROW, *([ROTATIONS.format(count=len(apart))] if apart else [])],
     )
 
 
@@ -43,7 +56,7 @@ def _table(group: Group, number: int) -> tuple[Table, list[str]]:
         group.title,
         rows,
         _note(significance, group),
-        digits={f"{measure_words(group.measures[0])} sd over seeds": 4},
+        digits={"sd over seeds": 4},
         best=[measure_words(measure) for measure in group.measures],
     )
     return table, _findings(found, group, significance)
@@ -96,7 +109,7 @@ def _row(one: Configuration, group: Group, letter: str, beaten: str, found: Sequ
 def _spread(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, float | None]:
     if all(other.seeds == 1 for other in found):
         return {}
-    return {f"{measure_words(measure)} sd over seeds": one.spread(measure)}
+    return {"sd over seeds": one.spread(measure)}
 
 
 def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, Any]:
@@ -112,13 +125,13 @@ def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) ->
 
 def _note(significance: Significance | None, group: Group) -> str:
     if significance is None:
-        return f"{group.queries:,} queries."
+        return f"{counted_queries(group.queries)}."
     measure = measure_words(group.measures[0])
     caption = significance.caption()
     if significance.baseline is not None:
         caption = caption.replace(f"against {significance.baseline}", f"against the row with the highest {measure}")
     return (
-        f"{group.queries:,} queries. Better than: rows that this one is significantly above in {measure}, the seeds' mean by "
+        f"{counted_queries(group.queries)}. Better than: rows that this one is significantly above in {measure}, the seeds' mean by "
         f"query ({caption})."
     )
 

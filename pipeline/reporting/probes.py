@@ -20,17 +20,21 @@ def section(cells: Cells) -> Section | None:
     """Show every probe folder's findings, summary and pictures."""
     if not cells.probes:
         return None
-    pictures, left_out, taken = [], [], 0
+    pictures, left_out, unreadable, taken = [], [], [], 0
     for probe in cells.probes:
         for path in probe.pictures:
             content = _small(path)
+            if content is None:
+                unreadable.append(f"{probe.name}/{path.name}")
+                continue
             if taken + len(content) > MOST_BYTES:
                 left_out.append(f"{probe.name}/{path.name}")
                 continue
             taken += len(content)
             pictures.append(Picture(f"{probe.name}: {path.stem.replace('_', ' ')}", content))
     findings = [f"{probe.title}: {finding}" for probe in cells.probes for finding in probe.findings]
-    skipped = [f"Pictures left out for their size: {', '.join(left_out)}."] if left_out else []
+    reasons = {"Pictures left out for their size": left_out, "Pictures that cannot be read": unreadable}
+    skipped = [f"{reason}: {', '.join(names)}." for reason, names in reasons.items() if names]
     tables = [_table(probe, number) for number, probe in enumerate(cells.probes, start=1) if probe.summary]
     return Section("Probes", tables=tables, pictures=pictures, notes=[*findings, *skipped])
 
@@ -53,10 +57,13 @@ def _read(value: str) -> str | int | float | None:
     return value
 
 
-def _small(path: Path) -> bytes:
-    """Make a picture no wider than it is shown, in as few colours as a plot has."""
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
+def _small(path: Path) -> bytes | None:
+    """Make a picture no wider than it is shown, in as few colours as a plot has; None where it cannot be read."""
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's, of cut and broken files
+        return None
     if picture.width > WIDEST:
         picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)), Image.Resampling.LANCZOS)
     written = BytesIO()

@@ -1,6 +1,5 @@
 """What having been read and having been trained on are worth: differences of differences over four quarters."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,8 +7,9 @@ import numpy as np
 
 from pipeline.data.withheld import QUARTERS
 from pipeline.evaluation.results import QUARTERS as QUARTERS_FILE
-from pipeline.evaluation.statistics import Interval, bootstrap_of_sums
-from pipeline.reporting.cells import Cell
+from pipeline.evaluation.statistics import LEAST_CLUSTERS, Interval, bootstrap_of_sums
+from pipeline.reporting.cells import Cell, Cells, Group
+from pipeline.reporting.side_files import read_rows
 
 STATES = ("zero-shot", "fine-tuned", "masked-LM", "masked-LM, fine-tuned")
 """Of an encoder: as it was given, fine-tuned, and both again after the masked-LM step."""
@@ -70,12 +70,17 @@ class Estimates:
     Attributes:
         means: By quarter and state.
         effects: By the names of `EFFECTS`.
-        clusters: How many articles or paragraphs the fewest quarter of a rotation has.
+        clusters: How many articles or paragraphs the smallest set that is drawn from has.
     """
 
     means: dict[str, dict[str, Interval]]
     effects: dict[str, Interval]
     clusters: int
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there is no interval because there is too little to draw from."""
+        return self.clusters < LEAST_CLUSTERS
 
 
 def estimate(pairs: Sequence[Pair], measure: str) -> Estimates:
@@ -130,9 +135,22 @@ def _sums(pairs: Sequence[Pair], measure: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_quarters(cell: Cell) -> dict[str, tuple[str, str]]:
-    """Read the quarter and the cluster of each test query; nothing where the run's dataset has none."""
-    path = cell.folder / QUARTERS_FILE
-    if not path.exists():
-        return {}
-    with open(path, encoding="utf-8", newline="") as file:
-        return {row["query_id"]: (row["quarter"], row["cluster"]) for row in csv.DictReader(file)}
+    """Read the quarter and the cluster of each test query; nothing where not all of them are known."""
+    rows = read_rows(cell.folder / QUARTERS_FILE)
+    found = {row.get("query_id"): (row.get("quarter"), row.get("cluster")) for row in rows}
+    known = {id_: found.get(id_, (None, None)) for id_ in cell.scores["dense"].query_ids}
+    return {id_: (str(quarter), str(cluster)) for id_, (quarter, cluster) in known.items()} if _whole(known) else {}
+
+
+def _whole(known: Mapping[str, tuple[str | None, str | None]]) -> bool:
+    return all(quarter in QUARTERS and cluster for quarter, cluster in known.values())
+
+
+def rotations(cells: Cells) -> list[Group]:
+    """Give the groups that are rotations of withheld facts; none where there is one alone.
+
+    A rotation moves other questions into the test, so that each is a dataset of its own: what they say
+    together is the business of one section, and each alone says little.
+    """
+    found = [group for group in cells.groups() if all((cell.folder / QUARTERS_FILE).exists() for cell in group.cells)]
+    return found if len(found) > 1 else []

@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.configurations import Configuration, configurations
+from pipeline.reporting.plurals import counted_queries
 from pipeline.reporting.section import Row, Section, Table
 from pipeline.reporting.words import measure_words
 
@@ -28,7 +29,8 @@ class Change:
 
 def section(cells: Cells) -> Section | None:
     """Tabulate, for each group, the queries that changed most between zero-shot and dense, or the two best systems."""
-    changes = [(group, change) for group in cells.groups() if (change := _change(group))]
+    found = [(group, change) for group in cells.groups() if (change := _change(group))]
+    changes = [(group, change) for group, change in found if (change.after != change.before).any()]
     tables = [_table(group, change, number) for number, (group, change) in enumerate(changes, start=1)]
     return Section("Queries that gained and lost", tables=tables) if tables else None
 
@@ -37,7 +39,7 @@ def _change(group: Group) -> Change | None:
     measure = group.measures[0]
     found = sorted(configurations(group), key=lambda one: -float(one.values(measure).mean()))
     texts = group.cells[0].queries
-    trained = [one for one in found if one.cells[0].trains and one.has("zero_shot")]
+    trained = [one for one in found if one.cells[0].trains and one.has("zero_shot") and _changed(one, measure)]
     if trained:
         best = trained[0]
         before, after = best.values(measure, "zero_shot"), best.values(measure)
@@ -46,6 +48,11 @@ def _change(group: Group) -> Change | None:
         words = (found[1].name, found[0].name)
         return Change(found[1].values(measure), found[0].values(measure), words, "the two best systems", texts)
     return None
+
+
+def _changed(one: Configuration, measure: str) -> bool:
+    """Whether anything changed; where untrained weights were kept, nothing has."""
+    return bool((one.values(measure, "zero_shot") != one.values(measure)).any())
 
 
 def _seeds(one: Configuration) -> str:
@@ -73,7 +80,7 @@ def _table(group: Group, change: Change, number: int) -> Table:
         f"queries-{number}",
         f"{measure_words(group.measures[0])} from {first} to {second}: {group.title}",
         rows,
-        f"Of {change.of}: {counts[0]:,} queries gained, {counts[1]:,} lost, {counts[2]:,} stayed. Shown are those that "
+        f"Of {change.of}: {counted_queries(counts[0])} gained, {counts[1]:,} lost, {counts[2]:,} stayed. Shown are those that "
         "changed most, chosen for that: examples, not evidence.",
     )
 

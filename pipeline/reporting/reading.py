@@ -11,16 +11,17 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pipeline.errors import UserError
-from pipeline.evaluation.cells import OVERRIDES
+from pipeline.evaluation.cell_record import RECORD, read_record
 from pipeline.evaluation.measures import Scores
 from pipeline.evaluation.names import distinct_names
 from pipeline.evaluation.results import METRICS
 from pipeline.files import read_json
 from pipeline.reporting.cells import Absent, Cell, Cells, MaskedLM, Probe
 from pipeline.reporting.settings import identity
+from pipeline.reporting.side_files import SWEEP, read_cost, read_overrides, read_rows, read_sweep
 
 FINDINGS = "findings.md"
-BEGUN = ("config.yaml", "cell.json", "log.txt", "checkpoint", METRICS, FINDINGS)
+BEGUN = ("config.yaml", RECORD, "log.txt", "checkpoint", METRICS, FINDINGS)
 """What a folder has in which somebody began to compute something."""
 NEEDED = ("dataset", "split", "queries", "measures", "systems", "fingerprint")
 """What `metrics.json` must say to be compared."""
@@ -36,7 +37,8 @@ def read_folders(folders: Sequence[Path]) -> Cells:
     _require_folders(folders)
     names = dict(zip(folders, distinct_names(folders), strict=True))
     many = len(folders) > 1
-    sweeps = {name: mapping(folder / "sweep.json") for folder, name in names.items() if _is_told(folder)}
+    told = {name: read_sweep(folder) for folder, name in names.items() if _is_told(folder)}
+    sweeps = {name: sweep for name, (sweep, _) in told.items()}
     found = {place.resolve(): what for folder, name in names.items() for place, what in _found(folder, name, many)}
     everything = _without_repeats(list(found.values()))
     absent = [what for what in everything if isinstance(what, Absent)]
@@ -46,6 +48,7 @@ def read_folders(folders: Sequence[Path]) -> Cells:
         masked=[what for what in everything if isinstance(what, MaskedLM)],
         absent=[*absent, *_told_by_sweeps(sweeps, absent, many)],
         sweeps=sweeps,
+        notes=[note for _, note in told.values() if note],
     )
     if not (cells.finished or cells.probes or cells.masked):
         first = f": {absent[0].name} is {absent[0].state}, {absent[0].sentence}" if absent else ""
@@ -68,7 +71,7 @@ def _require_folders(folders: Sequence[Path]) -> None:
 
 def _is_told(folder: Path) -> bool:
     """Whether a sweep has told what it did there."""
-    return (folder / "sweep.json").exists()
+    return (folder / SWEEP).exists()
 
 
 def _is_begun(folder: Path) -> bool:
@@ -126,8 +129,8 @@ def _read_run(folder: Path, name: str) -> Found:
     scores, queries = read_scores(folder / "per_query.csv", metrics["measures"])
     if not scores or len(queries) != metrics["queries"]:
         return Absent(name, "left out", f"Its per_query.csv does not go with its {METRICS}.")
-    record, cost = (mapping(folder / file) if (folder / file).exists() else {} for file in ("cell.json", "cost.json"))
-    return Cell(folder, name, metrics, config, _overrides(folder), scores, queries, record, cost)
+    record, cost = read_record(folder), read_cost(folder)
+    return Cell(folder, name, metrics, config, read_overrides(folder), scores, queries, record, cost)
 
 
 def read_scores(path: Path, measures: Sequence[str]) -> tuple[dict[str, Scores], dict[str, str]]:
@@ -157,19 +160,17 @@ def _read_probe(folder: Path, name: str) -> Probe:
     lines = (folder / FINDINGS).read_text(encoding="utf-8").splitlines()
     title = next((line.lstrip("# ") for line in lines if line.startswith("#")), name)
     findings = [line.removeprefix("- ") for line in lines if line.startswith("- ")]
-    summary: list[dict[str, str]] = []
-    if (folder / "summary.csv").exists():
-        with open(folder / "summary.csv", encoding="utf-8", newline="") as file:
-            summary = list(csv.DictReader(file))
-    return Probe(folder, name, title, findings, summary, sorted((folder / "plots").glob("*.png")))
+    return Probe(
+        folder, name, title, findings, read_rows(folder / "summary.csv"), sorted((folder / "plots").glob("*.png"))
+    )
 
 
 def _unfinished(folder: Path, name: str) -> Absent:
-    record = mapping(folder / "cell.json") if (folder / "cell.json").exists() else {}
-    if record.get("state") == "failed":
-        return Absent(name, "failed", record.get("sentence") or "It does not say why.")
-    if record.get("state") == "running":
-        return Absent(name, "unfinished", f"Begun {record.get('started', 'some time ago')}, and not done.")
+    record = read_record(folder)
+    if record and record.state == "failed":
+        return Absent(name, "failed", record.sentence or "It does not say why.")
+    if record and record.state == "running":
+        return Absent(name, "unfinished", f"Begun {record.started}, and not done.")
     return Absent(name, "unfinished", f"It has no {METRICS}; the command that began it, given again, continues it.")
 
 
@@ -178,7 +179,9 @@ def _told_by_sweeps(sweeps: dict[str, dict[str, Any]], there: Sequence[Absent], 
     known = {one.name for one in there}
     for sweep, told in sweeps.items():
         for cell in told.get("cells") or []:
-            folder = cell.get("folder") or ", ".join(f"{key}={value}" for key, value in cell["overrides"].items())
+            folder = cell.get("folder") or ", ".join(
+                f"{key}={value}" for key, value in (cell.get("overrides") or {}).items()
+            )
             name = f"{sweep}/{folder}" if many else folder
             if cell.get("state") in ("failed", "skipped") and name not in known:
                 yield Absent(name, cell["state"], cell.get("sentence") or "It does not say why.")
@@ -204,12 +207,3 @@ def _config(path: Path) -> dict[str, Any]:
     except (OmegaConfBaseException, YAMLError) as error:
         raise UserError(f"{path} is not YAML") from error
     return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
-
-
-def _overrides(folder: Path) -> dict[str, str]:
-    """Read what the command line chose; a value keeps the form in which it was written."""
-    if not (folder / OVERRIDES).exists():
-        return {}
-    given = OmegaConf.to_container(OmegaConf.load(folder / OVERRIDES))
-    pairs = [str(override).lstrip("+~").partition("=") for override in (given if isinstance(given, list) else [])]
-    return {key: value for key, _, value in pairs}

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-ELSEWHERE = ("folder", "tables", "logger", "hydra")
-"""Settings that say where things go, not what comes out."""
+from pipeline.training.run_folder import ELSEWHERE, UNNAMED
+
+UNSAID = {"stage.weights": "best"}
+"""What older folders do not say, because it was never otherwise."""
 LAST_RESORT = ("_target_", "name")
 """Ends of keys that tell runs apart only where nothing more telling does."""
 
@@ -31,7 +33,9 @@ def identity(config: Mapping[str, Any], without: Sequence[str] = ()) -> tuple[tu
     return tuple(
         (key, value)
         for key, value in sorted(flat(config).items())
-        if key.split(".")[-1] != "seed" and not any(key == name or key.startswith(f"{name}.") for name in left_out)
+        if key.split(".")[-1] != "seed"
+        and UNSAID.get(key) != value
+        and not any(key == name or key.startswith(f"{name}.") for name in left_out)
     )
 
 
@@ -56,7 +60,7 @@ def telling_columns(configs: Sequence[Mapping[str, Any]], overrides: Sequence[Ma
         configs: What each run's `config.yaml` holds.
         overrides: What each run's command line chose.
     """
-    given = dict.fromkeys(key for one in overrides for key in one if not _is_elsewhere(key))
+    given = dict.fromkeys(key for one in overrides for key in one if varies(key))
     columns = [key for key in given if len({setting(*run, key) for run in zip(configs, overrides, strict=True)}) > 1]
     laid = [dict(identity(config)) for config in configs]
     keys = sorted({key for one in laid for key in one}, key=lambda key: (key.split(".")[-1] in LAST_RESORT, key))
@@ -104,5 +108,6 @@ def _written(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _is_elsewhere(key: str) -> bool:
-    return key.split(".")[0] in (*ELSEWHERE, "seed")
+def varies(key: str, *, seeds: bool = False) -> bool:
+    """Whether runs whose command lines differ in a setting may come out unlike; of seeds only where asked for."""
+    return key.split(".")[0] not in (*UNNAMED, *(() if seeds else ("seed",)))

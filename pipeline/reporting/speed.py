@@ -1,6 +1,5 @@
 """Quality against latency: what a query costs to encode, where that was measured."""
 
-import csv
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +7,11 @@ from pipeline.reporting.cells import Cell, Cells
 from pipeline.reporting.charts import scatter
 from pipeline.reporting.estimates import interval_of
 from pipeline.reporting.section import Chart, Section, Table, interval_words
+from pipeline.reporting.side_files import read_rows
 from pipeline.reporting.words import measure_words
 
 LATENCY = "latency.csv"
+NEEDED = {"model", "side", "batch_size", "both_p50_ms", "both_p95_ms", "threads", "device", "precision"}
 CLEARLY = 1.5
 """Times as fast; less may be the machine's other work."""
 
@@ -33,8 +34,8 @@ def section(cells: Cells) -> Section | None:
 
 def _rows(cell: Cell) -> list[dict[str, Any]]:
     measure = cell.metrics["measures"][0]
-    with open(cell.folder / LATENCY, encoding="utf-8", newline="") as file:
-        timed = [row for row in csv.DictReader(file) if row["side"] == "query" and row["batch_size"] == "1"]
+    rows = [row for row in read_rows(cell.folder / LATENCY) if row.keys() >= NEEDED and None not in row.values()]
+    timed = [row for row in rows if (row["side"], row["batch_size"]) == ("query", "1")]
     # A single model's system is called dense, whatever the model's name.
     systems = {row["model"]: row["model"] if row["model"] in cell.scores else "dense" for row in timed}
     return [

@@ -7,36 +7,41 @@ from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.charts import SERIES, curves
 from pipeline.reporting.configurations import Configuration, configurations, setting_words
-from pipeline.reporting.estimates import interval_of
+from pipeline.reporting.estimates import difference, matched
+from pipeline.reporting.plurals import counted
+from pipeline.reporting.scored_weights import best_step, weights_notes
 from pipeline.reporting.section import Chart, Row, Section, Table
 from pipeline.reporting.settings import identity
-from pipeline.reporting.words import basis, measure_words, signed, told
+from pipeline.reporting.words import basis, fewest, measure_words, signed, told
 
 STEPS = "trainer.max_steps"
-OF_OTHERS = ("trainer", "backbone", "pretraining", "init")
+MOST_FINDINGS = 6
+OF_OTHERS = ("trainer", "base", "backbone", "pretraining", "init")
 """Settings that a line's name says otherwise, or that lie along the line."""
 
 
 def section(cells: Cells) -> Section | None:
     """Draw and tabulate measures against steps where runs differ in their steps."""
-    tables, charts, findings = [], [], []
+    tables, charts, findings, scored = [], [], [], []
     for number, group in enumerate(cells.groups(), start=1):
         lines = _lines(group)
         if not lines:
             continue
+        scored += [cell for line in lines for one in line for cell in one.cells]
         tables.append(_table(group, lines, number))
         drawn = {_name(line): _points(line, group.measures[0]) for line in lines[:SERIES]}
         title = f"{measure_words(group.measures[0])} against steps: {group.title}"
         note = f"The first {SERIES} of {len(lines)} lines." if len(lines) > SERIES else ""
         charts.append(Chart(title, curves(drawn, "steps of fine-tuning", measure_words(group.measures[0])), note))
-        findings += [_finding(group, line) for line in lines[:SERIES]]
+        findings += [said for line in lines[:SERIES] if (said := _finding(group, line))]
     if not tables:
         return None
     note = (
-        "Each dot is a run of its own whose learning rate falls to 0 at its last step, not a moment of a longer one; 0 steps "
-        "are the scores before training."
+        "Each dot is a run of its own, whose learning rate goes by its own number of steps, not a moment of a longer one; 0 "
+        "steps are the scores before training."
     )
-    return Section("Steps to quality", findings, tables, charts, notes=[note])
+    notes = [note, *weights_notes(scored)]
+    return Section("Steps to quality", fewest(findings, MOST_FINDINGS), tables, charts, notes=notes)
 
 
 def _lines(group: Group) -> list[list[Configuration]]:
@@ -66,18 +71,34 @@ def _points(line: Sequence[Configuration], measure: str) -> list[tuple[float, In
 def _table(group: Group, lines: Sequence[Sequence[Configuration]], number: int) -> Table:
     measure = group.measures[0]
     rows: list[Row] = [
-        {"line": _name(line), "steps": int(steps), measure_words(measure): interval}
+        {"line": _name(line), "steps": int(steps), "seeds": seeds, "best step": best, measure_words(measure): interval}
         for line in lines
-        for steps, interval in _points(line, measure)
+        for (steps, interval), (seeds, best) in zip(_points(line, measure), _scored(line), strict=True)
     ]
-    return Table(f"steps-{number}", f"{measure_words(measure)} by steps: {group.title}", rows)
+    known = any(row["best step"] for row in rows)
+    shown = rows if known else [{key: value for key, value in row.items() if key != "best step"} for row in rows]
+    note = "Best step: of each seed, the one that was best on validation; its weights were scored." if known else ""
+    return Table(f"steps-{number}", f"{measure_words(measure)} by steps: {group.title}", shown, note)
 
 
-def _finding(group: Group, line: Sequence[Configuration]) -> str:
-    """Say what the last addition of steps bought."""
+def _scored(line: Sequence[Configuration]) -> list[tuple[int, str]]:
+    """Give the seeds of each dot, and the step that was best on validation in each of them, where it was the one scored."""
+    best = [[str(best_step(cell)) for cell in one.cells if best_step(cell) is not None] for one in line]
+    return [(line[0].seeds, ""), *((one.seeds, ", ".join(steps)) for one, steps in zip(line, best, strict=True))]
+
+
+def _finding(group: Group, line: Sequence[Configuration]) -> str | None:
+    """Say what the last addition of steps bought, seed by seed; None where no seed has both numbers of steps."""
     measure = group.measures[0]
     fewer, more = line[-2], line[-1]
-    gain = interval_of(more.values(measure) - fewer.values(measure))
+    gain = difference(more.cells, fewer.cells, "dense", measure)
+    if gain is None:
+        return None
+    seeds = len(matched(more.cells, fewer.cells))
     head = f"{group.title}, {_name(line)}: from {_steps(fewer):,} to {_steps(more):,} steps"
-    rest = f"{signed(gain)} {measure_words(measure)} ({basis(group, min(fewer.seeds, more.seeds))})"
+    rest = f"{signed(gain)} {measure_words(measure)} ({basis(group, seeds)}{_left_out(fewer.seeds + more.seeds - 2 * seeds)})"
     return f"{head}, {rest}." if told(gain) else f"{head} no change can be told, {rest}."
+
+
+def _left_out(runs: int) -> str:
+    return f"; {counted(runs, 'run')} whose seed has no match left out" if runs else ""

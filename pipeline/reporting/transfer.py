@@ -14,13 +14,15 @@ from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cell, Cells
 from pipeline.reporting.configurations import setting_words
 from pipeline.reporting.estimates import interval_of
+from pipeline.reporting.plurals import counted
 from pipeline.reporting.reading import mapping, read_scores
+from pipeline.reporting.scored_weights import weights_notes
 from pipeline.reporting.section import Section, Table
 from pipeline.reporting.settings import chosen, identity, setting, telling_columns
 from pipeline.reporting.words import fewest, measure_words, signed, told
 
 MOST_FINDINGS = 4
-TOLD_ELSEWHERE = ("dataset", "backbone", "pretraining", "init", "evaluation")
+TOLD_ELSEWHERE = ("dataset", "base", "backbone", "pretraining", "init", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,12 @@ def section(cells: Cells) -> Section | None:
         tables.append(table)
         findings += _findings(matrix, table.title)
     note = "Rows: the dataset that was trained on. Columns: the dataset whose test split was scored. The interval is over its queries."
-    return Section("Recipe transfer", fewest(findings, MOST_FINDINGS), tables, notes=[note])
+    return Section(
+        "Recipe transfer",
+        fewest(findings, MOST_FINDINGS),
+        tables,
+        notes=[note, *weights_notes(one.cell for one in tested)],
+    )
 
 
 def _tested(cell: Cell) -> Iterator[Tested]:
@@ -65,8 +72,8 @@ def _tested(cell: Cell) -> Iterator[Tested]:
             metrics = mapping(folder / METRICS)
             scores, _ = read_scores(folder / "per_query.csv", metrics["measures"])
             gains = _gains(scores, metrics["measures"][0])
-        except (UserError, OSError, KeyError, ValueError):
-            continue  # half-written: its cell is not done
+        except (UserError, OSError, KeyError, ValueError, TypeError, IndexError):
+            continue  # half-written or damaged
         yield Tested(cell, folder.name, metrics["fingerprint"], metrics["measures"][0], gains)
 
 
@@ -136,7 +143,7 @@ def _findings(matrix: Mapping[tuple[str, str], Interval], title: str) -> list[st
     harmed = [key for key, gain in away.items() if told(gain) and gain.mean < 0]
     worst = min(away, key=lambda key: away[key].mean)
     return [
-        f"{title}. Of {len(away)} pairs of unlike datasets, training on the one helps on the other in {len(helped)}, harms "
+        f"{title}. Of {counted(len(away), 'pair')} of unlike datasets, training on the one helps on the other in {len(helped)}, harms "
         f"in {len(harmed)}, and neither can be told in {len(away) - len(helped) - len(harmed)}; lowest: trained on "
         f"{worst[0]}, tested on {worst[1]}, {signed(away[worst])}."
     ]

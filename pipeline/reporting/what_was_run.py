@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.reporting.cells import Cells
 from pipeline.reporting.section import Row, Section, Table
-from pipeline.reporting.settings import ELSEWHERE, rank, setting
+from pipeline.reporting.settings import rank, setting, varies
 
 
 def section(cells: Cells) -> Section:
@@ -16,22 +16,24 @@ def section(cells: Cells) -> Section:
     absent: list[Row] = [{"cell": one.name, "state": one.state, "why": one.sentence} for one in cells.absent]
     if absent:
         tables.append(Table("absent", "Cells without figures", absent, "They are in no other table."))
-    return Section("What was run", tables=tables, notes=_notes(cells))
+    return Section("What was run", tables=tables, notes=[*_notes(cells), *cells.notes])
 
 
 def _axes(cells: Cells) -> list[Row]:
-    """Give what the sweeps say they varied; where none says, what the runs' command lines have."""
+    """Give what the sweeps say they varied, and what else differs between the runs' command lines."""
     told: list[Row] = [
-        {"sweep": name, "axis": axis, "values": ", ".join(map(str, values))}
+        ({"sweep": name} if len(cells.sweeps) > 1 else {}) | {"axis": axis, "values": ", ".join(map(str, values))}
         for name, sweep in cells.sweeps.items()
         for axis, values in (sweep.get("axes") or {}).items()
     ]
-    return told or [{"axis": axis, "values": ", ".join(values)} for axis, values in _varied(cells).items()]
+    known = {str(row["axis"]).lstrip("+~") for row in told}
+    varied = {axis: values for axis, values in _varied(cells).items() if axis not in known}
+    return [*told, *({"axis": axis, "values": ", ".join(values)} for axis, values in varied.items())]
 
 
 def _varied(cells: Cells) -> dict[str, list[str]]:
     runs = [cell for cell in cells if cell.overrides]
-    axes = dict.fromkeys(key for cell in runs for key in cell.overrides if key not in ELSEWHERE)
+    axes = dict.fromkeys(key for cell in runs for key in cell.overrides if varies(key, seeds=True))
     values = {axis: dict.fromkeys(setting(cell.config, cell.overrides, axis) for cell in runs) for axis in axes}
     return {
         axis: sorted((value or "(default)" for value in found), key=rank)
@@ -56,7 +58,8 @@ def _notes(cells: Cells) -> list[str]:
     groups = cells.groups()
     if len(groups) < 2:
         return []
-    named = "; ".join(f"{group.title} ({', '.join(group.measures)})" for group in groups)
+    unlike = len({tuple(group.measures) for group in groups}) > 1
+    named = "; ".join(f"{group.title} ({', '.join(group.measures)})" if unlike else group.title for group in groups)
     return [
         f"The folders are of {len(groups)} unlike datasets, sets of queries or measures, and are compared only within "
         f"each: {named}."

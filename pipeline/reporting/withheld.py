@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.withheld import QUARTERS
-from pipeline.evaluation.statistics import Interval
+from pipeline.evaluation.statistics import LEAST_CLUSTERS, Interval
 from pipeline.reporting.cells import Cell, Cells
 from pipeline.reporting.charts import forest
+from pipeline.reporting.plurals import counted
 from pipeline.reporting.quarters import EFFECTS, STATES, Estimates, Pair, estimate, read_quarters
+from pipeline.reporting.scored_weights import weights_notes
 from pipeline.reporting.section import Chart, Row, Section, Table, interval_words
 from pipeline.reporting.settings import identity
 from pipeline.reporting.words import measure_words, told
@@ -71,7 +73,11 @@ def section(cells: Cells) -> Section | None:
         findings=[sentence for one in experiments for sentence in _findings(one, first[one.name])],
         tables=[table for number, one in enumerate(experiments) for table in _tables(number, one, found[one.name])],
         charts=[_chart(first, experiments[0].measures[0])] if experiments else [],
-        notes=[*(note for one in experiments for note in _notes(one, first[one.name])), *lonely],
+        notes=[
+            *weights_notes(pair.without for one in experiments for pair in one.pairs),
+            *(note for one in experiments for note in _notes(one, first[one.name])),
+            *lonely,
+        ],
     )
 
 
@@ -154,7 +160,10 @@ def _rest(experiment: Experiment, estimates: Estimates) -> str:
     questions = len(experiment.pairs[0].without.scores["dense"].query_ids)
     seeds = len(experiment.pairs)
     over = f"{seeds} seeds" if seeds > 1 else "one seed, another may differ"
-    return f"{questions:,} test questions, at least {estimates.clusters} {experiment.unit}s in a quarter, {over}"
+    few = ""
+    if estimates.too_few:
+        few = f"; no intervals, for which {LEAST_CLUSTERS} are needed, so that nothing can be told"
+    return f"{counted(questions, 'test question')}, at least {counted(estimates.clusters, experiment.unit)} in a quarter, {over}{few}"
 
 
 def _tables(number: int, experiment: Experiment, found: dict[str, Estimates]) -> list[Table]:
@@ -174,6 +183,8 @@ def _tables(number: int, experiment: Experiment, found: dict[str, Estimates]) ->
         "trained) - (read - neither)."
     )
     note = NOTE.format(units=f"{experiment.unit}s")
+    if any(estimates.too_few for estimates in found.values()):
+        note = f"Without intervals: fewer than {LEAST_CLUSTERS} {experiment.unit}s to draw from in some quarter."
     return [
         Table(f"withheld-{number}-quarters", f"{experiment.name}: test questions by quarter", means, note),
         Table(
@@ -203,7 +214,7 @@ def _notes(experiment: Experiment, estimates: Estimates) -> list[str]:
     records = [pair.after.pretraining for pair in experiment.pairs]
     if unlearned := sum(not record.get("learned") for record in records):
         notes.append(
-            f"{name}: in {unlearned} of {len(records)} seeds the masked-LM step did not learn clearly more than word "
+            f"{name}: in {unlearned} of {counted(len(records), 'seed')} the masked-LM step did not learn clearly more than word "
             "frequencies, by its loss on text that it was not given; what it read cannot be called known."
         )
     losses = {key: float(np.mean([record.get(key, np.nan) for record in records])) for key in LOSSES}
@@ -212,6 +223,12 @@ def _notes(experiment: Experiment, estimates: Estimates) -> list[str]:
         notes.append(
             f"{name}: the masked-LM step took the loss from {before:.2f} to {after:.2f} nats on text that it was not given "
             f"(word frequencies alone: {entropy:.2f}), and ended at {read:.2f} on what it read."
+        )
+    if estimates.too_few:
+        notes.append(
+            f"{name}: there are no intervals, because some quarter has {counted(estimates.clusters, experiment.unit)} alone "
+            f"that play the same roles in all rotations, and drawing fewer than {LEAST_CLUSTERS} again and again says "
+            "nothing of others; take more paragraphs or unit=paragraph."
         )
     if not experiment.dataset.get("rename_entities"):
         notes.append(

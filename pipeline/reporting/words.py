@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.cells import Group
+from pipeline.reporting.plurals import counted_queries
 from pipeline.reporting.section import interval_words
 
 FEW_QUERIES = 50
@@ -47,4 +48,4 @@ def basis(group: Group, seeds: int | None) -> str:
     """Say what a finding rests on, and how little where it is little; None seeds: nothing in it was drawn."""
     few = "only " if group.queries < FEW_QUERIES else ""
     over = {None: "", 1: ", one seed, another may differ"}.get(seeds, f", mean over {seeds} seeds")
-    return f"{few}{group.queries:,} queries{over}"
+    return f"{few}{counted_queries(group.queries)}{over}"

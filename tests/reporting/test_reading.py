@@ -5,7 +5,10 @@ import json
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.reporting.command import _subtitle
+from pipeline.reporting.html import render_html
 from pipeline.reporting.reading import read_folders
+from pipeline.reporting.sections import sections_of
 from tests.reporting.planted import plant_grid, plant_probe, plant_run, plant_scores, scores_of
 
 
@@ -19,6 +22,7 @@ def test_what_is_not_finished_is_named_with_its_reason(tmp_path):
     (tmp_path / "half" / "config.yaml").write_text("seed: 0\n")
     (tmp_path / "failed").mkdir()
     record = {"state": "failed", "sentence": "Out of memory.", "started": "2026-01-01T00:00:00", "seconds": 1}
+    record |= {"host": "here", "pid": 1}
     (tmp_path / "failed" / "cell.json").write_text(json.dumps(record))
     (tmp_path / "older").mkdir()
     (tmp_path / "older" / "metrics.json").write_text('{"systems": {"dense": {"mrr": 1.0}}}')
@@ -54,6 +58,47 @@ def test_what_a_sweep_tells_of_skipped_cells_is_kept(tmp_path):
         ("stage=align", "skipped", "It has one tower.")
     ]
     assert next(iter(read.sweeps.values()))["axes"] == {"seed": [0, 1]}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"seconds": "long", "state": 3}', "\udce4"])
+def test_damaged_side_files_throw_no_finished_run_out(tmp_path, content):
+    plant_grid(tmp_path)
+    for name in ("cell.json", "cost.json", "timings.json", "overrides.yaml", "latency.csv", "quarters.csv"):
+        (tmp_path / "random-1" / name).write_bytes(content.encode(errors="surrogateescape"))
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "cell.json").write_bytes(content.encode(errors="surrogateescape"))
+    cells = read_folders([tmp_path])
+    assert len(cells) == 4 and absent(cells) == {"half": "unfinished"}
+    assert len(sections_of(cells)) > 3
+    render_html("t", _subtitle(cells), "f", sections_of(cells))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '"words"',
+        '{"name": 3, "axes": ["seed"], "cells": {}}',
+        '{"name": "grid", "axes": {"seed": 3}, "cells": ["a", {"folder": 3}, {"overrides": [], "state": "failed"}]}',
+    ],
+)
+def test_a_damaged_sweep_file_is_a_note(tmp_path, content):
+    plant_grid(tmp_path)
+    (tmp_path / "sweep.json").write_text(content)
+    cells = read_folders([tmp_path])
+    assert len(cells) == 4 and cells.absent == []
+    (note,) = cells.notes
+    assert "sweep.json" in note and "left out" in note
+    assert note in sections_of(cells)[0].notes
+
+
+def test_a_skipped_cell_without_overrides_is_named_all_the_same(tmp_path):
+    plant_grid(tmp_path)
+    (tmp_path / "sweep.json").write_text(json.dumps({"cells": [{"state": "skipped", "folder": "none"}]}))
+    cells = read_folders([tmp_path])
+    assert absent(cells) == {"none": "skipped"} and cells.notes == []
 
 
 def test_run_evaluation_probe_and_masked_lm_folders_are_told_apart(tmp_path):

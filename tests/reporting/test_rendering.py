@@ -86,6 +86,13 @@ def test_latex_prints_special_characters_as_they_are():
     assert body.count("&") - body.count(r"\&") == 4
 
 
+def test_latex_never_reads_a_first_cell_as_an_argument_of_what_is_before_it():
+    table = latex_table(Table("t", "t", [{"[a]": "[5pt] of", "b": "[x]"}, {"[a]": "* starred", "b": "y"}]))
+    assert "\n{[}a] & b \\\\\n" in table
+    assert "\n{[}5pt] of & [x] \\\\\n" in table
+    assert "\n{*} starred & y \\\\\n" in table
+
+
 def test_markdown_keeps_a_row_on_a_line_and_texts_as_texts():
     page = render_markdown("t", "s", [SECTION])
     rows = [line for line in page.splitlines() if line.startswith("|")]

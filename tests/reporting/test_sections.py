@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting import (
@@ -55,7 +56,7 @@ def test_seeds_are_merged_into_one_row_with_their_spread(grid):
     cells = [cell for cell in read_folders([grid]) if cell.name.startswith("pretrained")]
     means = [cell.metrics["systems"]["dense"]["ndcg@10"] for cell in cells]
     assert rows[1]["nDCG@10"].mean == pytest.approx(np.mean(means))
-    assert rows[1]["nDCG@10 sd over seeds"] == pytest.approx(abs(means[0] - means[1]) / np.sqrt(2))
+    assert rows[1]["sd over seeds"] == pytest.approx(abs(means[0] - means[1]) / np.sqrt(2))
     assert rows[1]["better than"] == "ac"
     assert "significantly above all of 2 others (Holm), next BM25" in section.findings[0]
 
@@ -108,17 +109,58 @@ def test_a_masked_lm_base_that_learned_nothing_is_never_called_pre_trained(tmp_p
     assert "learned too little" in section.findings[0]
 
 
-def test_a_base_that_was_tuned_for_retrieval_before_is_called_so(tmp_path):
-    plant_run(
-        tmp_path / "run",
-        target="pipeline.encoders.backbones.MiniLM",
-        dataset="squad",
-    )
-    config = tmp_path / "run" / "config.yaml"
-    config.write_text(config.read_text().replace("pipeline.data.jsonl.Jsonl", "pipeline.data.squad.Squad"))
-    section = before_and_after.section(read_folders([tmp_path / "run"]))
+@pytest.mark.parametrize(
+    ("source", "path", "renamed", "said"),
+    [
+        (
+            "Squad",
+            "data/squad/dev-v1.1.json",
+            False,
+            "On texts its zero-shot is untrue: it was tuned on texts of this kind",
+        ),
+        ("Withheld", ["a/new_wiki_v1.0.json", "a/train-v1.1.json"], False, "On texts its zero-shot is untrue"),
+        ("Withheld", "a/train-v1.1.json", True, "For texts it was tuned on questions of the same style (SQuAD)."),
+        (
+            "Squad",
+            ["squadshifts/new_wiki_v1.0.json"],
+            False,
+            "For texts it was tuned on questions of the same style (SQuAD).",
+        ),
+        ("Squad", "data/squadshifts.json", False, "For texts it was tuned on questions of the same style (SQuAD)."),
+    ],
+)
+def test_a_base_that_was_tuned_for_retrieval_before_is_called_so(tmp_path, source, path, renamed, said):
+    dataset = {"_target_": f"pipeline.data.any.{source}", "path": path, "rename_entities": renamed}
+    target = "pipeline.encoders.backbones.MiniLM"
+    run = plant_run(tmp_path / "run", target=target, dataset="texts")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "dataset": dataset}))
+    section = before_and_after.section(read_folders([run]))
     assert section.tables[0].rows[0]["weights"] == "tuned for retrieval before"
-    assert "On squad its zero-shot is untrue: it was tuned on texts of this kind (SQuAD)." in section.notes[2]
+    (warned,) = [note for note in section.notes if "was tuned for retrieval before" in note]
+    assert said in warned
+    assert ("untrue" in warned) == ("untrue" in said)
+
+
+def test_runs_that_nothing_tells_apart_are_called_by_their_base(tmp_path):
+    for seed in (0, 1):
+        plant_run(tmp_path / f"a=b,seed={seed},0123abcd", seed=seed)
+    cells = read_folders([tmp_path])
+    said = " ".join([*main_table.section(cells).findings, *before_and_after.section(cells).findings])
+    assert "that of bert, 2 layers, 0." in said
+    assert "seed=" not in said and "(bert" not in said
+    assert "seed=" not in queries.section(cells).tables[0].note
+
+
+def test_one_is_no_plural(tmp_path):
+    systems = {"zero_shot": np.array([0.2]), "dense": np.array([0.5])}
+    run = plant_run(tmp_path / "run", systems=systems)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("layers: 2", "layers: 1"))
+    cells = read_folders([run])
+    (finding,) = before_and_after.section(cells).findings
+    assert "bert, 1 layer cannot be told apart" in finding and "only 1 query, one seed" in finding
+    assert any(note.startswith("In all 1 run: 10 training steps") for note in cost.section(cells).notes)
 
 
 def test_a_local_base_is_what_its_run_folder_says(tmp_path):
@@ -171,6 +213,7 @@ def test_latency_is_set_beside_quality(tmp_path):
     plant_scores(folder, {"small": scores_of(1, 0.4), "large": scores_of(2, 0.6)})
     header = "model,side,batch_size,both_p50_ms,both_p95_ms,threads,device,precision"
     rows = ["small,query,1,0.1,0.2,1,cpu,float32", "large,query,1,4.0,5.0,1,cpu,float32", "large,query,32,9,9,1,cpu,x"]
+    rows.append("large,query,1,4")  # cut
     (folder / "latency.csv").write_text("\n".join([header, *rows]) + "\n")
     section = speed.section(read_folders([folder]))
     assert [row["median ms"] for row in section.tables[0].rows] == [0.1, 4.0]
@@ -185,6 +228,15 @@ def test_a_probe_is_shown_with_its_findings_and_smaller_pictures(tmp_path, png):
     assert int.from_bytes(section.pictures[0].content[16:20], "big") == probes.WIDEST
 
 
+def test_a_picture_that_cannot_be_read_is_named_and_left_out(tmp_path, png):
+    folder = plant_probe(tmp_path / "probe", png)
+    (folder / "plots" / "cut.png").write_bytes(png[: len(png) // 2])
+    (folder / "plots" / "empty.png").write_bytes(b"")
+    section = probes.section(read_folders([folder]))
+    assert [picture.title for picture in section.pictures] == ["probe: layers"]
+    assert section.notes[-1] == "Pictures that cannot be read: probe/cut.png, probe/empty.png."
+
+
 def test_queries_that_gained_most_come_first_and_those_that_lost_most_last(tmp_path):
     before = np.full(40, 0.5)
     after = before.copy()
@@ -192,7 +244,22 @@ def test_queries_that_gained_most_come_first_and_those_that_lost_most_last(tmp_p
     plant_run(tmp_path / "run", systems={"zero_shot": before, "dense": after})
     table = queries.section(read_folders([tmp_path / "run"])).tables[0]
     assert [(row["query"], row["gain"]) for row in table.rows] == [("query 7", 0.5), ("query 3", -0.4)]
-    assert "1 queries gained, 1 lost, 38 stayed" in table.note
+    assert "1 query gained, 1 lost, 38 stayed" in table.note
+
+
+def test_queries_of_a_training_that_changed_nothing_are_not_shown(tmp_path):
+    same = np.full(40, 0.9)
+    plant_run(tmp_path / "kept", systems={"zero_shot": same, "dense": same})
+    assert queries.section(read_folders([tmp_path])) is None
+    plant_run(tmp_path / "changed", steps=99, systems={"zero_shot": same, "dense": scores_of(1, 0.3)})
+    assert "max_steps 99" in queries.section(read_folders([tmp_path])).tables[0].note
+
+
+def test_a_base_is_warned_of_once(tmp_path):
+    for dataset in ("one", "two"):
+        plant_run(tmp_path / dataset, dataset=dataset, target="pipeline.encoders.backbones.MiniLM")
+    notes = before_and_after.section(read_folders([tmp_path])).notes
+    assert sum("was tuned for retrieval before" in note for note in notes) == 1
 
 
 def test_cost_is_added_up(grid):
@@ -213,4 +280,7 @@ def test_what_was_varied_and_what_is_missing_is_said(grid):
     assert {row["what"]: row["number"] for row in folders.rows} == {"finished runs": 5, "unfinished": 1}
     assert {row["axis"]: row["values"] for row in axes.rows}["backbone.init"] == "pretrained, random"
     assert absent.rows[0]["cell"] == "half"
+    (grid / "sweep.json").write_text(json.dumps({"name": "grid", "axes": {"seed": [0, 1]}, "cells": []}))
+    rows = what_was_run.section(read_folders([grid])).tables[1].rows
+    assert [(row["axis"], row["values"]) for row in rows] == [("seed", "0, 1"), ("backbone.init", "pretrained, random")]
     assert "compared only within each" in section.notes[0]

@@ -1,13 +1,19 @@
 """What tells runs apart, and what makes two runs the same but for their seed."""
 
+from pipeline.reporting import settings
 from pipeline.reporting.settings import chosen, identity, rank, setting, telling_columns
+from pipeline.training import run_folder
 
 
 def test_seeds_and_places_are_no_part_of_what_a_run_is():
     one = {"seed": 0, "folder": "a", "stage": {"name": "dpr"}, "pretraining": {"seed": 0, "steps": 5}}
     other = {"seed": 1, "folder": "b", "stage": {"name": "dpr"}, "pretraining": {"seed": 1, "steps": 5}}
+    assert settings.ELSEWHERE is run_folder.ELSEWHERE
+    assert identity({**one, "threads": 1, "preview": True}) == identity({**other, "threads": 8, "preview": False})
     assert identity(one) == identity(other)
     assert identity(one) != identity({**other, "stage": {"name": "joint"}})
+    assert identity({**one, "stage": {"name": "dpr", "weights": "best"}}) == identity(one)
+    assert identity({**one, "stage": {"name": "dpr", "weights": "last"}}) != identity(one)
     assert identity(one, ["stage"]) == identity({**other, "stage": {"name": "joint"}}, ["stage"])
     assert identity(one, ["stag"]) != identity({**other, "stage": {"name": "joint"}}, ["stag"])
 
@@ -15,6 +21,8 @@ def test_seeds_and_places_are_no_part_of_what_a_run_is():
 def test_what_the_command_line_varied_is_a_column_and_nothing_more_where_that_tells_all_apart():
     configs = [{"stage": {"name": name, "rate": rate}, "same": 1} for name, rate in (("dpr", 1), ("joint", 2))]
     assert telling_columns(configs, [{"stage": "dpr", "seed": "0"}, {"stage": "joint", "seed": "1"}]) == ["stage"]
+    written = [{"stage": "dpr", "launcher": "slurm", "threads": "1"}, {"stage": "joint", "threads": "2"}]
+    assert telling_columns(configs, written) == ["stage"]
 
 
 def test_what_no_command_line_said_is_added_where_it_is_needed():
