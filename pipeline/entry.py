@@ -2,9 +2,12 @@
 
 import functools
 import inspect
+import multiprocessing
 import os
 import re
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ LAUNCHERS = {
     "ray": "hydra-ray-launcher",
 }
 """Packages that Hydra's launchers are in, which few need all of."""
+SECONDS_BETWEEN_LOOKS = 2.0
 BAD_INPUT = 2
 """Exit status after input that the user can mend."""
 
@@ -44,6 +48,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         def task(config: DictConfig) -> Any:
             # A launcher's worker may have started elsewhere, and relative paths are meant from where the command was given.
             os.chdir(HydraConfig.get().runtime.cwd)
+            end_with_the_command()
             try:
                 return main(config)
             except Exception as error:
@@ -103,6 +108,21 @@ def instantiate(config: DictConfig, /, *args: Any, **kwargs: Any) -> Any:
         if sentence is None:
             raise
         raise UserError(sentence) from error
+
+
+@functools.cache
+def end_with_the_command() -> None:
+    """Let a worker of joblib's end when the command that began it is killed; it would wait for another cell for ever."""
+    if not multiprocessing.current_process().name.startswith("LokyProcess"):
+        return
+    command = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == command:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)  # a cell goes on from its checkpoint when the command is given again
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _show_the_way_to_workers() -> None:
