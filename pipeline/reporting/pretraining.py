@@ -5,7 +5,9 @@ from typing import Any
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.cells import Cells
 from pipeline.reporting.section import Section, Table, interval_words
+from pipeline.reporting.words import fewest
 
+MOST_FINDINGS = 3
 COLUMNS = {
     "texts": "texts",
     "base": "base",
@@ -40,7 +42,7 @@ def section(cells: Cells) -> Section | None:
     notes = ["A new masked-LM head on given weights: the loss says as much about it as about the encoder."] * new_head
     return Section(
         "Masked-LM pre-training",
-        [_finding(row) for row in rows if None not in row.values()],
+        fewest([_finding(row) for row in rows if None not in row.values()], MOST_FINDINGS),
         [Table("masked-lm", "Masked-LM trainings", rows, note)],
         notes=notes,
     )
