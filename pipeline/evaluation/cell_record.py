@@ -15,6 +15,8 @@ from pipeline.errors import UserError, sentence_of
 from pipeline.files import disk_errors, read_json, write_json
 
 RECORD = "cell.json"
+SWEEP = "sweep.json"
+"""Where a sweep lists its cells, in its folder."""
 
 
 @dataclass(frozen=True)

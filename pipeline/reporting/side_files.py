@@ -9,10 +9,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pipeline.errors import UserError
+from pipeline.evaluation.cell_record import SWEEP
 from pipeline.evaluation.cells import OVERRIDES
 from pipeline.files import read_json
-
-SWEEP = "sweep.json"
 
 
 def read_cost(folder: Path) -> dict[str, float]:

@@ -8,6 +8,7 @@ from torch.utils.data import IterableDataset
 
 from pipeline.errors import UserError
 from pipeline.training.examples import Examples
+from pipeline.training.steps import StepRange
 
 EPOCH_ORDER, DRAWS, DROPOUT = 1, 2, 3
 """What a generator is for; keeps the streams of one seed apart."""
@@ -35,7 +36,7 @@ class ContrastiveBatch:
     masked: np.ndarray
 
 
-class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
+class ContrastiveBatches(StepRange, IterableDataset[ContrastiveBatch]):
     """Batches of queries with a positive and negatives each, for the steps from `first_step` to `last_step`.
 
     Args:
@@ -49,7 +50,8 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
     """
 
     def __init__(self, examples: Examples, batch_size: int, seed: int, separator: str = " ") -> None:
-        self.examples, self.batch_size, self.seed, self.separator = examples, batch_size, seed, separator
+        super().__init__(batch_size)
+        self.examples, self.seed, self.separator = examples, seed, separator
         self.trainable = np.flatnonzero([len(positions) > 0 for positions in examples.positives])
         if len(self.trainable) < batch_size:
             raise UserError(
@@ -57,23 +59,7 @@ class ContrastiveBatches(IterableDataset[ContrastiveBatch]):
                 f"stage.batch_size={batch_size}; lower the batch size or raise dataset.limit."
             )
         self.steps_per_epoch = len(self.trainable) // batch_size
-        self.first_step = self.last_step = self.rank = 0
-        self.ranks = 1
         self._epoch_order: tuple[int, np.ndarray] = (-1, self.trainable)
-
-    def between(self, first_step: int, last_step: int, rank: int = 0, ranks: int = 1) -> "ContrastiveBatches":
-        """Set the steps to give, and which part of each batch.
-
-        Raises:
-            UserError: When a batch cannot be divided evenly among the ranks.
-        """
-        if self.batch_size % ranks:
-            raise UserError(
-                f"stage.batch_size={self.batch_size} cannot be divided among {ranks} processes; "
-                f"give a multiple of {ranks}, or set trainer.devices."
-            )
-        self.first_step, self.last_step, self.rank, self.ranks = first_step, last_step, rank, ranks
-        return self
 
     def __iter__(self) -> Iterator[ContrastiveBatch]:
         return (self.at(step) for step in range(self.first_step, self.last_step))

@@ -7,9 +7,9 @@ import numpy as np
 from torch.utils.data import IterableDataset
 
 from pipeline.encoders.tokenization import TextTokenizer
-from pipeline.errors import UserError
 from pipeline.training.pretraining.masking import Masking
 from pipeline.training.pretraining.tokens import Tokens
+from pipeline.training.steps import StepRange
 
 # One number for each thing that is drawn, so that none depends on another.
 BLOCK_ORDER, MASKS, DROPOUT, HELD_OUT_MASKS = range(4)
@@ -90,7 +90,7 @@ class Rows:
         return MaskedBatch(step, shown, self.attention.astype(np.int64), chosen, targets, len(targets))
 
 
-class MaskedBatches(IterableDataset[MaskedBatch]):
+class MaskedBatches(StepRange, IterableDataset[MaskedBatch]):
     """The batches of a pre-training by step number.
 
     The text is cut into blocks that fill a row; every epoch takes them in a new order, with new masks.
@@ -107,27 +107,12 @@ class MaskedBatches(IterableDataset[MaskedBatch]):
     """
 
     def __init__(self, tokens: Tokens, tokenizer: TextTokenizer, masking: Masking, batch_size: int, seed: int) -> None:
+        super().__init__(batch_size)
         self.tokens, self.tokenizer, self.masking = tokens, tokenizer, masking
-        self.batch_size, self.seed = batch_size, seed
+        self.seed = seed
         self.width = tokenizer.max_length - sum(map(len, tokenizer.around()))
         self.blocks = -(-len(tokens) // self.width)
-        self.first_step = self.last_step = self.rank = 0
-        self.ranks = 1
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
-
-    def between(self, first_step: int, last_step: int, rank: int = 0, ranks: int = 1) -> "MaskedBatches":
-        """Set the steps to give, and which part of each batch.
-
-        Raises:
-            UserError: When a batch cannot be divided evenly among the ranks.
-        """
-        if self.batch_size % ranks:
-            raise UserError(
-                f"stage.batch_size={self.batch_size} cannot be divided among {ranks} processes; "
-                f"give a multiple of {ranks}, or set trainer.devices."
-            )
-        self.first_step, self.last_step, self.rank, self.ranks = first_step, last_step, rank, ranks
-        return self
 
     def __iter__(self) -> Iterator[MaskedBatch]:
         size = self.batch_size // self.ranks
