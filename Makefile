@@ -27,7 +27,7 @@ demo: install
 	$(RUN) evaluate.py folder=outputs/demo_light models=[outputs/demo,outputs/demo_static] latency=true
 
 test: install-dev
-	$(RUN) -m pytest --cov=pipeline --cov-report=term:skip-covered
+	$(RUN) -m pytest -n auto --dist loadfile --cov=pipeline --cov-report=term:skip-covered
 
 # The launchers against real clusters of this machine alone; slurm-test as root, in a container.
 slurm-test: install-dev

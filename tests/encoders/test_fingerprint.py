@@ -32,7 +32,7 @@ def tower(folder, pooling=None, layers=None, **settings) -> TransformerTower:
         {"pooling": Max()},
         {"pooling": Last()},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_it_changes_with_each_choice(bert_folder, settings):
     assert tower(bert_folder, **settings).fingerprint("document") != tower(bert_folder).fingerprint("document")
