@@ -143,19 +143,23 @@ def test_light_retriever_is_trained_through_the_document_tower_and_served_as_a_l
         (["stage.texts=[]"], "must name one or more of pairs"),
         (["stage.texts=[pairs,pairs]"], "each once"),
         (["stage.objective=cosine"], "stage.objective=cosine is unknown"),
-        (["stage.objective=squared_error", "negatives=bm25"], "has no use for negatives"),
-        (["stage.texts=[queries]", "negatives=bm25"], "has no use for negatives"),
+        (["query=static", "stage.objective=squared_error", "negatives=bm25"], "has no use for negatives"),
+        (["query=static", "stage.texts=[queries]", "negatives=bm25"], "has no use for negatives"),
         (["query=light_retriever"], "needs a query tower of its own"),
+        ([], "begins as a copy of the document tower"),
+        (["stage=daft"], "stage.align.monitor=ndcg@10"),
+        (["query=first_k", "query.layers=all"], "begins as a copy of the document tower"),
         (["stage.sentences=0"], "stage.sentences=0"),
         (
-            ["dataset.limit=2", "stage.batch_size=2"],
+            ["query=static", "dataset.limit=2", "stage.batch_size=2"],
             "stage.monitor=kl needs at least 16 different documents",
         ),
     ],
 )
 def test_what_cannot_be_aligned_is_refused(more, sentence, tiny_bert, pairs, tmp_path, monkeypatch, capsys):  # noqa: F811
-    query = [] if any(setting.startswith("query=") for setting in more) else ["query=twin"]
-    settings = settings_of(tiny_bert, pairs, tmp_path / "run", *query, "stage=align", *more)
+    defaults = {"query": "query=twin", "stage": "stage=align"}
+    chosen = [word for group, word in defaults.items() if not any(each.startswith(f"{group}=") for each in more)]
+    settings = settings_of(tiny_bert, pairs, tmp_path / "run", *chosen, *more)
     assert sentence in refusal(monkeypatch, capsys, *settings)
     assert not (tmp_path / "run" / "model").exists()
 

@@ -99,6 +99,10 @@ class QueryTower(ABC):
             UserError: Saying what does.
         """
 
+    def copies(self, backbone: Backbone) -> bool:
+        """Whether the query tower begins as a copy of the document tower, found out from the choices alone."""
+        return False
+
     @abstractmethod
     def towers(self, parts: Parts) -> tuple[Tower, Tower]:
         """Make the query tower and the document tower.
@@ -127,6 +131,10 @@ class Shared(QueryTower):
 
 class Twin(QueryTower):
     """A query tower with weights of its own, made as the document tower is."""
+
+    def copies(self, backbone: Backbone) -> bool:
+        """Both begin as one checkpoint, unless there are two."""
+        return not backbone.twin_only
 
     def towers(self, parts: Parts) -> tuple[Tower, Tower]:
         """Make two towers."""

@@ -169,6 +169,10 @@ class SharedProjection(QueryTower):
         self.inner = towers
         self.projected = whole_number("query.dimension", dimension)
 
+    def copies(self, backbone: Backbone) -> bool:
+        """A layer that both share leaves copies alike."""
+        return self.inner.copies(backbone)
+
     def towers(self, parts: Parts) -> tuple[Tower, Tower]:
         """Make the towers and end both with the same layer."""
         towers = self.inner.towers(parts)

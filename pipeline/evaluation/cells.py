@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipeline.errors import UserError
 from pipeline.evaluation.results import METRICS
+from pipeline.evaluation.training_words import below_start_words, collapse_words
 from pipeline.files import read_json, write_csv
 
 OVERRIDES = "overrides.yaml"
@@ -50,6 +51,8 @@ class Cell:
         record = training.get("pretraining", {})
         row |= {column: record[key] for column, key in PRETRAINING.items() if key in record}
         row |= {column: validations[-1].get(key) for column, key in FIGURES.items()}
+        parts = [training.get("align") or {}, training]
+        row |= {"below its start": "; ".join(filter(None, map(below_start_words, parts))) or "no"}
         return row | {"collapsed": collapse_words(training)}
 
 
@@ -92,7 +95,7 @@ def cells_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        style = "red" if row["collapsed"] != "no" else ""
+        style = "red" if row["collapsed"] != "no" else "yellow" if row["below its start"] != "no" else ""
         table.add_row(*(_shown(column, row.get(column)) for column in columns), style=style)
     return table
 
@@ -106,16 +109,6 @@ def write_cells(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Write the rows as CSV, whole or not at all."""
     columns = columns_of(rows)
     write_csv(path, columns, ([row.get(column) for column in columns] for row in rows))
-
-
-def collapse_words(training: dict[str, Any]) -> str:
-    """Say since when a training has collapsed, or that it had for a while; a part before it counts too."""
-    if training.get("collapsed"):
-        return f"from step {training['collapsed_at']}"
-    for part, words in ((training, ""), (training.get("align", {}), " of alignment")):
-        if steps := [step for step in part.get("collapsed_steps", []) if step]:
-            return f"at step {steps[0]}{words}, recovered"
-    return "no"
 
 
 def _shown(column: str, value: Any) -> str:

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from pipeline.checks import one_of
-from pipeline.evaluation.report import collapse_line
+from pipeline.evaluation.training_words import MARKS, training_lines
 from pipeline.files import read_json, write_json
 
 NAME_LENGTH = 128
@@ -157,9 +157,8 @@ def log_results(logger: Logger | None, metrics: dict[str, Any], folder: Path) ->
     training = metrics["training"]
     if "validation" in training:
         figures["validation/best"] = training["validation"].get(training["monitor"])
-    collapsed = training.get("collapsed")
-    said = {"collapsed": collapsed} | ({"collapse": collapse_line(training)} if collapsed else {})
-    logger.experiment.summary.update(figures | said)
+    said: dict[str, Any] = {key: bool(training.get(key)) for key in MARKS}
+    logger.experiment.summary.update(figures | said | {"training": " ".join(training_lines(training))})
     log_tables(logger, folder, ("results", "per_query"))
 
 

@@ -14,6 +14,7 @@ from pipeline.evaluation.latency import Latencies
 from pipeline.evaluation.pretraining import pretraining_lines, pretraining_table
 from pipeline.evaluation.results import METRICS
 from pipeline.evaluation.significance import Comparison, Significance
+from pipeline.evaluation.training_words import MARKS, training_lines
 from pipeline.files import read_json
 
 LETTERS = "abcdefghijklmnoprstuvwxyz"
@@ -91,8 +92,9 @@ def results_table(metrics: dict[str, Any], latency: Latencies | None = None) -> 
             marks = "".join(SUPERSCRIPTS[letters[other]] for other in beaten)
             cells.append(Text(f"{means[measure]:.4f}{marks}", style="bold" if best else ""))
         cells += [Text(latency.cell(name))] if latency else []
-        collapsed = " (collapsed)" if metrics["details"].get(name, {}).get("collapsed") else ""
-        table.add_row(Text(letters[name], style="dim"), f"{name}{collapsed}", *cells)
+        said = [words for key, words in MARKS.items() if metrics["details"].get(name, {}).get(key)]
+        marked = f"{name} ({', '.join(said)})" if said else name
+        table.add_row(Text(letters[name], style="dim"), marked, *cells)
     return table
 
 
@@ -122,8 +124,7 @@ def caption(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"Letters: better than that system ({significance.caption()}).")
     lines += before
     training = metrics.get("training", {})
-    if training.get("collapsed"):
-        lines.append(collapse_line(training))
+    lines += training_lines(training)
     for name, details in metrics["details"].items():
         lines += [f"{name}: {words}" for words in _hybrid_words(details)]
         lines += [f"{name}: {words}: {details[count]:,}." for count, words in COUNTS.items() if details.get(count)]
@@ -144,16 +145,6 @@ def _hybrid_words(details: dict[str, Any]) -> list[str]:
         else:
             words.append(f"scored all {candidates:,} candidates, each of which could enter {best}.")
     return words
-
-
-def collapse_line(training: dict[str, Any]) -> str:
-    """Say in plain words which towers a training has collapsed, and when.
-
-    Args:
-        training: What `metrics.json` says of a training that has.
-    """
-    why = "; ".join(f"{side} tower: {figure}" for side, figure in training["collapsed_towers"].items())
-    return f"The training collapsed at step {training['collapsed_at']} ({why})."
 
 
 def read_significance(metrics: dict[str, Any]) -> Significance | None:

@@ -9,7 +9,7 @@ from pipeline.reporting.charts import forest
 from pipeline.reporting.controls import Pair, against_random, against_random_table, pairs_of
 from pipeline.reporting.estimates import gains, interval_of, share_before
 from pipeline.reporting.quarters import rotations
-from pipeline.reporting.scored_weights import kept_at_0, weights_notes
+from pipeline.reporting.scored_weights import is_below_start, weights_notes
 from pipeline.reporting.section import Chart, Section, Table
 from pipeline.reporting.tuned import Tuned, added, tuned_in
 from pipeline.reporting.words import COVERS, fewest, measure_words
@@ -50,23 +50,26 @@ def section(cells: Cells) -> Section | None:
 def _before_and_after(group: Group, tuned: Sequence[Tuned], number: int) -> Table:
     measure = group.measures[0]
     rows: list[dict[str, Any]] = []
-    counts = any(kept_at_0(one.cells) for one in tuned)
+    any_below = any(is_below_start(cell) for one in tuned for cell in one.cells)
     for one in tuned:
         row: dict[str, Any] = {"base": one.base.name, "weights": one.base.weights, **one.recipe_settings}
         row |= {"seeds": one.configuration.seeds}
-        row |= {"kept at 0": kept_at_0(one.cells)} if counts else {}
+        below = sum(map(is_below_start, one.cells))
+        row |= {"below its start": f"{below} of {len(one.cells)}"} if any_below else {}
         row |= {
             "before": one.configuration.interval(measure, "zero_shot"),
             "after": one.configuration.interval(measure),
         }
         row |= {"gain": interval_of(gains(one.cells, measure)), "share before": share_before(one.cells, measure)}
         rows.append(row)
-    kept = "Kept at 0: seeds in which no step was better than none by validation, so that after is before. " * counts
+    below_words = (
+        "Below its start: seeds whose trained weights are worse on validation than untrained ones. " * any_below
+    )
     return Table(
         f"before-and-after-{number}",
         f"{measure_words(measure)} before and after training: {group.title}",
         rows,
-        f"{kept}Share before: the part of the final score that was there before training, above 1 where training did harm.",
+        f"{below_words}Share before: the part of the final score that was there before training, above 1 where training did harm.",
     )
 
 

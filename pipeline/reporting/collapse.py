@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.evaluation.cells import FIGURES, collapse_words
+from pipeline.evaluation.cells import FIGURES
+from pipeline.evaluation.training_words import MARKS, below_start_words, collapse_words
 from pipeline.reporting.cells import Cell, Cells
 from pipeline.reporting.configurations import Configuration, configurations
 from pipeline.reporting.plurals import counted
@@ -31,15 +32,21 @@ def _row(one: Configuration, cell: Cell) -> dict[str, Any]:
     validations = cell.training.get("curves", {}).get("validation") or [{}]
     row: dict[str, Any] = {**one.settings, "seed": cell.seed}
     row |= {column: validations[-1].get(key) for column, key in FIGURES.items()}
-    return row | {"collapsed": collapse_words(cell.training)}
+    return row | {
+        "collapsed": collapse_words(cell.training),
+        "below its start": below_start_words(cell.training) or "no",
+    }
 
 
 def _findings(watched: Sequence[Cell]) -> list[str]:
-    """Say how many ended collapsed; a count needs no interval."""
-    ended = [cell.name for cell in watched if cell.training["collapsed"]]
+    """Say how many ended collapsed, nearly so, or below where they began; a count needs no interval."""
+    return [said for key in MARKS if (said := _finding(watched, key))]
+
+
+def _finding(watched: Sequence[Cell], key: str) -> str | None:
+    ended = [cell.name for cell in watched if cell.training.get(key)]
     if not ended:
-        return []
+        return None
     few = "; ".join(ended[:5]) + (f"; {len(ended) - 5} more" if len(ended) > 5 else "")
-    return [
-        f"{len(ended)} of {counted(len(watched), 'training')} ended collapsed: {few}. Their scores say what that costs, no more."
-    ]
+    head = f"{len(ended)} of {counted(len(watched), 'training')} ended {MARKS[key]}: {few}"
+    return f"{head}. Their scores say what that costs, no more." if "collapsed" in key else f"{head}."

@@ -62,10 +62,9 @@ class Configuration:
         ids = self.cells[0].scores[self.system].query_ids
         return Scores(list(measures), ids, {measure: self.values(measure) for measure in measures})
 
-    @property
-    def collapsed(self) -> int:
-        """How many of its seeds ended collapsed."""
-        return sum(bool(cell.training.get("collapsed")) for cell in self.cells)
+    def ended(self, mark: str) -> int:
+        """Count its seeds whose training ended so: a key of `training_words.MARKS`."""
+        return sum(bool(cell.training.get(mark)) for cell in self.cells)
 
 
 def configurations(group: Group) -> list[Configuration]:

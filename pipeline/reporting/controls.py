@@ -8,7 +8,7 @@ from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.cells import Group
 from pipeline.reporting.estimates import difference, gains, interaction, interval_of, matched
 from pipeline.reporting.plurals import counted
-from pipeline.reporting.scored_weights import kept_briefly
+from pipeline.reporting.scored_weights import below_start_words
 from pipeline.reporting.section import Table, interval_words
 from pipeline.reporting.tuned import Tuned, added
 from pipeline.reporting.words import measure_words, signed, told
@@ -99,10 +99,10 @@ def against_random(group: Group, pair: Pair) -> str:
     gain = interval_of(gains(pair.control.cells, measure))
     reached = interval_words(pair.control.configuration.interval(measure))
     build = "of the same architecture" if pair.same_build else f"of another architecture ({pair.control.base.name})"
-    kept = f" ({said})" if (said := kept_briefly(pair.control.cells)) else ""
+    below = f" ({said})" if (said := below_start_words(pair.control.cells)) else ""
     return (
         f"{group.title}: {added(group, pair.base)}. Control: the same steps from random weights {build} add {signed(gain)} "
-        f"and reach {reached}{kept}. {_compared(interaction(pair.base.cells, pair.control.cells, measure))}{_left_out(pair)}"
+        f"and reach {reached}{below}. {_compared(interaction(pair.base.cells, pair.control.cells, measure))}{_left_out(pair)}"
     )
 
 

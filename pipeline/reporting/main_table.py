@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.evaluation.report import LETTERS
 from pipeline.evaluation.significance import Significance, compare
+from pipeline.evaluation.training_words import MARKS
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.configurations import Configuration, configurations
 from pipeline.reporting.estimates import interval_of
@@ -113,13 +114,14 @@ def _spread(one: Configuration, measure: str, found: Sequence[Configuration]) ->
 
 
 def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, Any]:
-    """Give the hybrid's score, and say which seeds collapsed, where any did."""
+    """Give the hybrid's score, and say how many seeds ended collapsed, nearly so, or below where they began."""
     row: dict[str, Any] = {}
     if any(other.system == "dense" and other.has("hybrid") for other in found):
         there = one.system == "dense" and one.has("hybrid")
         row[f"hybrid {measure_words(measure)}"] = one.interval(measure, "hybrid") if there else None
-    if any(other.collapsed for other in found):
-        row["collapsed"] = f"{one.collapsed} of {one.seeds}" if one.collapsed else "no"
+    for mark, words in MARKS.items():
+        if any(other.ended(mark) for other in found):
+            row[words] = f"{one.ended(mark)} of {one.seeds}" if one.ended(mark) else "no"
     return row
 
 

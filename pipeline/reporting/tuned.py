@@ -7,7 +7,7 @@ from pipeline.reporting.bases import Base, base_of
 from pipeline.reporting.cells import Cell, Group
 from pipeline.reporting.configurations import Configuration, configurations, setting_words
 from pipeline.reporting.estimates import gains, interval_of, share_before
-from pipeline.reporting.scored_weights import kept_words
+from pipeline.reporting.scored_weights import below_start_words
 from pipeline.reporting.settings import identity
 from pipeline.reporting.words import basis, measure_words, percent, signed, told
 
@@ -64,12 +64,12 @@ def added(group: Group, one: Tuned) -> str:
     before, after = (one.configuration.interval(measure, system).mean for system in ("zero_shot", "dense"))
     how = ", ".join(setting_words(one.recipe_settings))
     where = f"{one.base.words}{f' ({how})' if how else ''}"
-    kept = f"; {said}" if (said := kept_words(one.cells)) else ""
+    below = f"; {said}" if (said := below_start_words(one.cells)) else ""
     path = f"{before:.3f} → {after:.3f}, {basis(group, one.configuration.seeds)}"
     if not told(gain):
-        words = f"{signed(gain)} {measure_words(measure)} ({path}{kept})"
+        words = f"{signed(gain)} {measure_words(measure)} ({path}{below})"
         return f"before and after {work} {where} cannot be told apart, {words}"
     verb = "adds" if gain.mean > 0 else "takes"
     share = f"; {percent(share_before(one.cells, measure))} of the final score was there before" * (gain.mean > 0)
     tuned = ", which was tuned for retrieval before" if one.base.tuned_on else ""
-    return f"{work} {verb} {signed(gain)} {measure_words(measure)} to {where}{tuned} ({path}{share}{kept})"
+    return f"{work} {verb} {signed(gain)} {measure_words(measure)} to {where}{tuned} ({path}{share}{below})"

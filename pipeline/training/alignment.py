@@ -9,6 +9,7 @@ from pytorch_lightning.loggers import Logger
 
 from pipeline.checks import one_of, whole_number
 from pipeline.data.joined import JoinedVectors
+from pipeline.encoders.backbones import Backbone
 from pipeline.encoders.building import QueryTower
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.errors import UserError
@@ -54,9 +55,9 @@ class Alignment(ContrastiveFineTuning):
         """Whether documents that are not a query's own count, and some texts have them."""
         return self.objective.negatives and PAIRS in self.texts
 
-    def require(self, query: QueryTower, negatives: Negatives) -> None:
+    def require(self, query: QueryTower, negatives: Negatives, backbone: Backbone) -> None:
         """Refuse one tower, which freezing for the documents would freeze for the queries too, and idle negatives."""
-        super().require(query, negatives)
+        super().require(query, negatives, backbone)
         if negatives.count and not self.uses_negatives:
             raise UserError(
                 f"stage={self.name} has no use for negatives: its objective or its texts know none; "

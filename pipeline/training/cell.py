@@ -26,6 +26,7 @@ from pipeline.evaluation.report import print_folder
 from pipeline.evaluation.results import SystemResult, write_evidence
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
+from pipeline.evaluation.training_words import marks_of
 from pipeline.files import atomic_write, digest_of, write_json
 from pipeline.retrieval.index import Index
 from pipeline.training.cost import Cost
@@ -117,7 +118,7 @@ class Cell:
         self.ranks = require_devices(config.trainer)
         backbone, pooling, query = (instantiate(config[group]) for group in ("backbone", "pooling", "query"))
         query.require(backbone)
-        self.stage.require(query, self.negatives)
+        self.stage.require(query, self.negatives, backbone)
         self.dataset: Dataset = open_dataset(instantiate(config.dataset), self.store)
         self._require_splits()
         self.pretraining: dict[str, Any] | None = None
@@ -168,8 +169,7 @@ class Cell:
         self.folder.say("Indexing and scoring.")
         systems |= self.retriever.encoder(self.dual_encoder)
         for name in ("dense", "hybrid"):
-            if trained.get("collapsed"):
-                systems[name].details["collapsed"] = True
+            systems[name].details.update(marks_of(trained))
         self._save_index()
         self.transfers.score(self.dual_encoder, "dense", self.folder.say)
         self.transfers.write(self.dataset.name, trained, logger)

@@ -10,7 +10,7 @@ import torch
 from pipeline.errors import UserError
 from pipeline.training.batches import ContrastiveBatch
 from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.collapse import collapse_sentence, collapsed_towers
+from pipeline.training.collapse import COLLAPSED, collapse_sentence, fallen_towers, worst
 from pipeline.training.module import ContrastiveModule
 from pipeline.training.validation import Validation, best_row
 
@@ -31,9 +31,18 @@ class History:
     validations: list[dict[str, float]] = field(default_factory=list)
     stopped: bool = False
 
+    @property
+    def trained(self) -> list[dict[str, float]]:
+        """The validations after training steps."""
+        return [row for row in self.validations if row["step"]]
+
     def best_step(self, monitor: str) -> int:
-        """Give the step of the best validation, the earliest of equals."""
-        return int(best_row(self.validations, monitor)["step"])
+        """Give the step of the best validation after training steps, the earliest of equals; 0 before there is one.
+
+        The untrained state is no candidate: where a figure gets worse before it gets better, it would be kept for good,
+        and training that harms would show as no change.
+        """
+        return int(best_row(self.trained, monitor)["step"]) if self.trained else 0
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,8 @@ class Rhythm:
         validate_every: Between validations; there is one before the first step and one after the last.
         checkpoint_every: Between checkpoints.
         monitor: The measure that picks the best weights.
-        patience: Validations without a better one before stopping, 0 and 1 stop at the first; None: never.
+        patience: Validations after training steps without a better one before stopping, 0 and 1 stop at the first; None:
+            never.
         stop_on_collapse: Whether a collapse ends the training.
     """
 
@@ -61,7 +71,7 @@ class Rhythm:
         if self.patience is None:
             return False
         best = history.best_step(self.monitor)
-        return sum(row["step"] > best for row in history.validations) >= max(1, self.patience)
+        return sum(row["step"] > best for row in history.trained) >= max(1, self.patience)
 
 
 class Course(pl.Callback):
@@ -75,6 +85,7 @@ class Course(pl.Callback):
         after_step: Called after every step.
         say: Tells the user something that cannot wait.
         begins: Steps of a training before this one; loggers count on from there.
+        start: The first validation of that training; None where there is none.
     """
 
     def __init__(
@@ -86,9 +97,11 @@ class Course(pl.Callback):
         after_step: Callable[[], None],
         say: Callable[[str], None],
         begins: int,
+        start: dict[str, float] | None,
     ) -> None:
         self.rhythm, self.history, self.checkpoints = rhythm, history, checkpoints
         self.validation, self.after_step, self.say, self.begins = validation, after_step, say, begins
+        self.start = start
         self.recent: list[torch.Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -145,15 +158,16 @@ class Course(pl.Callback):
             measure = self.validation if step else self.validation.before_training
             row = {"step": step, **measure(module.dual_encoder)}
         row = trainer.strategy.broadcast(row)
-        before = self.history.validations
-        sentence = collapse_sentence(row, (before or [row])[0])
-        if sentence and not (before and collapsed_towers(before[-1], before[0])):
-            self.say(sentence)
-        self.history.validations.append(row)
-        collapsed = sentence is not None and self.rhythm.stop_on_collapse and step > 0
+        rows = self.history.validations
+        rows.append(row)
+        start = self.start or rows[0]
+        level = worst(fallen_towers(row, start))
+        if level and (len(rows) == 1 or level != worst(fallen_towers(rows[-2], start))):
+            self.say(str(collapse_sentence(row, start)))
+        collapsed = level == COLLAPSED and self.rhythm.stop_on_collapse and step > 0
         self.history.stopped = self.rhythm.exhausted(self.history) or collapsed
         _log(trainer, row, "validation", self.begins)
-        if trainer.is_global_zero and self.history.best_step(self.rhythm.monitor) == step:
+        if step and trainer.is_global_zero and self.history.best_step(self.rhythm.monitor) == step:
             self.checkpoints.write_best(module.dual_encoder)
 
     def _checkpoint(self, trainer: pl.Trainer, module: ContrastiveModule, step: int) -> None:

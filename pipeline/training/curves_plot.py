@@ -36,7 +36,8 @@ def draw_curves(figure: Figure, parts: Sequence[Part], monitor: str) -> None:
     left.set_title("training loss", loc="left", weight="bold")
     draw_line(right, parts, monitor, BLUE)
     # The weights are those of the last part, whatever the one before it reached.
-    found = _mark_best(right, [row for row in parts[-1].validations if monitor in row], monitor)
+    rows = [row for row in parts[-1].validations if monitor in row and row["step"] > parts[-1].begins]
+    found = _mark_best(right, rows, monitor)
     right.set_title(f"{monitor} on validation{found}", loc="left", weight="bold", parse_math=False)
     beginnings = [f"{part.name} begins at {part.begins:,}" for part in parts[1:]]
     for axes, notes in ((left, []), (right, left_out(parts, monitor))):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
+from pipeline.encoders.backbones import Backbone
 from pipeline.encoders.building import QueryTower
 from pipeline.retrieval.negatives import InBatch, Negatives
 from pipeline.training.alignment import Alignment
@@ -31,10 +32,11 @@ class Daft(Stage):
         self.align = Alignment(**{**settings, **align, "name": "align"})
         self.fine_tune = ContrastiveFineTuning(name="fine_tune", **settings)
 
-    def require(self, query: QueryTower, negatives: Negatives) -> None:
+    def require(self, query: QueryTower, negatives: Negatives, backbone: Backbone) -> None:
         """Refuse what either part cannot use; the negatives are the second's where the first has no use for them."""
-        super().require(query, negatives)
-        self.fine_tune.require(query, negatives)
+        super().require(query, negatives, backbone)
+        self.align.require_divergence(query, backbone)
+        self.fine_tune.require(query, negatives, backbone)
 
     def prepare(self, workplace: Workplace) -> Training:
         """Prepare both parts."""
@@ -53,5 +55,5 @@ class Daft(Stage):
         aligned = align(logger)
         workplace.say(f"Aligned in {aligned['best_step']} steps; measuring, then fine-tuning both towers.")
         workplace.score("aligned")
-        self.fine_tune.begins = aligned["steps"]
+        self.fine_tune.begins, self.fine_tune.start = aligned["steps"], aligned["curves"]["validation"][0]
         return fine_tune(logger) | {"stage": self.name, "align": aligned}

@@ -12,12 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pipeline.evaluation.drawing import BLUE, INK, MUTED, ORANGE, picture
-from pipeline.training.collapse import COSINE, RANK, collapsed_towers
+from pipeline.evaluation.training_words import MARKS
+from pipeline.training.collapse import COLLAPSED, COSINE, NEARLY_COLLAPSED, RANK, fallen_towers, worst
 from pipeline.training.curves_plot import BEGINNING, draw_line, finish_steps, left_out, mark_beginnings
 from pipeline.training.parts import Part, Rows
 from pipeline.training.validation import KL
 
-COLLAPSED = "#fae0e0"
+BANDS = {COLLAPSED: "#fae0e0", NEARLY_COLLAPSED: "#fbf0d9"}
 LIMIT: dict[str, Any] = {"color": MUTED, "linewidth": 1, "linestyle": (0, (5, 3))}
 TOWERS = {"query": BLUE, "document": ORANGE}
 
@@ -84,42 +85,42 @@ def draw_diagnostics(figure: Figure, parts: Sequence[Part]) -> None:
     _legend(figure.add_subplot(grid[1, len(panels) :]), parts)
 
 
-def collapses(parts: Sequence[Part]) -> Iterator[tuple[float, float, Rows]]:
-    """Find where towers had collapsed.
+def collapses(parts: Sequence[Part]) -> Iterator[tuple[str, float, float, Rows]]:
+    """Find where towers had collapsed, or nearly, judged by the first validation of the whole training.
 
     Yields:
-        From which step to which, halfway to the validations around them, and the collapsed validations themselves.
+        `collapsed` or `nearly_collapsed`; from which step to which, halfway to the validations around them; and the
+        validations that found it.
     """
     validations = [row for part in parts for row in part.validations]
+    levels = [worst(fallen_towers(row, validations[0])) for row in validations]
     steps = [row["step"] for row in validations]
     edges = [*steps[:1], *((before + after) / 2 for before, after in pairwise(steps)), *steps[-1:]]
-    for collapsed, group in groupby(
-        range(len(steps)), key=lambda place: bool(collapsed_towers(validations[place], validations[0]))
-    ):
+    for level, group in groupby(range(len(steps)), key=lambda place: levels[place]):
         places = list(group)
-        if collapsed:
-            yield edges[places[0]], edges[places[-1] + 1], [validations[place] for place in places]
+        if level is not None:
+            yield level, edges[places[0]], edges[places[-1] + 1], [validations[place] for place in places]
 
 
-def collapse_words(parts: Sequence[Part]) -> str:
-    """Say at which steps towers had collapsed; empty where none had."""
+def collapse_words(parts: Sequence[Part], level: str) -> str:
+    """Say at which steps towers had collapsed, or nearly; empty where none had."""
     last = max((row["step"] for part in parts for row in part.validations), default=0)
     words = []
-    for _, _, rows in collapses(parts):
+    for rows in [rows for found, _, _, rows in collapses(parts) if found == level]:
         first, end = rows[0]["step"], rows[-1]["step"]
         if end == last:
             words.append(f"from step {first:,}")
         else:
             words.append(f"at step {first:,}" if first == end else f"at steps {first:,} to {end:,}")
-    return f"collapsed {', '.join(words)}" if words else ""
+    return f"{MARKS[level]} {', '.join(words)}" if words else ""
 
 
 def _finish(axes: Axes, panel: Panel, parts: Sequence[Part]) -> None:
     """Add to a panel's lines what they are read by: titles, limits, collapses and the beginnings of parts."""
     axes.set_title(panel.title, loc="left", weight="bold", size=11, pad=20)
     axes.text(0, 1.03, panel.meaning, color=MUTED, size=9, transform=axes.transAxes)
-    for start, end, _ in collapses(parts):
-        axes.axvspan(start, end, color=COLLAPSED, linewidth=0, zorder=0)
+    for level, start, end, _ in collapses(parts):
+        axes.axvspan(start, end, color=BANDS[level], linewidth=0, zorder=0)
     finish_steps(axes, parts, left_out(parts, panel.key))
     mark_beginnings(axes, parts)
     if panel.limit is not None:
@@ -137,8 +138,8 @@ def _legend(axes: Axes, parts: Sequence[Part]) -> None:
     ]
     limits = f"limit of collapse\n(cosine above {COSINE:g}, rank below {RANK:g})"
     handles.append(Line2D([], [], label=limits, **LIMIT))
-    words = collapse_words(parts)
-    if words:
-        handles.append(Patch(color=COLLAPSED, label=words))
+    handles += [
+        Patch(color=band, label=words) for level, band in BANDS.items() if (words := collapse_words(parts, level))
+    ]
     handles += [Line2D([], [], label=f"{part.name} begins", **BEGINNING) for part in parts[1:]]
     axes.legend(handles=handles, loc="upper left", frameon=False, borderaxespad=0).set_in_layout(False)

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from pipeline.checks import number, one_of, whole_number
 from pipeline.data.joined import JoinedVectors
+from pipeline.encoders.backbones import Backbone
 from pipeline.encoders.building import QueryTower, Shared
 from pipeline.errors import UserError
 from pipeline.evaluation.geometry import LEAST_SAMPLE
@@ -22,7 +23,19 @@ from pipeline.training.module import ContrastiveModule, dropout
 from pipeline.training.objectives import Contrastive, Objective
 from pipeline.training.schedule import DECAYS, Schedule
 from pipeline.training.stages import Stage, Training, Workplace
-from pipeline.training.validation import KL, VALIDATION_MEASURES, Validation, narrowed, sample_of
+from pipeline.training.validation import (
+    KL,
+    VALIDATION_MEASURES,
+    Validation,
+    below_start,
+    narrowed,
+    sample_of,
+)
+
+COPIES = (
+    "the query tower begins as a copy of the document tower, and nothing is closer to a tower than its copy, so every step "
+    "would count as worse; choose another measure (stage.monitor=ndcg@10, in daft stage.align.monitor=ndcg@10) or query tower."
+)
 
 
 class ContrastiveFineTuning(Stage):
@@ -42,8 +55,8 @@ class ContrastiveFineTuning(Stage):
         validation_documents: Documents beside those judged for them, at most.
         monitor: Measure that picks the best weights.
         patience: Validations without a better one before stopping; None: never.
-        weights: Which come out: the `best` by validation, the untrained ones among them, or the `last`, where every
-            recipe shall take all its steps whatever they do.
+        weights: Which come out: the `best` by validation after training steps, or the `last`, where every recipe shall
+            take all its steps whatever they do.
         checkpoint_every: Steps between checkpoints.
         normalisation: Of the loss: `row` or `global`.
         query_learning_rate: Of a query tower of its own; None: what suits its kind.
@@ -96,13 +109,25 @@ class ContrastiveFineTuning(Stage):
         self.on_collapse = one_of("stage.on_collapse", on_collapse, ("report", "stop"))
         self.begins = 0
         """Steps of a training before this one, as loggers count them."""
+        self.start: dict[str, float] | None = None
+        """The first validation of that training, which this one's are judged by; None: its own."""
         self.checkpoint_every = whole_number("stage.checkpoint_every", checkpoint_every)
 
-    def require(self, query: QueryTower, negatives: Negatives) -> None:
-        """Refuse to compare one tower with itself."""
-        super().require(query, negatives)
+    def require(self, query: QueryTower, negatives: Negatives, backbone: Backbone) -> None:
+        """Refuse to compare one tower with itself, or with a copy."""
+        super().require(query, negatives, backbone)
+        self.require_divergence(query, backbone)
+
+    def require_divergence(self, query: QueryTower, backbone: Backbone) -> None:
+        """Refuse a divergence as the monitor where it can only grow.
+
+        Raises:
+            UserError: For one tower, and for a tower beside its copy.
+        """
         if self.monitor == KL and isinstance(query, Shared):
             raise UserError("stage.monitor=kl compares two towers, and query=shared is one; choose another measure.")
+        if self.monitor == KL and query.copies(backbone):
+            raise UserError(f"stage={self.name} by kl: {COPIES}")
 
     def prepare(self, workplace: Workplace) -> Training:
         """Find the training queries and their negatives."""
@@ -141,6 +166,9 @@ class ContrastiveFineTuning(Stage):
     def _require_divergence(self, workplace: Workplace) -> None:
         if self.monitor != KL:
             return
+        query, document = workplace.dual_encoder.query, workplace.dual_encoder.document
+        if query.fingerprint("document") == document.fingerprint("document"):
+            raise UserError(f"stage={self.name} by kl: {COPIES}")
         split = workplace.dataset.split("validation")
         documents = narrowed(split, self.validation_queries, self.validation_documents, workplace.seed).documents
         distinct = len(set(documents.take(sample_of(documents))))
@@ -196,7 +224,9 @@ class ContrastiveFineTuning(Stage):
                 advance(1)
                 workplace.count_step()
 
-            course = Course(rhythm, history, checkpoints, validation, after_step, workplace.say, self.begins)
+            course = Course(
+                rhythm, history, checkpoints, validation, after_step, workplace.say, self.begins, self.start
+            )
             trainer = workplace.trainer(
                 **self._trainer_settings(workplace),
                 max_steps=steps - first_step,
@@ -219,6 +249,8 @@ class ContrastiveFineTuning(Stage):
         last_loss = history.losses[-1]
         best = history.best_step(self.monitor)
         kept = best if self.weights == "best" else int(last_loss["step"])
+        validation = next(row for row in history.validations if row["step"] == kept)
+        start = self.start or history.validations[0]
         return {
             "stage": self.name,
             "steps": int(last_loss["step"]),
@@ -228,8 +260,9 @@ class ContrastiveFineTuning(Stage):
             "stopped_early": history.stopped,
             "queries": len(batches.trainable),
             "loss": last_loss["loss"],
-            **collapse_summary(history.validations),
-            "validation": next(row for row in history.validations if row["step"] == kept),
+            **collapse_summary(history.validations, start),
+            "below_start": below_start(start, validation, self.monitor),
+            "validation": validation,
             "curves": {"loss": history.losses, "validation": history.validations},
         }
 

@@ -29,7 +29,7 @@ def unfit(config: DictConfig) -> str | None:
         if isinstance(stage, Stage):
             query: QueryTower = instantiate(config.query)
             query.require(backbone)
-            stage.require(query, instantiate(config.negatives))
+            stage.require(query, instantiate(config.negatives), backbone)
         for part in ("pooling", "encoder", "encoding", "index", "lexical"):
             instantiate(config[part])
         whole_number("seed", config.seed, least=0)

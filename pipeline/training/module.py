@@ -100,7 +100,7 @@ class ContrastiveModule(pl.LightningModule):
             self.chance = self.objective.chance(documents.detach().float(), targets, masked)
         if not torch.isfinite(loss):
             raise UserError(
-                f"The loss became {loss.item()} at step {batch.step}; the last good checkpoint is kept: "
+                f"The loss became {loss.item()} at step {batch.step}; checkpoints from before are kept: "
                 "lower the learning rate or raise stage.temperature, in another folder."
             )
         return loss

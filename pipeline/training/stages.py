@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
 from pipeline.data.dataset import Dataset
+from pipeline.encoders.backbones import Backbone
 from pipeline.encoders.building import QueryTower
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
@@ -77,7 +78,7 @@ class Stage(ABC):
     splits: tuple[str, ...] = ("train", "validation")
     needs_own_weights: bool = False
 
-    def require(self, query: QueryTower, negatives: Negatives) -> None:
+    def require(self, query: QueryTower, negatives: Negatives, backbone: Backbone) -> None:
         """Refuse choices that the stage cannot be combined with, before any weights or texts are read.
 
         Raises:

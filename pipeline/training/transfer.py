@@ -17,6 +17,7 @@ from pipeline.errors import UserError
 from pipeline.evaluation.results import METRICS, SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
+from pipeline.evaluation.training_words import marks_of
 from pipeline.files import read_json, write_json
 
 FOLDER = "transfer"
@@ -148,8 +149,7 @@ class Transfers:
         said = {"trained_on": trained_on, "stage": trained["stage"], "steps": trained["steps"]}
         for transfer in self.transfers:
             if not transfer.finished:
-                if trained.get("collapsed"):
-                    transfer.systems["dense"].details["collapsed"] = True
+                transfer.systems["dense"].details.update(marks_of(trained))
                 transfer.write(said)
             if logger is not None:
                 for system, means in transfer.metrics()["systems"].items():

@@ -35,6 +35,22 @@ def best_row(validations: Sequence[dict[str, float]], monitor: str) -> dict[str,
     return max(validations, key=lambda row: (sign * row.get(monitor, math.inf), -row["step"]))
 
 
+def below_start(start: Mapping[str, float], kept: Mapping[str, float], monitor: str) -> dict[str, list[float]]:
+    """Name the figures by which weights after training are worse than those that the training began with.
+
+    Args:
+        start: The validation before any step.
+        kept: That of the weights that come out.
+        monitor: The figure that chose them; the first of the validation measures is looked at too.
+
+    Returns:
+        From a figure's name to what it was and what it is.
+    """
+    looked_at = [name for name in dict.fromkeys((monitor, VALIDATION_MEASURES[0])) if name in start and name in kept]
+    sign = {name: -1 if name == KL else 1 for name in looked_at}
+    return {name: [start[name], kept[name]] for name in looked_at if sign[name] * kept[name] < sign[name] * start[name]}
+
+
 def best_validation(training: Mapping[str, Any]) -> float | None:
     """Give what a training reached at best on the validation split: settings are tuned by it, never by the test split.
 

@@ -66,48 +66,33 @@ def test_steps_without_a_common_seed_are_not_compared(tmp_path):
     assert section.findings == [] and len(section.tables[0].rows) == 3
 
 
-def plant_kept(folder, weights=None):
-    for seed, best in ((0, 0), (1, 10), (2, 0)):
-        systems = planted(seed, 0.4, 0.7)
-        if best == 0 and weights is None:
-            systems["dense"] = systems["zero_shot"]
+def plant_below(folder, weights=None):
+    for seed, below in ((0, {"ndcg@10": [0.4, 0.3]}), (1, {}), (2, {"ndcg@10": [0.4, 0.2]})):
         stage = {"name": "dpr"} | ({"weights": weights} if weights else {})
-        plant_run(folder / str(seed), seed=seed, systems=systems, training={"best_step": best}, stage=stage)
+        plant_run(folder / str(seed), seed=seed, training={"best_step": 10, "below_start": below}, stage=stage)
     return read_folders([folder])
 
 
-def test_untrained_weights_that_were_kept_are_counted_and_said(tmp_path):
-    section = before_and_after.section(plant_kept(tmp_path))
-    assert section.tables[0].rows[0]["kept at 0"] == "2 of 3"
+def test_seeds_that_ended_below_the_untrained_weights_are_counted_and_said(tmp_path):
+    section = before_and_after.section(plant_below(tmp_path))
+    assert section.tables[0].rows[0]["below its start"] == "2 of 3"
     (finding,) = section.findings
-    assert "in 2 of 3 seeds no step was better than none by validation, and the untrained weights were kept" in finding
-    assert "step 0 (not trained at all) among them: a one-sided choice" in section.notes[0]
+    assert "in 2 of 3 seeds the trained weights are below the untrained ones on validation" in finding
+    assert "best on validation, of the steps after the first" in section.notes[0]
 
 
-def test_where_the_last_weights_were_scored_none_were_kept(tmp_path):
-    section = before_and_after.section(plant_kept(tmp_path, "last"))
-    assert "kept at 0" not in section.tables[0].columns
-    assert "no step was better" not in section.findings[0]
-    assert (
-        section.notes[0]
-        == "Scored after training are the weights of the last step (stage.weights=last), better or worse."
-    )
-
-
-def test_untrained_weights_were_kept_only_where_alignment_kept_them_too(tmp_path):
-    for seed, aligned in ((0, 0), (1, 5)):
-        training = {"best_step": 0, "align": {"best_step": aligned}}
-        plant_run(tmp_path / str(seed), seed=seed, training=training)
-    assert before_and_after.section(read_folders([tmp_path])).tables[0].rows[0]["kept at 0"] == "1 of 2"
+def test_it_is_said_which_weights_were_scored(tmp_path):
+    last = "Scored after training are the weights of the last step (stage.weights=last), better or worse."
+    assert before_and_after.section(plant_below(tmp_path, "last")).notes[0] == last
 
 
 def test_steps_and_transfer_say_which_weights_were_scored(tmp_path):
-    for count, best in ((10, 0), (30, 20)):
+    for count, best in ((10, 10), (30, 20)):
         run = plant_run(tmp_path / str(count), steps=count, training={"best_step": best})
     plant_scores(run / "transfer" / "other", planted(3, 0.5, 0.4), "other")
     cells = read_folders([tmp_path])
     line = steps.section(cells)
-    assert [row.get("best step") for row in line.tables[0].rows] == ["", "0", "20"]
+    assert [row.get("best step") for row in line.tables[0].rows] == ["", "10", "20"]
     for notes in (line.notes, transfer.section(cells).notes):
         assert any("best on validation" in note for note in notes)
     assert not any("falls to 0" in note for note in line.notes)

@@ -50,13 +50,13 @@ def test_of_divergences_the_lowest_is_best():
 def test_the_divergence_of_equal_towers_is_not_drawn_but_said():
     copies = [{"step": 0, "kl": KL_OF_COPIES}, {"step": 20, "kl": 3.0}, {"step": 30, "kl": 4.0}]
     right = drawn([Part("align", LOSSES, copies)], "kl")[1]
-    assert [points(line) for line in right.lines] == [[(20, 3.0), (30, 4.0)]]
-    assert right.get_title(loc="left") == "kl on validation, best −∞ at step 0"
+    assert [points(line) for line in right.lines] == [[(20, 3.0), (30, 4.0)], [(20, 3.0)]]
+    assert right.get_title(loc="left") == "kl on validation, best 3.000 at step 20"
     assert right.get_xlabel() == "step; −∞ (equal vectors) left out"
 
 
 def test_two_parts_are_drawn_one_after_the_other_with_a_line_between():
-    """The first part's last measure is as good as the best; but the weights are of the second."""
+    """The first part's last measure is the best of all; but the weights are of the second, after steps of its own."""
     left, right = drawn(parts_of(DAFT), "map@100")
     loss = [[(10, 2.0), (20, 1.0)], [(40, 0.8), (60, 0.5)]]
     assert [points(line) for line in left.lines[:2]] == loss
@@ -65,7 +65,7 @@ def test_two_parts_are_drawn_one_after_the_other_with_a_line_between():
     for axes in (left, right):
         assert axes.lines[-1].get_xdata() == [20, 20]  # the vertical line
         assert axes.get_xlabel() == "step; fine-tuning begins at 20"
-    assert right.get_title(loc="left") == "map@100 on validation, best 0.400 at step 20"
+    assert right.get_title(loc="left") == "map@100 on validation, best 0.390 at step 40"
 
 
 @pytest.mark.parametrize("parts", [[Part("dpr", [], [])], [Part("dpr", LOSSES, [])]])

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pipeline.evaluation.drawing import BLUE, ORANGE
-from pipeline.training.diagnostics_plot import COLLAPSED, draw_diagnostics, plot_diagnostics
+from pipeline.training.diagnostics_plot import BANDS, draw_diagnostics, plot_diagnostics
 from pipeline.training.parts import Part
 from pipeline.training.validation import KL_OF_COPIES
 
@@ -55,7 +55,7 @@ def bands(axes):
     return [
         (patch.get_x(), patch.get_x() + patch.get_width())
         for patch in axes.patches
-        if isinstance(patch, Rectangle) and to_hex(patch.get_facecolor()) == COLLAPSED
+        if isinstance(patch, Rectangle) and to_hex(patch.get_facecolor()) in BANDS.values()
     ]
 
 
@@ -108,6 +108,7 @@ def test_the_divergence_of_equal_towers_does_not_squeeze_the_others():
         ([0.1, 0.1, 0.1, 0.99], [(25, 30)], "collapsed from step 30"),
         ([0.1, 0.99, 0.99, 0.1], [(5, 25)], "collapsed at steps 10 to 20"),
         ([0.1, 0.99, 0.1, 0.99, 0.1], [(5, 15), (25, 35)], "collapsed at step 10, at step 30"),
+        ([0.1, 0.1, 0.7, 0.7], [(15, 30)], "nearly collapsed from step 20"),
     ],
 )
 def test_collapsed_validations_are_marked_in_every_panel_and_said(cosines, band, words):
