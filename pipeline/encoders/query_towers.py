@@ -19,6 +19,8 @@ from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError
 
 LONGEST = 512
+FROM_NOTHING = 3e-3
+"""The learning rate of random weights: what suits pre-trained ones would leave them nearly as they were drawn."""
 
 
 class LayerSubset(QueryTower):
@@ -112,6 +114,7 @@ class Miniature(QueryTower):
             document.prompts,
             document.title_separator,
         )
+        query.learning_rate = FROM_NOTHING
         return query, document
 
     def _pretrained(self, parts: Parts, document: Tower) -> Tower:

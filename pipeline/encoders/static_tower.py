@@ -37,7 +37,7 @@ class StaticTower(Tower):
     """
 
     padded: ClassVar[bool] = False
-    learning_rate: ClassVar[float | None] = 3e-3  # a token's vector is in few steps, and nothing is built on top of it
+    learning_rate = 3e-3  # a token's vector is in few steps, and nothing is built on top of it
 
     def __init__(
         self,

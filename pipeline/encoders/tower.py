@@ -35,8 +35,8 @@ class Tower(nn.Module, ABC):
 
     padded: ClassVar[bool] = True
     """Whether a batch of texts of unlike length is filled up to the longest."""
-    learning_rate: ClassVar[float | None] = None
-    """What suits the tower's weights whatever suits a transformer's; None: the same."""
+    learning_rate: float | None = None
+    """What suits the tower's weights whatever suits a pre-trained transformer's; None: the same."""
 
     def __init__(
         self,
