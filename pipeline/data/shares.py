@@ -1,11 +1,12 @@
 """Which split a query falls into, where the source does not say: by the hash of its group's name."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.data.lines import existing
-from pipeline.data.lookup import hash_of
+from pipeline.data.lookup import hash_of, id_of
+from pipeline.data.normal_form import normal_form
 from pipeline.data.writer import SPLITS, DatasetWriter
 from pipeline.errors import UserError, nearest
 
@@ -69,6 +70,14 @@ class Shares:
                 return name
         return self.shares[-1][0]
 
+    def of_query(self, text: object) -> str:
+        """Name the split of a query by its text, so that equal ones, under whatever ids, never fall into two.
+
+        Args:
+            text: Of the query; what is no text is refused when it is written.
+        """
+        return self(id_of(normal_form(str(text))))
+
     def announce(self, writer: DatasetWriter) -> None:
         """Tell the writer which splits must not stay empty."""
         for name, _ in self.shares:
@@ -89,6 +98,22 @@ def given_splits(names: Iterable[str], validation_share: float) -> dict[str, Sha
     if "train" in shares and "validation" not in shares:
         shares["train"] = Shares.held_out(validation_share)
     return shares
+
+
+def dealt(shares: Shares, queries: Iterable[tuple[str, str]]) -> Callable[[str], str]:
+    """Deal queries that judgements name by their ids, by their texts all the same.
+
+    Args:
+        shares: Of the splits.
+        queries: Ids and texts; read only where there is more than one split.
+
+    Returns:
+        From a query's id to its split.
+    """
+    if len(shares.shares) == 1:
+        return shares
+    split_of = {id_: shares.of_query(text) for id_, text in queries}
+    return lambda id_: split_of.get(id_) or shares(id_)
 
 
 class SplitFiles:

@@ -104,21 +104,21 @@ class Trec(Source):
                     f"{where}: there is no topic {query!r}; give the topics that belong to these judgements, or set "
                     f"dataset.topics_numbered={other} (do judgements name a topic's <num> or count the topics?)."
                 )
-            writer.judge(self.shares(query), query, document, grade, where=where)
+            writer.judge(topics[query], query, document, grade, where=where)
         for path in self._documents():
             for where, block in read_blocks(path, "doc"):
                 id_, title, text = document_of(block, where)
                 writer.document(id_, text, title, where=where)
 
-    def _write_topics(self, writer: DatasetWriter) -> set[str]:
-        """Write the topics; give their ids as judgements name them."""
-        known = set()
+    def _write_topics(self, writer: DatasetWriter) -> dict[str, str]:
+        """Write the topics; give their ids, as judgements name them, with their splits."""
+        known = {}
         blocks = read_blocks(self._only("topics", self.topics), "top|topic")
         for position, (where, block) in enumerate(blocks, start=1):
             number, text = topic_of(block, self.topic_fields, where)
             query = number if self.topics_numbered == "id" else str(position)
-            known.add(query)
-            writer.query(self.shares(query), query, text, where=where)
+            known[query] = self.shares.of_query(text)
+            writer.query(known[query], query, text, where=where)
         return known
 
 
