@@ -10,7 +10,6 @@ COUNTS = {
     "repeated_documents": "repeated documents, read once",
     "unlike_documents_of_one_id": "of them with another text, of which the first stands",
     "repeated_queries": "repeated queries, read once",
-    "unlike_queries_of_one_id": "of them with another text, of which the first stands",
     "repeated_judgements": "repeated judgements, read once",
     "changed_judgements": "judgements that a later one changes",
     "unjudged_queries": "queries that nobody judged, left out",

@@ -1,6 +1,5 @@
 """What is there twice: queries in two splits, and texts under an id that another text has already."""
 
-from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -30,22 +29,27 @@ def queries_also_in(queries: dict[str, TextFile]) -> dict[str, dict[str, int]]:
     return shared
 
 
-def unlike(file: TextFile, repeated: np.ndarray) -> int:
-    """Count repetitions of an id that come with another text than the first.
+def unlike(file: TextFile, repeated: np.ndarray) -> np.ndarray:
+    """Find repetitions of an id that come with another text than the first.
 
     Args:
         file: The texts.
         repeated: Positions of a repetition and of the first, int64 [repetitions, 2].
+
+    Returns:
+        bool [repetitions].
     """
-    return sum(
+    found = [
         later != first
         for start in range(0, len(repeated), ROWS_AT_ONCE)
-        for later, first in zip(*(_texts(file, at) for at in repeated[start : start + ROWS_AT_ONCE].T), strict=True)
-    )
+        for later, first in zip(*(_forms(file, at) for at in repeated[start : start + ROWS_AT_ONCE].T), strict=True)
+    ]
+    return np.array(found, dtype=bool)
 
 
-def _texts(file: TextFile, positions: np.ndarray) -> Iterator[tuple[str, ...]]:
-    return zip(*file.columns(positions, ["title", "text"]), strict=True)
+def _forms(file: TextFile, positions: np.ndarray) -> list[str]:
+    titles, texts = file.columns(positions, ["title", "text"])
+    return [normal_form(f"{title} {text}") for title, text in zip(titles, texts, strict=True)]
 
 
 def _hashes(file: TextFile) -> np.ndarray:

@@ -28,7 +28,7 @@ def self_hits(
     if removed is None:
         places = np.flatnonzero(found >= 0)
         agree = _agree(queries, documents, places, found[places])
-        wanted = [judgements.get(ids[place], {}).get(ids[place], 0) > 0 for place in places]
+        wanted = np.array([judgements.get(ids[place], {}).get(ids[place], 0) > 0 for place in places], dtype=bool)
         found[places[~agree | wanted]] = -1
     return found
 

@@ -101,7 +101,7 @@ def given_splits(names: Iterable[str], validation_share: float) -> dict[str, Sha
 
 
 def dealt(shares: Shares, queries: Iterable[tuple[str, str]]) -> Callable[[str], str]:
-    """Deal queries that judgements name by their ids, by their texts all the same.
+    """Deal queries by their ids, equal ones together: by the smallest of their ids.
 
     Args:
         shares: Of the splits.
@@ -112,8 +112,12 @@ def dealt(shares: Shares, queries: Iterable[tuple[str, str]]) -> Callable[[str],
     """
     if len(shares.shares) == 1:
         return shares
-    split_of = {id_: shares.of_query(text) for id_, text in queries}
-    return lambda id_: split_of.get(id_) or shares(id_)
+    text_of: dict[str, int] = {}
+    smallest: dict[int, str] = {}
+    for id_, text in queries:
+        text_of[id_] = hash_of(id_of(normal_form(str(text))))
+        smallest[text_of[id_]] = min(id_, smallest.get(text_of[id_], id_))
+    return lambda id_: shares(smallest[text_of[id_]] if id_ in text_of else id_)
 
 
 class SplitFiles:

@@ -194,17 +194,21 @@ class DatasetWriter:
         """Close a list of texts; refuse or merge ids that occur more than once."""
         incoming = writer.close()
         repeated = incoming.lookup.repeated(incoming.ids)
-        if len(repeated) and not self._merge_repeats:
-            later, first = repeated[np.argmin(repeated[:, 0])].tolist()
+        other = unlike(incoming, repeated)
+        # A query's judgements are put together by its id, so two texts would share them.
+        clashing = repeated if not self._merge_repeats else repeated[other] if what == "query" else repeated[:0]
+        if len(clashing):
+            later, first = clashing[np.argmin(clashing[:, 0])].tolist()
+            texts = " with different texts" if self._merge_repeats else ""
             raise UserError(
-                f"{self._name}: the {what} id {incoming.ids(np.array([first]))[0]!r} occurs twice "
+                f"{self._name}: the {what} id {incoming.ids(np.array([first]))[0]!r} occurs twice{texts} "
                 f"({what} number {first + 1} and number {later + 1} of {place}); ids must be unique, so rename or remove one."
             )
         keep = np.ones(len(incoming), dtype=bool)
         keep[repeated[:, 0]] = False
         kind = "queries" if what == "query" else "documents"
         self.count(f"repeated_{kind}", len(repeated))
-        self.count(f"unlike_{kind}_of_one_id", unlike(incoming, repeated))
+        self.count("unlike_documents_of_one_id", int(other.sum()))
         return filtered(incoming, keep, self._folder / place)
 
 

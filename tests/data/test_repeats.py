@@ -9,8 +9,10 @@ from pipeline.data.dpr import Dpr
 from pipeline.data.jsonl import JsonLines
 from pipeline.data.msmarco import MsMarco
 from pipeline.data.normal_form import normal_form
+from pipeline.data.shares import Shares, dealt
 from pipeline.data.squad import Squad
 from pipeline.data.trec import Trec
+from pipeline.errors import UserError
 from tests.data.conftest import write_json_lines, write_text
 
 USUAL = {"train": 0.4, "validation": 0.3, "test": 0.3}
@@ -107,6 +109,25 @@ def test_paragraphs_of_two_splits_are_counted(opened, tmp_path):
 
     source = Squad(train_path=file("a", "One", 2), test_path=file("b", "Two", 2), validation_share=0)
     assert opened(source).notes["paragraphs_asked_about_in_two_splits"] == 1
+
+
+def test_dealing_moves_no_query_that_stands_alone(opened, tmp_path):
+    """Figures on held-out queries stay what they were, but for queries that another one equals."""
+    shares = Shares.held_out(0.4)
+    alone = [(f"a{n}", f"question {n}") for n in range(50)]
+    split_of = dealt(shares, [*alone, ("z", "Question 7"), ("y", "question  7")])
+    assert [split_of(id_) for id_, _ in alone] == [shares(id_) for id_, _ in alone]
+    assert split_of("z") == split_of("y") == split_of("a7") == shares("a7")
+    assert split_of("unknown") == shares("unknown")
+
+
+def test_two_texts_under_one_query_id_are_refused(opened, tmp_path):
+    records = [{"id": "q", "query": text, "document": "d"} for text in ("one", "One ", "other")]
+    path = write_json_lines(tmp_path / "pairs.jsonl", records)
+    with pytest.raises(
+        UserError, match=r"query id 'q' occurs twice with different texts \(query number 1 and number 3"
+    ):
+        opened(JsonLines(path=str(path), query_id="id"))
 
 
 def test_another_text_under_a_known_id_is_counted(opened, tmp_path):
