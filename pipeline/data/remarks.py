@@ -34,14 +34,14 @@ def _limit(notes: dict[str, Any]) -> list[str]:
 
 def _counts(notes: dict[str, Any]) -> list[str]:
     """Say what was counted when the whole dataset was read."""
-    counted = [f"{notes[name]:,} {words}" for name, words in COUNTS.items() if notes.get(name)]
-    return [f"In the whole dataset: {'; '.join(counted)}."] if counted else []
+    counted = [f"{words}: {notes[name]:,}" for name, words in COUNTS.items() if notes.get(name)]
+    return [f"Of the whole dataset, {'; '.join(counted)}."] if counted else []
 
 
 def _leaks(notes: dict[str, Any], split: str) -> list[str]:
     """Say how many of a split's queries some other split has too."""
     return [
-        f"{count:,} of all {later} queries are {earlier} queries too, by their ids or texts."
+        f"Queries of {later} that are queries of {earlier} too, by their ids or texts: {count:,}."
         for later, others in notes.get("queries_also_in", {}).items()
         for earlier, count in others.items()
         if split in (earlier, later)
@@ -56,10 +56,10 @@ def _self_hits(dataset: Dataset, split: Split) -> list[str]:
     found = []
     if removed:
         found.append(
-            f"A document with the query's own {rule} is left out of its results ({removed:,} queries have one)."
+            f"A document with the query's own {rule} is left out of its results; queries that have one: {removed:,}."
         )
     if shared > removed:
-        found.append(f"{shared - removed:,} queries have the id of a document that stays in their results.")
+        found.append(f"Queries with the id of a document that stays in their results: {shared - removed:,}.")
     return found
 
 
@@ -69,6 +69,6 @@ def _without_relevant(dataset: Dataset, split: Split) -> list[str]:
     if not without:
         return []
     return [
-        f"{without:,} queries have no document of grade {dataset.relevant_from} or more and count 0 wherever relevance is "
-        "asked for."
+        f"Queries without a document of grade {dataset.relevant_from} or more, which count 0 in all but graded measures: "
+        f"{without:,}."
     ]
