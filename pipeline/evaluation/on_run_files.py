@@ -33,5 +33,8 @@ def evaluate_run_files(config: DictConfig) -> Results:
         relevant_from=config.relevant_from,
         remove_self_hits=False,
         fingerprint=digest_of(judgements),
-        systems={run.name: SystemResult(run, measure(run, judgements, measures, config.relevant_from)) for run in runs},
+        systems={
+            run.name: SystemResult(run, measure(run, judgements, measures, config.relevant_from), run.counts)
+            for run in runs
+        },
     )

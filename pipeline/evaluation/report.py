@@ -28,6 +28,9 @@ COUNTS = {
     "truncated_queries": "queries cut to the model's maximum length",
     "queries_without_results": "queries without results, which count 0",
     "unjudged_queries": "queries that nobody judged, left out",
+    "ranks_not_followed": "queries whose ranks say another order than score, then id, both descending (trec_eval's)",
+    "tied_queries": "queries whose results all have one score, so that ids alone order them",
+    "self_hits": "queries with a result of their own id, which stays",
 }
 """What a system's details may count, and how a table says it."""
 

@@ -41,10 +41,12 @@ class Run:
     Args:
         name: The system, such as `bm25`; a run file's tag.
         rankings: Ranking by query id. A query without results may be there with an empty ranking, or be absent.
+        counts: What was odd about the file that it was read from.
     """
 
-    def __init__(self, name: str, rankings: Mapping[str, Ranking]) -> None:
+    def __init__(self, name: str, rankings: Mapping[str, Ranking], counts: Mapping[str, int] | None = None) -> None:
         self.name = name
+        self.counts = dict(counts or {})
         self._rankings = dict(rankings)
 
     @property
