@@ -150,6 +150,21 @@ def test_run_files_of_one_name_are_told_apart_by_their_folders(here, tmp_path):
     assert list(systems) == ["one_test.dense", "two_test.dense"]
 
 
+def test_odd_run_files_are_scored_as_trec_eval_scores_them_and_that_is_said(here, tmp_path):
+    """Worked by hand: score, then id, both descending, is d4 d3 d2 d1 d0, so MAP is (1/2 + 2/5) / 2 / 3."""
+    (tmp_path / "qrels").write_text("q0 0 d0 1\nq0 0 d3 2\nq1 0 d4 1\nq2 0 d1 1\n")
+    for name, score in (("tied", lambda _: 1.0), ("against", lambda place: place)):
+        rows = [f"q0 Q0 d{place} {place + 1} {score(place)} tag\n" for place in range(5)]
+        (tmp_path / f"{name}.trec").write_text("".join(rows))
+    files = f"run_files=[{tmp_path}/tied.trec,{tmp_path}/against.trec]"
+    said = here(files, f"qrels={tmp_path}/qrels", "measures=[map]", f"folder={tmp_path}/out")
+    systems = json.loads((tmp_path / "out" / "metrics.json").read_text())["systems"]
+    assert [round(system["map"], 4) for system in systems.values()] == [0.15, 0.15]
+    assert said.count("queries whose ranks say another order than score, then id") == 2
+    assert "tied: queries whose results all have one score, so that ids alone order them: 1." in said
+    assert "tied: queries without results, which count 0: 2." in said
+
+
 # --- models
 
 
@@ -305,7 +320,9 @@ def test_bad_input_ends_the_command_with_one_sentence_and_status_2(tmp_path):
         (["run_files=[a.trec]"], "run_files needs judgements; give them as qrels=FILE."),
         (["run_files=a.trec", "qrels=b"], "run_files=a.trec must be a list; write run_files=[a.trec]."),
         (["models=[minilm]", "test=fischer"], "test=fischer is unknown; did you mean fisher?"),
-        (["models=[minilm]", "level=0"], "level=0 must be a number above 0"),
+        (["models=[minilm]", "level=0"], "level=0 must be above 0 and below 1"),
+        (["models=[minilm]", "level=5"], "level=5 must be above 0 and below 1, such as 0.05"),
+        (["models=[minilm]", "level=1e-6"], "level=1e-06 is below 0.0001, the least for test=fisher"),
         (["models=[minilm]", "relevant_from=0"], "relevant_from=0 must be a whole number of at least 1"),
         (["models=[minilm]", "latency=maybe"], "latency=maybe must be true or false."),
         (["run_files=[a]", "qrels=b", "latency=true"], "latency=true times encoders, and run files have none"),

@@ -6,13 +6,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.checks import number, one_of, whole_number
+from pipeline.checks import whole_number
 from pipeline.errors import UserError
 from pipeline.evaluation.cells import cells_table, read_cells, rows_of, write_cells
 from pipeline.evaluation.measures import parse_measures
 from pipeline.evaluation.report import console_for_tables, print_metrics, require_letters
 from pipeline.evaluation.results import Results, write_results
-from pipeline.evaluation.significance import TEST_NAMES, compare
+from pipeline.evaluation.significance import compare, require_test
 from pipeline.files import digest_of
 
 
@@ -82,8 +82,7 @@ def _check(config: DictConfig) -> None:
     require_letters(len(config.run_files))
     parse_measures(config.measures)
     whole_number("relevant_from", config.relevant_from)
-    one_of("test", config.test, TEST_NAMES)
-    number("level", config.level, above=True)
+    require_test(config.test, config.level)
 
 
 def _plotted(config: DictConfig, results: Results) -> tuple[str, str] | None:

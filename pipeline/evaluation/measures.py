@@ -1,12 +1,13 @@
 """Measures of a run against judgements, through ranx, as trec_eval counts them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipeline.errors import UserError, nearest
+from pipeline.evaluation.bpref import bpref
 from pipeline.retrieval.run import Run
 
 Judgements = Mapping[str, Mapping[str, int]]
@@ -21,12 +22,12 @@ class MeasureKind:
     """What ranx calls a measure, and how it may be asked for.
 
     Attributes:
-        function: The function's name in `ranx.metrics`.
+        function: The function's name in `ranx.metrics`, or one like those.
         graded: It uses grades as gains; others only ask whether a grade is relevant.
         cutoff: `optional`, `needed` (the measure divides by it) or `none`.
     """
 
-    function: str
+    function: str | Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
     graded: bool = False
     cutoff: str = "optional"
 
@@ -40,6 +41,7 @@ KINDS = {
     "hit_rate": MeasureKind("hit_rate"),
     "precision": MeasureKind("precision", cutoff="needed"),
     "r-precision": MeasureKind("r_precision", cutoff="none"),
+    "bpref": MeasureKind(bpref, cutoff="none"),
 }
 
 
@@ -75,6 +77,10 @@ class Measure:
         if not at and kind.cutoff == "needed":
             raise UserError(f"{name} is not a measure: it needs a number of results, as in {kind_name}@10.")
         return cls(str(name), kind, int(cutoff) if at else 0)
+
+    def counts_from(self, relevant_from: int) -> int:
+        """Give the smallest grade that earns something: a graded measure takes grades as gains, whatever is relevant."""
+        return 1 if self.kind.graded else relevant_from
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ def measure(run: Run, judgements: Judgements, measures: Sequence[str], relevant_
     """
     parsed = parse_measures(measures)
     query_ids = list(judgements)
-    judged = set(run.query_ids) & judgements.keys()
+    judged = judgements.keys() & set(run.query_ids)
     if not judged:
         raise UserError(
             f"No query of the run {run.name} was judged: it has queries such as {_first(run.query_ids)}, "
@@ -146,9 +152,40 @@ def measure(run: Run, judgements: Judgements, measures: Sequence[str], relevant_
         measures=[item.name for item in parsed],
         query_ids=query_ids,
         per_query=per_query,
-        without_results=len(query_ids) - len(judged),
+        without_results=sum(not run.ranking(query_id) for query_id in query_ids),
         unjudged=len(run.query_ids) - len(judged),
     )
+
+
+def highest_grade(judgements: Judgements) -> int:
+    """Give the highest grade of all; 0 where there is none."""
+    return max((grade for grades in judgements.values() for grade in grades.values()), default=0)
+
+
+def require_relevant(
+    judgements: Judgements, measures: Iterable[Measure], relevant_from: int, what: str, setting: str
+) -> None:
+    """Refuse judgements under which a measure could only be 0.
+
+    Args:
+        judgements: Grades of documents by query.
+        measures: What is asked for.
+        relevant_from: Smallest grade that counts as relevant.
+        what: Whose judgements, for the error.
+        setting: Where `relevant_from` is set.
+
+    Raises:
+        UserError: When no grade is high enough for some measure.
+    """
+    highest = highest_grade(judgements)
+    for item in measures:
+        least = item.counts_from(relevant_from)
+        if highest < least:
+            cure = f"lower {setting}={relevant_from}, or " if highest > 0 and not item.kind.graded else ""
+            raise UserError(
+                f"{what}: the highest grade is {highest} and {item.name} counts grades from {least}, so it would be 0 "
+                f"whatever is found; {cure}give the right judgements."
+            )
 
 
 def _first(ids: Sequence[str]) -> str:
@@ -163,9 +200,9 @@ def _score_block(
     judged, ranked = _tabulate(run, judgements, query_ids)
     scored = {}
     for item in measures:
-        # A graded measure takes grades as gains, whatever counts as relevant elsewhere.
-        level = 1 if item.kind.graded else relevant_from
-        scored[item.name] = getattr(ranx.metrics, item.kind.function)(judged, ranked, item.cutoff, level)
+        function = item.kind.function
+        score = getattr(ranx.metrics, function) if isinstance(function, str) else function
+        scored[item.name] = score(judged, ranked, item.cutoff, item.counts_from(relevant_from))
     return scored
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from pipeline.evaluation.measures import measure
+from pipeline.evaluation.measures import measure, parse_measures, require_relevant
 from pipeline.evaluation.names import distinct_names
 from pipeline.evaluation.results import Results, SystemResult
 from pipeline.evaluation.significance import require_baseline
@@ -22,6 +22,7 @@ def evaluate_run_files(config: DictConfig) -> Results:
     names = distinct_names([path.with_name(path.stem) for path in paths])
     require_baseline(config.baseline, names)
     judgements = read_qrels(Path(config.qrels))
+    require_relevant(judgements, parse_measures(config.measures), config.relevant_from, config.qrels, "relevant_from")
     runs = [read_trec(path, name) for path, name in zip(paths, names, strict=True)]
     measures = list(config.measures)
     return Results(
@@ -32,5 +33,8 @@ def evaluate_run_files(config: DictConfig) -> Results:
         relevant_from=config.relevant_from,
         remove_self_hits=False,
         fingerprint=digest_of(judgements),
-        systems={run.name: SystemResult(run, measure(run, judgements, measures, config.relevant_from)) for run in runs},
+        systems={
+            run.name: SystemResult(run, measure(run, judgements, measures, config.relevant_from), run.counts)
+            for run in runs
+        },
     )

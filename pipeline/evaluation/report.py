@@ -29,6 +29,9 @@ COUNTS = {
     "truncated_queries": "queries cut to the model's maximum length",
     "queries_without_results": "queries without results, which count 0",
     "unjudged_queries": "queries that nobody judged, left out",
+    "ranks_not_followed": "queries whose ranks say another order than score, then id, both descending (trec_eval's)",
+    "tied_queries": "queries whose results all have one score, so that ids alone order them",
+    "self_hits": "queries with a result of their own id, which stays",
 }
 """What a system's details may count, and how a table says it."""
 
@@ -117,8 +120,9 @@ def caption(metrics: dict[str, Any]) -> list[str]:
         return before
     documents = f", {metrics['documents']:,} documents" if metrics.get("documents") is not None else ""
     relevant = f"; relevant from grade {metrics['relevant_from']}" if metrics["relevant_from"] != 1 else ""
-    removed = "; a document with the query's own id is removed" if metrics["remove_self_hits"] else ""
-    lines = [f"{metrics['queries']:,} queries{documents}{relevant}{removed}."]
+    lines = [f"{metrics['queries']:,} queries{documents}{relevant}.", *metrics.get("remarks", [])]
+    if "remarks" not in metrics and metrics["remove_self_hits"]:
+        lines.append("A document with the query's own id is removed.")
     significance = read_significance(metrics)
     if significance:
         lines.append(f"Letters: better than that system ({significance.caption()}).")

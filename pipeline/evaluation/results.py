@@ -50,6 +50,7 @@ class Results:
         fingerprint: The dataset's, or of the judgements where there is nothing else.
         systems: By name, in the order of the table.
         significance: Which systems differ; None for one system alone.
+        remarks: What is to be said of the data, in sentences.
         groups: Of an experiment on the dataset: query id, id of its document, group and cluster, a row each.
         latency: How long the encoders take for queries, where that was asked for; like all durations kept out of
             `metrics.json`.
@@ -65,6 +66,7 @@ class Results:
     systems: dict[str, SystemResult]
     significance: Significance | None = None
     latency: Latencies | None = None
+    remarks: Sequence[str] = ()
     groups: Sequence[tuple[str, str, str, str]] = ()
 
     def metrics(self, training: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +81,7 @@ class Results:
             "relevant_from": self.relevant_from,
             "remove_self_hits": self.remove_self_hits,
             "fingerprint": self.fingerprint,
+            "remarks": list(self.remarks),
             "systems": {name: system.scores.means() for name, system in self.systems.items()},
             "details": {name: _details(system) for name, system in self.systems.items()},
             "significance": asdict(self.significance) if self.significance else None,

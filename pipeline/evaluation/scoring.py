@@ -8,12 +8,13 @@ import numpy as np
 
 from pipeline.checks import one_of
 from pipeline.data.dataset import Dataset, Split
+from pipeline.data.remarks import remarks
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.errors import UserError
 from pipeline.evaluation.depths import DEPTH, chosen_depth, chosen_hybrid_depth
 from pipeline.evaluation.kept_searches import KeptSearches, timed
-from pipeline.evaluation.measures import Scores, measure, parse_measures
+from pipeline.evaluation.measures import Scores, highest_grade, measure, parse_measures, require_relevant
 from pipeline.evaluation.results import Results, SystemResult
 from pipeline.files import digest_of
 from pipeline.retrieval.bm25 import Bm25
@@ -49,7 +50,7 @@ class Retriever:
         hybrid_depth: Results that re-ranking keeps; fewer than `k` lets it stop early. None: as many as it was given.
 
     Raises:
-        UserError: For an unknown split or measure, a `k` that the corpus cannot fill or that a measure exceeds, or a
+        UserError: For an unknown split or measure, judgements that no measure can count, a `k` that the corpus cannot fill or that a measure exceeds, or a
             `hybrid_depth` that does not go with `k`, the normalisation or a measure.
     """
 
@@ -77,6 +78,8 @@ class Retriever:
         self.encoding = encoding
         self.store = Path(store)
         self.measures = parse_measures(measures)
+        what = f"The split {split} of {dataset.name}"
+        require_relevant(self.split.judgements, self.measures, self._relevant_from, what, "dataset.relevant_from")
         self.depth = chosen_depth(k, len(self.split.documents), self.measures)
         self.hybrid_weights = [float(weight) for weight in hybrid_weights]
         if not self.hybrid_weights or not all(0 <= weight <= 1 for weight in self.hybrid_weights):
@@ -138,8 +141,9 @@ class Retriever:
             queries=dict(zip(self.split.queries.ids(), texts, strict=True)),
             documents=len(self.split.documents),
             relevant_from=self.dataset.relevant_from,
-            remove_self_hits=self.dataset.remove_self_hits,
+            remove_self_hits=bool((self.dataset.self_hits(self.split) >= 0).any()),
             fingerprint=self.dataset.fingerprint,
+            remarks=remarks(self.dataset, self.split),
             systems=systems,
             groups=[
                 (query, document, *group)
@@ -168,7 +172,7 @@ class Retriever:
             "weights": self.hybrid_weights,
             "normalisation": self.hybrid_normalisation,
             "depths": [self.depth, self.hybrid_depth],
-            "remove_self_hits": self.dataset.remove_self_hits,
+            "self hits": [self.dataset.self_hits(part).tolist() for part, _ in tables_of],
             "objective": [self.measures[0].name, self._relevant_from],
         }
         hits, details = kept_hits(self.store, made_from, search)
@@ -186,10 +190,12 @@ class Retriever:
 
     @property
     def _tuning_split(self) -> Split | None:
-        """The validation split, where a weight has to be chosen and it is not the scored one."""
+        """The validation split, where a weight has to be chosen, it is not the scored one, and it can tell weights apart."""
         if len(self.hybrid_weights) == 1 or TUNING_SPLIT not in self.dataset.splits or self.split.name == TUNING_SPLIT:
             return None
-        return self.dataset.split(TUNING_SPLIT)
+        split = self.dataset.split(TUNING_SPLIT)
+        can_earn = highest_grade(split.judgements) >= self.measures[0].counts_from(self._relevant_from)
+        return split if can_earn else None
 
     def _weight(self, split: Split | None, tables: tuple[Table, Table] | None) -> dict[str, Any]:
         """Tune the lexical weight on the validation split, if there is one to tune it on."""
@@ -263,9 +269,10 @@ def score_retrieval(
         device: Where to search.
     """
     depth = max(item.cutoff or DEPTH for item in parse_measures(measures))
-    removed = dataset.remove_self_hits
+    unwanted = dataset.self_hits(split)
+    reach = depth + int((unwanted >= 0).any())
     index = TorchIndex(device=device)
     index.build(documents)
-    hits = index.search(queries, min(depth + int(removed), len(split.documents)))
-    run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, remove_self=removed, depth=depth)
+    hits = index.search(queries, min(reach, len(split.documents)))
+    run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, unwanted=unwanted, depth=depth)
     return measure(run, split.judgements, measures, dataset.relevant_from)

@@ -1,5 +1,6 @@
 """Whether two systems differ by more than chance: paired tests over queries, corrected for how many were made."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -7,13 +8,16 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.checks import one_of
+from pipeline.checks import number, one_of
 from pipeline.errors import UserError, nearest
 from pipeline.evaluation.measures import Scores
 
 Test = Literal["fisher", "student"]
 TEST_NAMES = {"fisher": "Fisher's paired randomisation test", "student": "Student's paired t-test"}
 PERMUTATIONS = 10_000
+"""Drawn at least; more where so many comparisons could otherwise not reach the level."""
+LEAST_LEVEL = 1e-4
+"""Of Fisher's test; lower ones take too many permutations."""
 EXACT_UP_TO = 13
 """Queries that differ; with so few, all 2^n sign patterns are counted instead of drawn."""
 
@@ -29,6 +33,7 @@ class Comparison:
         difference: Mean of the second minus mean of the first.
         p_value: Two-sided, of this pair alone.
         corrected: The same after Holm's correction over all pairs compared on this measure.
+        reachable: Whether the corrected value could have reached the level, whatever each query's difference is.
     """
 
     measure: str
@@ -37,6 +42,7 @@ class Comparison:
     difference: float
     p_value: float
     corrected: float
+    reachable: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,12 @@ class Significance:
         """Say which test was made, between what, and how it was corrected."""
         pairs = len({(comparison.first, comparison.second) for comparison in self.comparisons})
         against = f"against {self.baseline}" if self.baseline else "between every two systems"
-        corrected = f", Holm-corrected over {pairs} comparisons" if pairs > 1 else ""
-        return f"{TEST_NAMES[self.test]} {against}{corrected}, p ≤ {self.level:g}"
+        corrected = f", Holm-corrected over {pairs} comparisons of each measure" if pairs > 1 else ""
+        beyond = sum(not comparison.reachable for comparison in self.comparisons)
+        too_few = (
+            f"; out of reach with so few queries that differ: {beyond} of {len(self.comparisons)}" if beyond else ""
+        )
+        return f"{TEST_NAMES[self.test]} {against}{corrected}, p ≤ {self.level:g}{too_few}"
 
 
 def compare(
@@ -81,7 +91,8 @@ def compare(
 ) -> Significance:
     """Compare systems pair by pair, query by query, on every measure that they share.
 
-    Holm's correction runs over the pairs of one measure.
+    Holm's correction runs over the pairs of one measure. Fisher's test draws as many permutations as it takes for the
+    smallest p-value to reach the level after it.
 
     Args:
         scores: At least two systems, scored on the same queries.
@@ -90,9 +101,10 @@ def compare(
         level: Corrected p-values up to this one count as significant.
 
     Raises:
-        UserError: For an unknown test or baseline, or systems that were scored on other queries.
+        UserError: For an unknown test or baseline, a level that means nothing, or systems that were scored on other
+            queries.
     """
-    one_of("test", test, TEST_NAMES)
+    require_test(test, level)
     require_baseline(baseline, scores)
     systems = list(scores)
     _check_same_queries(scores)
@@ -100,8 +112,21 @@ def compare(
         name for name in scores[systems[0]].measures if all(name in scores[system].measures for system in systems)
     ]
     pairs = [(baseline, other) for other in systems if other != baseline] if baseline else [*combinations(systems, 2)]
-    comparisons = [found for name in measures for found in _compare_on(name, pairs, scores, test)]
+    comparisons = [found for name in measures for found in _compare_on(name, pairs, scores, test, level)]
     return Significance(systems, test, level, baseline, comparisons)
+
+
+def require_test(test: str, level: float) -> None:
+    """Refuse a test that is none, and a level that no p-value could pass or fail.
+
+    Raises:
+        UserError: For an unknown test or a level outside its range.
+    """
+    one_of("test", test, TEST_NAMES)
+    if not 0 < number("level", level) < 1:
+        raise UserError(f"level={level} must be above 0 and below 1, such as 0.05.")
+    if test == "fisher" and level < LEAST_LEVEL:
+        raise UserError(f"level={level:g} is below {LEAST_LEVEL:g}, the least for test=fisher; use test=student.")
 
 
 def require_baseline(baseline: str | None, systems: Iterable[str]) -> None:
@@ -126,17 +151,49 @@ def _check_same_queries(scores: Mapping[str, Scores]) -> None:
 
 
 def _compare_on(
-    measure: str, pairs: Sequence[tuple[str, str]], scores: Mapping[str, Scores], test: Test
+    measure: str, pairs: Sequence[tuple[str, str]], scores: Mapping[str, Scores], test: Test, level: float
 ) -> Iterator[Comparison]:
-    statistic = fisher if test == "fisher" else student
+    permutations = max(PERMUTATIONS, math.ceil(len(pairs) / level))
     values = {system: scores[system].per_query[measure] for pair in pairs for system in pair}
-    p_values = [statistic(values[first], values[second]) for first, second in pairs]
-    for (first, second), p_value, corrected in zip(pairs, p_values, holm(p_values), strict=True):
-        difference = float(values[second].mean() - values[first].mean())
-        yield Comparison(measure, first, second, difference, p_value, corrected)
+    p_values, least = [], []
+    for pair in pairs:
+        first, second = (values[system] for system in pair)
+        p_values.append(fisher(first, second, permutations, level) if test == "fisher" else student(first, second))
+        least.append(least_p_value(first, second, test, permutations))
+    # Holm's correction never falls where a p-value rises, so nothing below the corrected least values can be had.
+    for pair, p_value, corrected, best in zip(pairs, p_values, holm(p_values), holm(least), strict=True):
+        difference = float(values[pair[1]].mean() - values[pair[0]].mean())
+        yield Comparison(measure, *pair, difference, p_value, corrected, best <= level)
 
 
-def fisher(first: np.ndarray, second: np.ndarray, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
+def least_p_value(first: np.ndarray, second: np.ndarray, test: Test, permutations: int) -> float:
+    """Give the smallest p-value that a test could find between systems that differ on so many queries.
+
+    Args:
+        first: One value for each query, shape [queries].
+        second: The same queries' values for the other system, shape [queries].
+        test: `fisher` or `student`.
+        permutations: Sign patterns that Fisher's test draws.
+    """
+    if test == "student":
+        return 0.0 if _spread(first, second) else 1.0
+    differing = int(np.count_nonzero(second - first))
+    return min(1.0, 2.0 ** (1 - differing)) if differing <= EXACT_UP_TO else 1 / (permutations + 1)
+
+
+def _spread(first: np.ndarray, second: np.ndarray) -> bool:
+    """Tell whether differences vary from query to query by more than rounding, as the t-test must have it."""
+    differences = second - first
+    return len(differences) > 1 and bool(np.ptp(differences) > 1e-9 * np.abs(differences).max())
+
+
+def fisher(
+    first: np.ndarray,
+    second: np.ndarray,
+    permutations: int = PERMUTATIONS,
+    level: float = 1.0,
+    seed: int = 0,
+) -> float:
     """Compute the two-sided p-value of Fisher's paired randomisation test of equal means.
 
     Under the null hypothesis each query's difference is as likely with the other sign (Smucker, Allan and Carterette,
@@ -148,6 +205,7 @@ def fisher(first: np.ndarray, second: np.ndarray, permutations: int = PERMUTATIO
         first: One value for each query, shape [queries].
         second: The same queries' values for the other system, shape [queries].
         permutations: Sign patterns drawn.
+        level: Past the first 10,000, no more are drawn once p is sure to be above it.
         seed: Of the generator that draws them.
     """
     differences = (second - first).astype(np.float64)
@@ -160,23 +218,28 @@ def fisher(first: np.ndarray, second: np.ndarray, permutations: int = PERMUTATIO
         patterns = np.arange(2 ** len(differences))[:, None] >> np.arange(len(differences)) & 1
         return float(np.mean(np.abs((1 - 2 * patterns) @ differences) >= observed))
     generator = np.random.default_rng(seed)
-    block = max(1, 10_000_000 // len(differences))
-    extreme = 0
-    for start in range(0, permutations, block):
-        drawn = min(block, permutations - start)
-        signs = 1.0 - 2.0 * generator.integers(0, 2, (drawn, len(differences)), dtype=np.int8)
+    block = min(PERMUTATIONS, max(1, 10_000_000 // len(differences)))
+    extreme = drawn = 0
+    while drawn < permutations:
+        if drawn >= PERMUTATIONS and extreme + 1 > level * (permutations + 1):
+            break
+        rows = min(block, permutations - drawn)
+        signs = 1.0 - 2.0 * generator.integers(0, 2, (rows, len(differences)), dtype=np.int8)
         extreme += int(np.count_nonzero(np.abs(signs @ differences) >= observed))
-    return (extreme + 1) / (permutations + 1)
+        drawn += rows
+    return (extreme + 1) / (drawn + 1)
 
 
 def student(first: np.ndarray, second: np.ndarray) -> float:
     """Compute the two-sided p-value of Student's paired t-test of equal means, through ranx.
 
+    Where every query differs by the same, there is no variance to judge by, and nothing is found.
+
     Args:
         first: One value for each query, shape [queries].
         second: The same queries' values for the other system, shape [queries].
     """
-    if len(first) < 2 or np.array_equal(first, second):
+    if not _spread(first, second):
         return 1.0
     from ranx.statistical_tests import paired_student_t_test  # late: ranx takes seconds to import
 

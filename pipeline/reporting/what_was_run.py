@@ -16,7 +16,7 @@ def section(cells: Cells) -> Section:
     absent: list[Row] = [{"cell": one.name, "state": one.state, "why": one.sentence} for one in cells.absent]
     if absent:
         tables.append(Table("absent", "Cells without figures", absent, "They are in no other table."))
-    return Section("What was run", tables=tables, notes=[*_notes(cells), *cells.notes])
+    return Section("What was run", tables=tables, notes=[*_notes(cells), *_remarks(cells), *cells.notes])
 
 
 def _axes(cells: Cells) -> list[Row]:
@@ -64,3 +64,14 @@ def _notes(cells: Cells) -> list[str]:
         f"The folders are of {len(groups)} unlike datasets, sets of queries or measures, and are compared only within "
         f"each: {named}."
     ]
+
+
+def _remarks(cells: Cells) -> list[str]:
+    """Give what the runs say of their data, once for each dataset."""
+    told = (
+        f"{group.title}: {remark}"
+        for group in cells.groups()
+        for cell in group.cells
+        for remark in cell.metrics.get("remarks", [])
+    )
+    return list(dict.fromkeys(told))

@@ -1,7 +1,8 @@
 """Runs and judgements as files: TREC's run and qrels formats, and BEIR's tab-separated judgements."""
 
 import math
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.retrieval.run import Ranking, Run
 RUN_COLUMNS = ("query", "Q0", "document", "rank", "score", "tag")
 QRELS_COLUMNS = ("query", "0", "document", "grade")
 BEIR_COLUMNS = ("query-id", "corpus-id", "score")
+NO_RANK = -1
 OVERFLOWING_SCORE = 2.0**128 - 2.0**103
 """What rounds to infinity in float32, in which runs hold their scores (see `Ranking.of`)."""
 
@@ -46,29 +48,47 @@ def read_trec(path: Path, name: str | None = None) -> Run:
         path: The file.
         name: What to call the run; the file's name without its ending when None.
 
+    Returns:
+        The run, with the counts of queries whose column of ranks has another order (`ranks_not_followed`), of those
+        whose results all have one score (`tied_queries`), and of those that are among their own results (`self_hits`).
+
     Raises:
         UserError: When the file is missing, empty or not UTF-8, or a line lacks a column, holds a score that is not
             a finite number, or a document for the second time; the sentence names file and line.
     """
     found: dict[str, dict[str, float]] = {}
+    ranks: dict[str, array] = {}
     for where, line in _lines(path):
         columns = line.split()
         if len(columns) != len(RUN_COLUMNS):
             raise UserError(
                 f"{where}: {len(columns)} columns where a run has {len(RUN_COLUMNS)} ({' '.join(RUN_COLUMNS)})."
             )
-        query, _, document, _, score, _ = columns
+        query, _, document, rank, score, _ = columns
         results = found.setdefault(query, {})
         if document in results:
             raise UserError(f"{where}: document {document} occurs a second time for query {query}; keep one of them.")
         results[document] = _score(score, where)
+        ranks.setdefault(query, array("q")).append(int(rank) if rank.isdecimal() else NO_RANK)
     if not found:
         raise UserError(f"{path} holds no result; give a run file with lines of {' '.join(RUN_COLUMNS)}.")
     rankings = {
         query: Ranking.of(list(results), np.array(list(results.values()), dtype=np.float64))
         for query, results in found.items()
     }
-    return Run(name or Path(path).stem, rankings)
+    counts = {
+        "ranks_not_followed": sum(_differ(rankings[query], results, ranks[query]) for query, results in found.items()),
+        "tied_queries": sum(len(of) > 1 and len(set(of.values())) == 1 for of in found.values()),
+        "self_hits": sum(query in results for query, results in found.items()),
+    }
+    return Run(name or Path(path).stem, rankings, {what: count for what, count in counts.items() if count})
+
+
+def _differ(ranking: Ranking, documents: Iterable[str], ranks: array) -> bool:
+    """Tell whether a column of ranks has another order than a ranking; what is no number, or all the same, has none."""
+    rank_of = dict(zip(documents, ranks, strict=True))
+    in_order = [rank_of[document] for document in ranking.documents]
+    return NO_RANK not in in_order and in_order != sorted(in_order)
 
 
 def _score(written: str, where: str) -> float:

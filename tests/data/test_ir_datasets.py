@@ -39,6 +39,14 @@ def test_parts_of_one_collection_share_its_documents(opened, registered):
     assert dataset.split("test").documents.take([5]) == ["text 5"]
 
 
+def test_a_judgement_that_a_later_one_changes_is_counted(opened, registered, tmp_path):
+    with (tmp_path / "test.qrels").open("a") as file:
+        file.write("test3 0 d4 0\ntest5 0 d6 1\n")
+    dataset = opened(IrDatasets(test=f"{registered}/test"))
+    assert dataset.split("test").judgements["test3"] == {"d4": 0}
+    assert dataset.notes["changed_judgements"] == 1
+
+
 def test_unknown_ids_and_missing_parts(opened, registered):
     with pytest.raises(UserError, match="knows no dataset 'no/such/id'"):
         opened(IrDatasets(test="no/such/id"))

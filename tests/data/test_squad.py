@@ -16,7 +16,7 @@ def article(number, impossible=False):
             {
                 "context": f"Paragraph {part} of article {number}.",
                 "qas": [
-                    {"id": f"{number}-{part}-{q}", "question": f"Question {q}?", "answers": []}
+                    {"id": f"{number}-{part}-{q}", "question": f"Question {q}?", "answers": [{"text": "Paragraph"}]}
                     | ({"is_impossible": q == 1} if impossible else {})
                     for q in range(2)
                 ],
@@ -51,6 +51,15 @@ def test_unanswerable_questions_are_dropped_and_counted(opened, tmp_path):
     assert dataset.notes["queries"] == {"test": 12}
     assert dataset.notes["unanswerable_questions"] == 12
     assert dataset.notes["documents"] == {"test": 12}
+
+
+def test_an_empty_list_of_answers_is_none_whatever_else_is_said(opened, tmp_path):
+    """So the reference evaluation of version 2 tells questions without an answer."""
+    whole = {"data": [article(0)]}
+    whole["data"][0]["paragraphs"][0]["qas"][0]["answers"] = []
+    dataset = opened(Squad(path=str(write_text(tmp_path / "a.json", json.dumps(whole)))))
+    assert dataset.notes["queries"] == {"test": 5}
+    assert dataset.notes["unanswerable_questions"] == 1
 
 
 def test_files_may_be_many_and_share_paragraphs(opened, tmp_path):

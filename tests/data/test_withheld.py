@@ -134,3 +134,18 @@ def test_a_text_that_is_none_is_refused(opened, tmp_path):
     record = {"data": [{"title": "t", "paragraphs": [{"context": None, "qas": []}]}]}
     with pytest.raises(UserError, match="paragraph 1: None stands where a text"):
         opened(Withheld(path=str(write_text(tmp_path / "bad.json", json.dumps(record)))))
+
+
+def test_a_paragraph_that_comes_again_in_other_white_space_is_one_paragraph(opened, tmp_path):
+    """Or it would be read in one quarter and withheld in another."""
+    articles = [article(n) for n in range(ARTICLES)]
+    copy = articles[0]["paragraphs"][0]
+    again = {
+        "context": copy["context"].replace(" ", "  "),
+        "qas": [{"id": "again", "question": copy["qas"][0]["question"].upper()}, {"id": "new", "question": "Else?"}],
+    }
+    articles[1]["paragraphs"].append(again)
+    dataset = opened(Withheld(path=str(write_text(tmp_path / "facts.json", json.dumps({"data": articles})))))
+    assert len(dataset.split("test").documents) == ARTICLES * PARTS
+    asked = [id_ for split in dataset.splits.values() for id_ in split.queries.ids()]
+    assert "again" not in asked

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from pipeline.evaluation.measures import QUERIES_AT_ONCE, Measure, measure
+from pipeline.evaluation.measures import QUERIES_AT_ONCE, Measure, measure, parse_measures, require_relevant
 from pipeline.retrieval.trec import read_qrels, read_trec
 
 AS_TREC_EVAL_CALLS_THEM = {
@@ -16,6 +16,7 @@ AS_TREC_EVAL_CALLS_THEM = {
     "mrr": "recip_rank",
     "ndcg": "ndcg",
     "r-precision": "Rprec",
+    "bpref": "bpref",
     **{f"ndcg@{k}": f"ndcg_cut_{k}" for k in (5, 10, 100, 1000)},
     **{f"map@{k}": f"map_cut_{k}" for k in (10, 100, 1000)},
     **{f"recall@{k}": f"recall_{k}" for k in (5, 10, 100, 1000)},
@@ -92,8 +93,37 @@ def naive_hit_rate(ranking, grades, cutoff, relevant_from):
     return float(any(hits(ranking, grades, cutoff, relevant_from)))
 
 
+def naive_burges(ranking, grades, cutoff, _):
+    def dcg(values):
+        return sum((2**value - 1) / math.log2(place + 2) for place, value in enumerate(values))
+
+    ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)[: cutoff or None]
+    return dcg(gains(ranking, grades, cutoff)) / dcg(ideal) if ideal else 0.0
+
+
+def naive_r_precision(ranking, grades, _, relevant_from):
+    total = relevant(grades, relevant_from)
+    return naive_precision(ranking, grades, total, relevant_from) if total else 0.0
+
+
+def naive_bpref(ranking, grades, _, relevant_from):
+    """trec_eval's loop, line by line: a grade below 0 is no judgement."""
+    total, wanting, preferred = relevant(grades, relevant_from), 0, 0.0
+    rejected = sum(0 <= grade < relevant_from for grade in grades.values())
+    for document in ranking:
+        grade = grades.get(document, -1)
+        if 0 <= grade < relevant_from:
+            wanting += 1
+        elif grade >= relevant_from:
+            preferred += 1 - min(wanting, total) / min(rejected, total) if wanting else 1
+    return preferred / total if total else 0.0
+
+
 NAIVE = {
     "ndcg": naive_ndcg,
+    "ndcg_burges": naive_burges,
+    "r-precision": naive_r_precision,
+    "bpref": naive_bpref,
     "map": naive_map,
     "mrr": naive_mrr,
     "recall": naive_recall,
@@ -101,6 +131,7 @@ NAIVE = {
     "hit_rate": naive_hit_rate,
 }
 MEASURES = ["ndcg@3", "ndcg", "map", "map@2", "mrr", "mrr@2", "recall@3", "precision@4", "hit_rate@2"]
+MEASURES += ["ndcg_burges", "ndcg_burges@2", "r-precision", "bpref"]
 DOCUMENTS = st.sampled_from([f"d{number}" for number in range(8)])
 GRADES = st.dictionaries(DOCUMENTS, st.integers(-1, 3), max_size=8)
 # Few distinct scores, so that ties are common.
@@ -131,6 +162,40 @@ def test_a_judged_query_without_results_counts_zero_and_an_unjudged_one_nowhere(
     found = measure(run, {"q1": {"d1": 1}, "q2": {"d2": 1}}, ["mrr", "ndcg@10"])
     assert found.means() == {"mrr": 0.5, "ndcg@10": 0.5}
     assert (found.without_results, found.unjudged) == (1, 1)
+
+
+def test_a_query_whose_ranking_is_empty_is_one_without_results(run_of):
+    """A search that finds nothing leaves a ranking of length 0, a run file leaves none: both count alike."""
+    found = measure(run_of({"q1": {"d1": 1.0}, "q2": {}}), {"q1": {"d1": 1}, "q2": {"d2": 1}}, ["mrr"])
+    assert (found.without_results, found.unjudged) == (1, 0)
+
+
+def test_bpref_on_a_worked_example(run_of):
+    """Relevant d1 above all, relevant d4 below one of two rejected: (1 + (1 - 1/2)) / 3, d6 never found."""
+    run = run_of({"q": {"d1": 5.0, "unjudged": 4.5, "d2": 4.0, "d3": 3.5, "d4": 3.0}})
+    judgements = {"q": {"d1": 2, "d2": 0, "d3": -1, "d4": 1, "d5": 0, "d6": 1}}
+    assert measure(run, judgements, ["bpref"]).means()["bpref"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("judgements", "measures", "relevant_from", "sentence"),
+    [
+        (
+            {"q": {"d": 1}},
+            ["ndcg@10", "map"],
+            2,
+            "the highest grade is 1 and map counts grades from 2.*lower relevant_",
+        ),
+        ({"q": {"d": -1}, "r": {"d": 0}}, ["ndcg@10"], 1, "the highest grade is 0 and ndcg@10 counts grades from 1"),
+        ({"q": {"d": -2}}, ["bpref"], 1, "the highest grade is -2 and bpref counts grades from 1, so it would be 0"),
+    ],
+)
+def test_judgements_under_which_all_is_zero_are_refused(judgements, measures, relevant_from, sentence):
+    with pytest.raises(UserError, match=f"qrels.txt: {sentence}"):
+        require_relevant(judgements, parse_measures(measures), relevant_from, "qrels.txt", "relevant_from")
+    require_relevant(
+        judgements | {"s": {"d": 2}}, parse_measures(measures), relevant_from, "qrels.txt", "relevant_from"
+    )
 
 
 def test_equal_scores_rank_the_larger_id_first(run_of):
@@ -165,7 +230,7 @@ def test_no_overlap_is_refused_with_ids_of_both(run_of):
     ("names", "sentence"),
     [
         (["ndgc@10"], "ndgc@10 is not a measure; did you mean ndcg"),
-        (["accuracy"], "accuracy is not a measure; known are hit_rate"),
+        (["accuracy"], "accuracy is not a measure; known are bpref"),
         (["ndcg@ten"], "ndcg@ten is not a measure: after @ stands a number"),
         (["ndcg@0"], "ndcg@0 is not a measure: after @ stands a number"),
         (["precision"], "precision is not a measure: it needs a number of results, as in precision@10"),

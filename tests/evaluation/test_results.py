@@ -15,6 +15,7 @@ from pipeline.evaluation.significance import compare
 from pipeline.retrieval.trec import read_trec
 
 QUERIES = {f"q{number}": f"question {number}" for number in range(30)}
+REMARKS = ["Queries of test that are queries of train too: 2."]
 JUDGEMENTS = {query: {"right": 1} for query in QUERIES}
 
 
@@ -34,7 +35,7 @@ def results(run_of) -> Results:
         ),
     }
     significance = compare({name: system.scores for name, system in systems.items()})
-    return Results("small", "test", QUERIES, 2, 2, True, "f00d", systems, significance)
+    return Results("small", "test", QUERIES, 2, 2, True, "f00d", systems, significance, remarks=REMARKS)
 
 
 def test_metrics_json_has_the_form_that_everything_reads(results, tmp_path):
@@ -104,11 +105,19 @@ def test_a_finished_folder_prints_its_table_again_from_its_files(results, tmp_pa
     write_results(results, tmp_path)
     table = printed(tmp_path)
     assert "1.0000ᵃ" in table
-    assert "30 queries, 2 documents; relevant from grade 2; a document with the query's own id is removed." in table
+    assert (
+        "30 queries, 2 documents; relevant from grade 2.\nQueries of test that are queries of train too: 2.\n" in table
+    )
     assert "Fisher's paired randomisation test between every two systems, p ≤ 0.05" in table
     assert "dense: lexical weight 0.3, minmax scores, tuned on validation." in table
     assert "bm25: queries without results, which count 0: 2." in table
     assert "bm25: queries that nobody judged, left out: 1." in table
+
+
+def test_an_older_folder_says_that_self_hits_were_removed(results):
+    metrics = results.metrics({})
+    del metrics["remarks"]
+    assert "A document with the query's own id is removed." in caption(metrics)
 
 
 @pytest.mark.parametrize(

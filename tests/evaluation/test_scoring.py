@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.data.beir import Beir
 from pipeline.data.dataset import Dataset, Split
+from pipeline.data.source import open_dataset
 from pipeline.data.texts import Texts
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings, encode
@@ -15,6 +17,7 @@ from pipeline.evaluation.scoring import Retriever, measure_retrieval
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.hits import Hits
 from pipeline.retrieval.torch_index import TorchIndex
+from tests.data.conftest import write_json_lines, write_text
 from tests.evaluation.conftest import save_tiny_model
 
 DOCUMENTS = [
@@ -331,3 +334,46 @@ def test_results_say_what_the_split_is(dataset, encoder, retriever_of):
     assert list(metrics["systems"]) == ["bm25", "dense", "hybrid"]
     assert metrics["details"]["dense"] == {"index": "exact, torch on cpu", "precision": "float32"}
     assert metrics["training"] == {"steps": 0}
+
+
+def test_figures_of_beirs_layout_are_those_of_beirs_own_evaluation(tmp_path, retriever_of):
+    """It pops each query's own id from the results before it measures, so every rival moves up."""
+    words = ["harbour", "lantern", "granite", "meadow", "violin", "copper", "thunder", "saffron"]
+    texts = [f"{words[n]} {words[n]} {words[(n + 1) % 8]}" for n in range(8)]
+    documents = [{"_id": f"d{n}", "text": text} for n, text in enumerate(texts)]
+    documents += [{"_id": f"r{n}", "text": f"{word} in a longer sentence of its own"} for n, word in enumerate(words)]
+    write_json_lines(tmp_path / "beir" / "corpus.jsonl", documents)
+    write_json_lines(tmp_path / "beir" / "queries.jsonl", documents[:8])
+    rows = "".join(f"d{n}\tr{n}\t1\n" for n in range(8))
+    write_text(tmp_path / "beir" / "qrels" / "test.tsv", f"query-id\tcorpus-id\tscore\n{rows}")
+    found = {}
+    for setting in (None, False):
+        opened = open_dataset(Beir(path=str(tmp_path / "beir"), remove_self_hits=setting), tmp_path)
+        retriever = retriever_of(opened, k=3, measures=["mrr@3", "ndcg@3"])
+        systems = retriever.bm25()
+        found[setting] = systems["bm25"].scores.means()
+        assert {len(ranking.documents) for _, ranking in systems["bm25"].run} == {3}
+        assert retriever.results(systems).metrics({})["remove_self_hits"] is (setting is None)
+    plain = retriever_of(opened, k=16, measures=["mrr@3"]).bm25()["bm25"].run
+    popped = {query: [id_ for id_ in ranking.documents if id_ != query] for query, ranking in plain}
+    expected = np.mean([1 / (popped[f"d{n}"].index(f"r{n}") + 1) for n in range(8)])
+    assert found[None]["mrr@3"] == pytest.approx(expected)
+    assert found[None]["mrr@3"] > found[False]["mrr@3"]
+
+
+def test_judgements_that_reach_no_relevance_are_refused_before_anything_is_searched(dataset, retriever_of):
+    with pytest.raises(UserError, match=r"The split test of small: the highest grade is 2 .* dataset\.relevant_from=3"):
+        retriever_of(replace(dataset, relevant_from=3))
+
+
+def test_a_validation_split_without_relevance_tunes_nothing(dataset, encoder, retriever_of):
+    """Its grades are all 1; every weight would earn 0, and the first would win unsaid."""
+    found = retriever_of(replace(dataset, relevant_from=2), measures=["mrr@10"]).encoder(encoder)["hybrid"].details
+    assert (found["tuned_on"], found["lexical_weight"]) == (None, 0.5)
+
+
+def test_queries_without_results_are_counted_for_datasets_too(dataset, retriever_of):
+    foreign = split("test", [*QUERIES, ("q4", "zzz")], {**JUDGEMENTS, "q4": {"d1": 1}})
+    found = retriever_of(replace(dataset, splits={"test": foreign})).bm25()["bm25"]
+    assert found.run.ranking("q4") == []
+    assert found.scores.without_results == 1

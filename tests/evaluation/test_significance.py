@@ -130,3 +130,52 @@ def test_bad_comparisons_are_refused():
         compare(three_systems(), baseline="bm26")
     with pytest.raises(UserError, match="scored on different queries"):
         compare({"a": scores(0.5, 0.6), "b": scores(0.5, 0.6, query_ids=["q0", "q7"])})
+
+
+def clearly_better(systems: int, queries: int = 40) -> dict[str, Scores]:
+    """Each system above the one before on every query, by differences that vary."""
+    steps = np.random.default_rng(5).uniform(0.01, 0.02, (systems, queries))
+    return {f"s{number}": scores(*row) for number, row in enumerate(steps.cumsum(axis=0))}
+
+
+def test_fisher_draws_as_many_permutations_as_the_level_takes():
+    """With 10,000, the least of 45 p-values is 45 / 10,001 after Holm: no pair could pass 0.001."""
+    found = compare(clearly_better(10), level=1e-3)
+    assert len(found.comparisons) == 45
+    assert all(comparison.reachable and comparison.corrected <= 1e-3 for comparison in found.comparisons)
+    assert found.beaten_by("s9", "ndcg@10") == [f"s{number}" for number in range(9)]
+
+
+def test_more_permutations_change_no_p_value_that_is_above_the_level():
+    generator = np.random.default_rng(6)
+    first = generator.random(50)
+    second = first + generator.normal(0.01, 0.1, 50)
+    assert fisher(first, second, 1_000_000, 1e-4) == fisher(first, second) > 1e-4
+
+
+def test_comparisons_that_no_difference_could_mark_are_counted():
+    """Of four queries, all better, p is 2 / 2^4; of six, 2 / 2^6."""
+    four = {"a": scores(0.1, 0.2, 0.3, 0.4, 0.5), "b": scores(0.2, 0.4, 0.6, 0.8, 0.5)}
+    [comparison] = compare(four).comparisons
+    assert (comparison.p_value, comparison.reachable) == (0.125, False)
+    assert compare(four).caption().endswith("p ≤ 0.05; out of reach with so few queries that differ: 1 of 1")
+    six = {"a": scores(*np.zeros(6)), "b": scores(*np.arange(1, 7))}
+    assert compare(six).comparisons[0].reachable and "out of reach" not in compare(six).caption()
+    # Three pairs of six queries each: Holm takes the smallest three times, 6 / 64.
+    three = six | {"c": scores(*np.arange(2, 14, 2))}
+    assert [comparison.reachable for comparison in compare(three).comparisons] == [False] * 3
+    identical = {"a": scores(0.1, 0.2), "b": scores(0.1, 0.2)}
+    assert (compare(identical).comparisons[0].p_value, compare(identical).comparisons[0].reachable) == (1.0, False)
+
+
+def test_student_finds_nothing_where_differences_do_not_vary():
+    """The variance is 0, or what rounding leaves: t would be infinite for any two queries."""
+    assert student(np.array([0.0, 0.1]), np.array([0.5, 0.6])) == 1.0
+    assert student(np.linspace(0, 0.7, 8), np.linspace(0, 0.7, 8) + 0.1) == 1.0
+    assert not compare({"a": scores(0.0, 0.1), "b": scores(0.5, 0.6)}, "student").comparisons[0].reachable
+
+
+@pytest.mark.parametrize("level", [0, 1, 5, -0.1, float("nan"), "low"])
+def test_levels_that_mean_nothing_are_refused(level):
+    with pytest.raises(UserError, match=f"level={level} must be"):
+        compare(three_systems(), level=level)

@@ -45,6 +45,15 @@ def grid(tmp_path):
     return tmp_path / "grid"
 
 
+def test_what_runs_say_of_their_data_is_said_once(grid):
+    for path in grid.glob("*/metrics.json"):
+        metrics = json.loads(path.read_text())
+        path.write_text(json.dumps(metrics | {"remarks": ["Queries of test that are queries of train too: 2."]}))
+    assert what_was_run.section(read_folders([grid])).notes == [
+        "toy, test: Queries of test that are queries of train too: 2."
+    ]
+
+
 def test_seeds_are_merged_into_one_row_with_their_spread(grid):
     section = main_table.section(read_folders([grid]))
     rows = section.tables[0].rows

@@ -64,7 +64,9 @@ def test_hits_become_a_run():
     assert run.ranking("unknown") == []
     assert run.scores("unknown").shape == (0,)
     assert len(run) == 3
-    without = Run.from_hits("dense", ["q0", "q1", "q2"], documents, hits, remove_self=True, depth=2)
+    without = Run.from_hits(
+        "dense", ["q0", "q1", "q2"], documents, hits, unwanted=documents.positions(["q0", "q1", "q2"]), depth=2
+    )
     assert [without.ranking(query) for query in without.query_ids] == [["d2", "q1"], ["d0"], []]
     assert without.scores("q1").tolist() == [5]
 
@@ -150,3 +152,27 @@ def test_bad_judgements_are_one_sentence(tmp_path, content, sentence):
     with pytest.raises(UserError, match=sentence) as caught:
         read_qrels(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "order", "counts"),
+    [
+        # trec_eval orders by score, then id, both descending.
+        ([("d0", 1, 9), ("d1", 2, 8), ("d2", 3, 8.5)], ["d0", "d2", "d1"], {"ranks_not_followed": 1}),
+        ([(f"d{n}", n + 1, n) for n in range(3)], ["d2", "d1", "d0"], {"ranks_not_followed": 1}),
+        ([(f"d{n}", n + 1, 1) for n in range(3)], ["d2", "d1", "d0"], {"ranks_not_followed": 1, "tied_queries": 1}),
+        ([("d0", 1, 2), ("d1", 2, 1), ("d2", 3, 1)], ["d0", "d2", "d1"], {"ranks_not_followed": 1}),
+        ([("d2", 1, 1), ("d1", 2, 1)], ["d2", "d1"], {"tied_queries": 1}),
+        ([("d0", 0, 9), ("d1", 0, 8)], ["d0", "d1"], {}),
+        ([("d0", "Q0", 8), ("d1", "-", 9)], ["d1", "d0"], {}),
+        ([("d1", 2, 8), ("d0", 1, 9)], ["d0", "d1"], {}),
+        ([("d0", 1, 9), ("q", 2, 8)], ["d0", "q"], {"self_hits": 1}),
+        ([("d0", 1, 9)], ["d0"], {}),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_read_as_trec_eval_reads_it_and_counted(tmp_path, rows, order, counts):
+    path = tmp_path / "run.trec"
+    path.write_text("".join(f"q Q0 {document} {rank} {score} tag\n" for document, rank, score in rows))
+    run = read_trec(path)
+    assert run.ranking("q") == order
+    assert run.counts == counts

@@ -96,7 +96,7 @@ def _metrics(run: "Pretraining", trained: dict[str, Any]) -> dict[str, Any]:
         "documents": len(split.documents),
         "measures": [],
         "relevant_from": dataset.relevant_from,
-        "remove_self_hits": dataset.remove_self_hits,
+        "remove_self_hits": bool(dataset.remove_self_hits),
         "fingerprint": dataset.fingerprint,
         "systems": {},
         "details": {},
