@@ -107,8 +107,7 @@ class PythonDocs(Source):
 def read_list() -> dict[str, str]:
     """Read the versions that the published figures were made with, by package, Python's own first."""
     lines = LIST.read_text(encoding="utf-8").splitlines()
-    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
-    return {name: version for name, version in pairs}
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
 def versions_words(listed: dict[str, str], read: dict[str, str], given: dict[str, int]) -> str:

@@ -90,7 +90,7 @@ def test_packages_never_cross_splits(opened, installation):
 
 def test_the_list_is_of_what_a_plain_installation_requires():
     listed, plain, further = read_list(), required("requirements.txt"), required("requirements-dev.txt")
-    assert list(listed)[0] == "Python"
+    assert next(iter(listed)) == "Python"
     names = {canonicalize_name(name) for name in listed} - {"python"}
     assert len(names) == len(listed) - 1 and names <= plain < further
     pinned = {one.name: str(one.specifier) for one in requirements("requirements.txt") if one.name in listed}
