@@ -107,7 +107,7 @@ class Dataset:
 
 def labelled(name: str, fingerprint: str) -> str:
     """Write a dataset's name with the beginning of its fingerprint: `python_docs (1a2b3c4d)`."""
-    return f"{name} ({fingerprint[:8]})"
+    return f"{name} ({fingerprint[:8]})" if fingerprint else name
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pipeline.errors import UserError
+from pipeline.evaluation.report import dataset_label
 from pipeline.evaluation.results import METRICS
 from pipeline.files import read_json, write_csv
 
@@ -46,6 +47,7 @@ class Cell:
         training = self.metrics["training"]
         validations = training.get("curves", {}).get("validation", [{}])
         row: dict[str, Any] = {key: self.overrides.get(key, "") for key in chosen} or {"run": self.name}
+        row |= {"data": dataset_label(self.metrics)}
         row |= {name: self.metrics["systems"]["dense"][name] for name in self.metrics["measures"]}
         record = training.get("pretraining", {})
         row |= {column: record[key] for column, key in PRETRAINING.items() if key in record}

@@ -146,6 +146,7 @@ class Retriever:
                 for query, group in self.split.groups.items()
                 for document in self.split.judgements[query]
             ],
+            remarks=self.dataset.remarks,
         )
 
     def _hybrid(self, name: str, dual_encoder: DualEncoder, documents: Table, queries: Table) -> SystemResult:

@@ -1,5 +1,6 @@
 """What `probe.py` does with its configuration: one probe, some models, one dataset -> a folder of findings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def run_probe(config: DictConfig) -> Outcome:
     probe.prepare(subject)
     folder = _folder(config, probe)
     outcome = probe.run(subject)
-    title = f"{probe.name}: {', '.join(subject.models)} on {subject.dataset.name}, {subject.split.name}"
+    outcome = replace(outcome, findings=[*outcome.findings, *subject.dataset.remarks])
+    title = f"{probe.name}: {', '.join(subject.models)} on {subject.dataset.label}, {subject.split.name}"
     with atomic_write(folder / "config.yaml") as file:
         file.write(OmegaConf.to_yaml(config, resolve=True))
     outcome.write(folder, title)

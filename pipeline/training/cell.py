@@ -253,7 +253,9 @@ class Cell:
             f"{name} {len(split.queries):,} queries over {len(split.documents):,} documents"
             for name, split in self.dataset.splits.items()
         )
-        self.folder.say(f"{self.folder.path}: {self.dataset.name} ({splits}).")
+        self.folder.say(f"{self.folder.path}: {self.dataset.label}: {splits}.")
+        for remark in self.dataset.remarks:
+            self.folder.say(remark)
 
     def _save(self, metrics: dict[str, Any]) -> None:
         """Save the encoders with a card that tells what is known by now."""

@@ -129,10 +129,20 @@ def test_unlike_datasets_and_unlike_measures_are_not_compared(tmp_path):
     plant_run(tmp_path / "c", seed=2, measure="mrr@10")
     groups = read_folders([tmp_path]).groups()
     assert [(group.title, group.measures) for group in groups] == [
-        ("toy, test, ndcg@10", ["ndcg@10"]),
-        ("toy, test, mrr@10", ["mrr@10"]),
-        ("other, test", ["ndcg@10"]),
+        ("toy (toy), test, ndcg@10", ["ndcg@10"]),
+        ("toy (toy), test, mrr@10", ["mrr@10"]),
+        ("other (other), test", ["ndcg@10"]),
     ]
+
+
+def test_no_two_groups_have_one_title(tmp_path):
+    changes = ({}, {"fingerprint": "1a2b3c4d5e"}, {"relevant_from": 2}, {"remove_self_hits": True}, {"documents": 99})
+    for number, change in enumerate(changes):
+        run = plant_run(tmp_path / str(number), seed=number)
+        metrics = json.loads((run / "metrics.json").read_text())
+        (run / "metrics.json").write_text(json.dumps(metrics | change))
+    titles = [group.title for group in read_folders([tmp_path]).groups()]
+    assert len(set(titles)) == len(changes) and "toy (1a2b3c4d), test" in titles
 
 
 @pytest.mark.parametrize(

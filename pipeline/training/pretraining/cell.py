@@ -81,7 +81,9 @@ class PretrainingCell:
     def run(self) -> None:
         """Train, measure and save."""
         texts = len(self.dataset.split(self.pretraining.stage.split).documents)
-        self.folder.say(f"{self.folder.path}: masked language modelling on {self.dataset.name} ({texts:,} texts).")
+        self.folder.say(f"{self.folder.path}: masked language modelling on {self.dataset.label}, {texts:,} texts.")
+        for remark in self.dataset.remarks:
+            self.folder.say(remark)
         composed: Any = OmegaConf.to_container(self.config, resolve=True)
         logger = self.make_logger(
             folder=self.folder.path,

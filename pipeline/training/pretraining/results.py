@@ -32,7 +32,7 @@ def summary(run: "Pretraining", history: History) -> dict[str, Any]:
     before, after = history.validations[0], measured.row()
     record = {
         "base": f"{bench.backbone.name}, {bench.backbone.init}",
-        "texts": bench.dataset.name,
+        "texts": bench.dataset.label,
         "trained_texts": len(run.division.trained),
         "held_out_texts": len(held_out.texts),
         "masked_tokens": len(measured.losses),
@@ -98,6 +98,7 @@ def _metrics(run: "Pretraining", trained: dict[str, Any]) -> dict[str, Any]:
         "relevant_from": dataset.relevant_from,
         "remove_self_hits": dataset.remove_self_hits,
         "fingerprint": dataset.fingerprint,
+        "dataset_notes": {"remarks": dataset.remarks},
         "systems": {},
         "details": {},
         "significance": None,
