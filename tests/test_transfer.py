@@ -62,13 +62,14 @@ def read(folder: Path, name: str = "metrics.json") -> dict:
 def test_a_further_dataset_is_scored_before_training_and_after(finished, capsys):
     folder, arguments = finished
     found = read(folder / "transfer" / "others")
-    assert list(found["systems"]) == ["bm25", "zero_shot", "dense"]
+    assert list(found["systems"]) == ["bm25", "zero_shot", "dense", "hybrid"]
+    assert found["details"]["hybrid"]["tuned_on"] == "validation"
     assert found["dataset"] == "others"
     assert found["training"] == {"trained_on": "pairs", "stage": "dpr", "steps": 10}
     assert found["systems"]["dense"] != found["systems"]["zero_shot"]
     assert found["significance"]["comparisons"]
     rows = (folder / "transfer" / "others" / "per_query.csv").read_text().splitlines()
-    assert len(rows) == 1 + 3 * found["queries"]
+    assert len(rows) == 1 + 4 * found["queries"]
     # The run's own results and its index are those of its own dataset.
     assert list(read(folder)["systems"]) == ["bm25", "zero_shot", "dense", "hybrid"]
     assert len((folder / "index" / "ids.txt").read_text().splitlines()) == read(folder)["documents"]

@@ -7,12 +7,12 @@ from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.charts import SERIES, curves
 from pipeline.reporting.configurations import Configuration, configurations, setting_words
-from pipeline.reporting.estimates import difference, matched
+from pipeline.reporting.estimates import difference, interval_of, matched
 from pipeline.reporting.plurals import counted
 from pipeline.reporting.scored_weights import best_step, weights_notes
 from pipeline.reporting.section import Chart, Row, Section, Table
 from pipeline.reporting.settings import identity
-from pipeline.reporting.words import basis, fewest, measure_words, signed, told
+from pipeline.reporting.words import Finding, basis, measure_words, most_telling, signed, strength, strongest, told
 
 STEPS = "trainer.max_steps"
 MOST_FINDINGS = 6
@@ -29,11 +29,11 @@ def section(cells: Cells) -> Section | None:
             continue
         scored += [cell for line in lines for one in line for cell in one.cells]
         tables.append(_table(group, lines, number))
-        drawn = {_name(line): _points(line, group.measures[0]) for line in lines[:SERIES]}
+        drawn = {_name(line): _points(line, group.measures[0]) for line in _most_changed(lines, group.measures[0])}
         title = f"{measure_words(group.measures[0])} against steps: {group.title}"
-        note = f"The first {SERIES} of {len(lines)} lines." if len(lines) > SERIES else ""
+        note = f"Of {len(lines)} lines the {SERIES} that change most surely." if len(lines) > SERIES else ""
         charts.append(Chart(title, curves(drawn, "steps of fine-tuning", measure_words(group.measures[0])), note))
-        findings += [said for line in lines[:SERIES] if (said := _finding(group, line))]
+        findings += [said for line in lines if (said := _finding(group, line))]
     if not tables:
         return None
     note = (
@@ -41,7 +41,7 @@ def section(cells: Cells) -> Section | None:
         "steps are the scores before training."
     )
     notes = [note, *weights_notes(scored)]
-    return Section("Steps to quality", fewest(findings, MOST_FINDINGS), tables, charts, notes=notes)
+    return Section("Steps to quality", most_telling(findings, MOST_FINDINGS), tables, charts, notes=notes)
 
 
 def _lines(group: Group) -> list[list[Configuration]]:
@@ -68,6 +68,12 @@ def _points(line: Sequence[Configuration], measure: str) -> list[tuple[float, In
     return [(0, line[0].interval(measure, "zero_shot")), *((_steps(one), one.interval(measure)) for one in line)]
 
 
+def _most_changed(lines: Sequence[Sequence[Configuration]], measure: str) -> list[Sequence[Configuration]]:
+    """Choose as many lines as there are colours, by what their most steps change against none."""
+    changes = [interval_of(line[-1].values(measure) - line[0].values(measure, "zero_shot")) for line in lines]
+    return strongest(lines, changes, SERIES)
+
+
 def _table(group: Group, lines: Sequence[Sequence[Configuration]], number: int) -> Table:
     measure = group.measures[0]
     rows: list[Row] = [
@@ -87,7 +93,7 @@ def _scored(line: Sequence[Configuration]) -> list[tuple[int, str]]:
     return [(line[0].seeds, ""), *((one.seeds, ", ".join(steps)) for one, steps in zip(line, best, strict=True))]
 
 
-def _finding(group: Group, line: Sequence[Configuration]) -> str | None:
+def _finding(group: Group, line: Sequence[Configuration]) -> Finding | None:
     """Say what the last addition of steps bought, seed by seed; None where no seed has both numbers of steps."""
     measure = group.measures[0]
     fewer, more = line[-2], line[-1]
@@ -97,7 +103,7 @@ def _finding(group: Group, line: Sequence[Configuration]) -> str | None:
     seeds = len(matched(more.cells, fewer.cells))
     head = f"{group.title}, {_name(line)}: from {_steps(fewer):,} to {_steps(more):,} steps"
     rest = f"{signed(gain)} {measure_words(measure)} ({basis(group, seeds)}{_left_out(fewer.seeds + more.seeds - 2 * seeds)})"
-    return f"{head}, {rest}." if told(gain) else f"{head} no change can be told, {rest}."
+    return Finding(f"{head}, {rest}." if told(gain) else f"{head} no change can be told, {rest}.", strength(gain))
 
 
 def _left_out(runs: int) -> str:

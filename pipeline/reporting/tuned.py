@@ -70,6 +70,7 @@ def added(group: Group, one: Tuned) -> str:
         words = f"{signed(gain)} {measure_words(measure)} ({path}{kept})"
         return f"before and after {work} {where} cannot be told apart, {words}"
     verb = "adds" if gain.mean > 0 else "takes"
-    share = f"; {percent(share_before(one.cells, measure))} of the final score was there before" * (gain.mean > 0)
+    before_share = share_before(one.cells, measure)
+    share = f"; {percent(before_share)} of the final score was there before" if before_share else ""
     tuned = ", which was tuned for retrieval before" if one.base.tuned_on else ""
     return f"{work} {verb} {signed(gain)} {measure_words(measure)} to {where}{tuned} ({path}{share}{kept})"

@@ -74,9 +74,9 @@ class Transfer:
         return read_json(self.place / METRICS)
 
     def score(self, dual_encoder: DualEncoder, name: str) -> None:
-        """Score BM25, once, and the dual encoder as it is now."""
+        """Score BM25, once, and the dual encoder as it is now; with BM25 as `dense`, when it is trained."""
         self.systems = self.systems or self.retriever.bm25()
-        self.systems |= self.retriever.encoder(dual_encoder, dense=name, hybrid=None)
+        self.systems |= self.retriever.encoder(dual_encoder, name, "hybrid" if name == "dense" else None)
 
     def write(self, training: dict[str, Any]) -> None:
         """Write what was found.
@@ -148,8 +148,8 @@ class Transfers:
         said = {"trained_on": trained_on, "stage": trained["stage"], "steps": trained["steps"]}
         for transfer in self.transfers:
             if not transfer.finished:
-                if trained.get("collapsed"):
-                    transfer.systems["dense"].details["collapsed"] = True
+                for name in ("dense", "hybrid") if trained.get("collapsed") else ():
+                    transfer.systems[name].details["collapsed"] = True
                 transfer.write(said)
             if logger is not None:
                 for system, means in transfer.metrics()["systems"].items():
