@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 import train as train_command
+from pipeline.data import open_dataset
 from tests.test_train import ROOT, TOPICS, pairs, refusal, settings_of, tiny_bert
 
 FILES = ("metrics.json", "per_query.csv", "results.csv", "inputs.json")
@@ -76,7 +79,8 @@ def test_a_further_dataset_is_scored_before_training_and_after(finished, capsys)
     run(*arguments)
     said = capsys.readouterr()
     assert "is finished" in said.err
-    assert "pairs, test" in said.out and "others, test" in said.out
+    for place in (folder, folder / "transfer" / "others"):
+        assert f"{read(place)['dataset']} ({read(place)['fingerprint'][:8]}), test" in said.out
 
 
 def test_a_finished_transfer_is_not_redone_and_one_of_other_inputs_is(finished, others, tiny_bert, pairs):
@@ -102,9 +106,11 @@ def test_a_second_cell_of_the_same_tower_reads_none_of_its_texts_again(finished,
     shared = [word for word in settings_of(tiny_bert, pairs, tmp_path / "run") if not word.startswith("stage.")]
     run(*[word for word in shared if not word.startswith("tables=")], *more)
     cost = read(tmp_path / "run", "cost.json")
-    # Tuning the hybrid of the untrained dual encoder is new: the validation split was read by the trained one alone.
+    # Tuning the hybrids of the untrained dual encoder is new: the validation splits were read by the trained one alone.
+    source = instantiate(OmegaConf.load(ROOT / "conf" / "dataset" / "jsonl.yaml"), path=str(others))
+    elsewhere = open_dataset(source, tmp_path / "tables").notes["queries"]["validation"]
     validation = read(tmp_path / "run")["training"]["dataset_notes"]["queries"]["validation"]
-    assert cost["encoded_texts"] == validation
+    assert cost["encoded_texts"] == validation + elsewhere
     assert cost["looked_up_texts"] > 0 and cost["training_steps"] == 0
 
     again = tmp_path / "again"

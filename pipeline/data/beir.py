@@ -1,10 +1,11 @@
 """BEIR's layout: a folder of `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.data.lines import existing, field, identifier, read_json_lines, read_table
-from pipeline.data.shares import given_splits
+from pipeline.data.shares import dealt, given_splits
 from pipeline.data.source import Source
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
@@ -21,6 +22,8 @@ class Beir(Source):
         validation_share: The share of training queries held out for validation where `qrels/` has `train` and no `dev`.
         **settings: Those of every source.
     """
+
+    as_beir = True
 
     def __init__(
         self, *, path: str | None = None, validation_share: float = 0.1, name: str | None = None, **settings: Any
@@ -60,14 +63,19 @@ class Beir(Source):
         for split, shares in given_splits(self._qrels(), self.validation_share).items():
             shares.announce(writer)
             table = read_table(self._qrels()[split], "query-id corpus-id score", header=True)
+            split_of = dealt(shares, ((query, text) for _, query, text in self._queries()))
             for where, (query, document, grade) in table:
-                name = shares(query)
+                name = split_of(query)
                 splits_of.setdefault(query, set()).add(name)
                 writer.judge(name, query, document, grade, where=where)
-        for where, record in read_json_lines(self._file("queries.jsonl")):
-            query = identifier(field(record, "_id", where))
+        for where, query, text in self._queries():
             for name in sorted(splits_of.get(query, ())):
-                writer.query(name, query, field(record, "text", where), where=where)
+                writer.query(name, query, text, where=where)
         for where, record in read_json_lines(self._file("corpus.jsonl")):
             text, title = field(record, "text", where), record.get("title") or ""
             writer.document(identifier(field(record, "_id", where)), text, title, where=where)
+
+    def _queries(self) -> Iterator[tuple[str, str, Any]]:
+        """Read the place, the id and the text of every query."""
+        for where, record in read_json_lines(self._file("queries.jsonl")):
+            yield where, identifier(field(record, "_id", where)), field(record, "text", where)

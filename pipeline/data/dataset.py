@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.data.pair_file import Pairs
+from pipeline.data.self_hits import self_hits
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError, nearest
 from pipeline.files import digest_of, read_json
@@ -55,7 +56,8 @@ class Dataset:
         name: What results call it.
         splits: From split name to split.
         relevant_from: The smallest grade that counts as relevant in binary measures and as a training positive.
-        remove_self_hits: Whether a document whose id is the query's is dropped from results.
+        remove_self_hits: Whether a document whose id is the query's is dropped from results; None: where it has the
+            query's text too.
         fingerprint: SHA-256 over every text, judgement and hard negative.
         notes: Counts and facts to report.
     """
@@ -63,7 +65,7 @@ class Dataset:
     name: str
     splits: dict[str, Split]
     relevant_from: int
-    remove_self_hits: bool
+    remove_self_hits: bool | None
     fingerprint: str
     notes: dict[str, Any]
 
@@ -71,11 +73,6 @@ class Dataset:
     def label(self) -> str:
         """The name, and what tells other contents under the same name from these."""
         return labelled(self.name, self.fingerprint)
-
-    @property
-    def remarks(self) -> list[str]:
-        """Sentences on what was read that whoever uses the dataset is told."""
-        return self.notes.get("remarks", [])
 
     def split(self, name: str) -> Split:
         """Give a split.
@@ -86,6 +83,14 @@ class Dataset:
         if name not in self.splits:
             raise UserError(f"The dataset {self.name} has no split {name!r}; {nearest(name, self.splits)}")
         return self.splits[name]
+
+    def self_hits(self, split: Split) -> np.ndarray:
+        """Give the document that is no result of each query, because it is the query itself.
+
+        Returns:
+            Positions in the split's documents, int64 [queries]; -1 where there is none.
+        """
+        return self_hits(split.queries, split.documents, split.judgements, self.remove_self_hits)
 
     def positives(self, split: Split | str) -> dict[str, list[str]]:
         """Give the relevant documents of a split's queries.
@@ -121,7 +126,9 @@ class StoredSplit:
     hard_negatives: Pairs
 
 
-def read_dataset(folder: Path, name: str, limit: int | None, relevant_from: int, remove_self_hits: bool) -> Dataset:
+def read_dataset(
+    folder: Path, name: str, limit: int | None, relevant_from: int, remove_self_hits: bool | None
+) -> Dataset:
     """Open a folder that a `DatasetWriter` finished.
 
     Args:
@@ -129,7 +136,7 @@ def read_dataset(folder: Path, name: str, limit: int | None, relevant_from: int,
         name: What results call the dataset.
         limit: At most so many queries a split, all documents judged or given for them, and so many others.
         relevant_from: The smallest grade that counts as relevant.
-        remove_self_hits: Whether documents with the query's id are dropped from results.
+        remove_self_hits: Whether documents with the query's id are dropped from results; None: where texts agree.
     """
     entry = read_json(folder / "dataset.json")
     stored = [_stored(folder, split, part["collection"]) for split, part in entry["splits"].items()]

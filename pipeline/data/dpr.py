@@ -77,7 +77,7 @@ class Dpr(Source):
             writer.count("questions_without_positive")
             return
         query = id_of(str(question))
-        split = shares(query)
+        split = shares.of_query(question)
         writer.query(split, query, question, where=where)
         for document in self._contexts(positives, where, writer):
             writer.judge(split, query, document, 1, where=where)

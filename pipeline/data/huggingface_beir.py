@@ -1,12 +1,13 @@
 """BEIR as the library `datasets` has it: a corpus, queries, and judgements under a name of their own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.data.beir import QRELS
 from pipeline.data.huggingface import load_tables, pick, rows
 from pipeline.data.lines import field, identifier
-from pipeline.data.shares import given_splits
+from pipeline.data.shares import dealt, given_splits
 from pipeline.data.source import Source
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
@@ -21,6 +22,8 @@ class HuggingFaceBeir(Source):
         validation_share: The share of training queries held out for validation where the judgements have no such split.
         **settings: Those of every source.
     """
+
+    as_beir = True
 
     def __init__(
         self,
@@ -52,17 +55,22 @@ class HuggingFaceBeir(Source):
         splits_of: dict[str, set[str]] = {}
         for ours, shares in given_splits(found, self.validation_share).items():
             shares.announce(writer)
+            split_of = dealt(shares, ((query, text) for _, query, text in self._queries()))
             for where, row in rows(judgements[found[ours]], f"{self.qrels}, {found[ours]}"):
                 query, document = (str(field(row, name, where)) for name in ("query-id", "corpus-id"))
-                splits_of.setdefault(query, set()).add(shares(query))
-                writer.judge(shares(query), query, document, field(row, "score", where), where=where)
-        for where, row in rows(self._table("queries"), f"{self.path}, queries"):
-            query = identifier(field(row, "_id", where))
+                splits_of.setdefault(query, set()).add(split_of(query))
+                writer.judge(split_of(query), query, document, field(row, "score", where), where=where)
+        for where, query, text in self._queries():
             for name in sorted(splits_of.get(query, ())):
-                writer.query(name, query, field(row, "text", where), where=where)
+                writer.query(name, query, text, where=where)
         for where, row in rows(self._table("corpus"), f"{self.path}, corpus"):
             id_ = identifier(field(row, "_id", where))
             writer.document(id_, field(row, "text", where), row.get("title") or "", where=where)
+
+    def _queries(self) -> Iterator[tuple[str, str, Any]]:
+        """Read the place, the id and the text of every query."""
+        for where, row in rows(self._table("queries"), f"{self.path}, queries"):
+            yield where, identifier(field(row, "_id", where)), field(row, "text", where)
 
     def _table(self, name: str) -> Any:
         return pick(load_tables(self.path, name, None), name, f"{self.path}, configuration {name}")

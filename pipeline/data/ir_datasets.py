@@ -1,10 +1,10 @@
 """Anything that the package `ir_datasets` knows by an id."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.shares import Shares, given_splits
+from pipeline.data.shares import Shares, dealt, given_splits
 from pipeline.data.source import Source
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
@@ -40,6 +40,7 @@ class IrDatasets(Source):
             raise UserError("No id is set; give one as dataset.test=ID, such as dataset.test=beir/scifact/test.")
         super().__init__(name=name or next(reversed(self.ids.values())).replace("/", "-"), **settings)
         self.validation_share = validation_share
+        self.as_beir = all(id_.startswith("beir/") for id_ in self.ids.values())
 
     def inputs(self) -> list[Path]:
         """Give no files: an id stands for a dataset that does not change."""
@@ -102,16 +103,23 @@ def _write_documents(data: Any, id_: str, collection: str, writer: DatasetWriter
 def _write_queries(data: Any, id_: str, shares: Shares, writer: DatasetWriter) -> None:
     """Write judgements and the queries that they name."""
     judged = set()
-    for number, judgement in enumerate(_judgements(data), start=1):
+    split_of = dealt(shares, ((query.query_id, query.default_text()) for query in data.queries_iter()))
+    for number, judgement in enumerate(_judgements(data, writer), start=1):
         query = judgement.query_id
         judged.add(query)
         where = f"{id_}, judgement {number}"
-        writer.judge(shares(query), query, judgement.doc_id, judgement.relevance, where=where)
+        writer.judge(split_of(query), query, judgement.doc_id, judgement.relevance, where=where)
     for number, query in enumerate(data.queries_iter(), start=1):
         if query.query_id in judged:
-            writer.query(shares(query.query_id), query.query_id, query.default_text(), where=f"{id_}, query {number}")
+            split, text = split_of(query.query_id), query.default_text()
+            writer.query(split, query.query_id, text, where=f"{id_}, query {number}")
 
 
-def _judgements(data: Any) -> Iterator[Any]:
-    """Give each judgement once: some collections judge a passage several times, and the last holds."""
-    yield from {(each.query_id, each.doc_id): each for each in data.qrels_iter()}.values()
+def _judgements(data: Any, writer: DatasetWriter) -> Iterable[Any]:
+    """Give each judgement once: some collections judge a passage several times, and the last holds, as the package has it."""
+    found: dict[tuple[str, str], Any] = {}
+    for each in data.qrels_iter():
+        before = found.get((each.query_id, each.doc_id), each)
+        writer.count("changed_judgements", int(before.relevance != each.relevance))
+        found[each.query_id, each.doc_id] = each
+    return found.values()

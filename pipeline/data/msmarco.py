@@ -1,10 +1,11 @@
 """MS MARCO's passages: `collection.tsv`, `queries.*.tsv`, `qrels.*.tsv` and, optionally, `qidpidtriples`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipeline.data.lines import existing, read_table
-from pipeline.data.shares import Shares
+from pipeline.data.shares import Shares, dealt
 from pipeline.data.source import Source
 from pipeline.data.trec_qrels import read_qrels
 from pipeline.data.writer import DatasetWriter
@@ -65,30 +66,33 @@ class MsMarco(Source):
 
     def write(self, writer: DatasetWriter) -> None:
         """Stream judgements, then the queries that they name, then triples and passages."""
-        for part, queries in self.queries.items():
-            if queries:
-                self._write_queries(part, queries, writer)
+        split_of = {
+            part: self._write_queries(part, queries, writer) for part, queries in self.queries.items() if queries
+        }
         if self.triples is not None:
-            self._write_negatives(self._file(self.triples), writer)
+            self._write_negatives(self._file(self.triples), split_of.get("train", self.shares["train"]), writer)
         for where, (id_, text) in read_table(self._file(self.collection), "pid passage"):
             writer.document(id_, text, where=where)
 
-    def _write_queries(self, part: str, queries: str, writer: DatasetWriter) -> None:
-        """Write the judgements, and only queries that have any."""
-        shares = self.shares[part]
-        shares.announce(writer)
+    def _write_queries(self, part: str, queries: str, writer: DatasetWriter) -> Callable[[str], str]:
+        """Write the judgements, and only queries that have any; give what deals queries to splits by their ids."""
+        self.shares[part].announce(writer)
+        split_of = dealt(
+            self.shares[part], ((id_, text) for _, (id_, text) in read_table(self._file(queries), "qid query"))
+        )
         judged = set()
         for where, query, document, grade in read_qrels(self._file(self.qrels[part])):
             judged.add(query)
-            writer.judge(shares(query), query, document, grade, where=where)
+            writer.judge(split_of(query), query, document, grade, where=where)
         for where, (query, text) in read_table(self._file(queries), "qid query"):
             if query in judged:
-                writer.query(shares(query), query, text, where=where)
+                writer.query(split_of(query), query, text, where=where)
+        return split_of
 
-    def _write_negatives(self, path: Path, writer: DatasetWriter) -> None:
+    def _write_negatives(self, path: Path, split_of: Callable[[str], str], writer: DatasetWriter) -> None:
         """Write the first negatives of each query; the file has hundreds of millions of lines."""
         taken: dict[str, int] = {}
         for where, (query, _, negative) in read_table(path, "qid positive negative"):
             if taken.setdefault(query, 0) < self.hard_negatives:
                 taken[query] += 1
-                writer.hard_negative(self.shares["train"](query), query, negative, where=where)
+                writer.hard_negative(split_of(query), query, negative, where=where)

@@ -48,7 +48,7 @@ class Fields:
         Args:
             record: The record.
             where: Its place, for errors.
-            shares: Chooses the split by the query's id.
+            shares: Chooses the split by the query's text.
             writer: Takes the texts.
 
         Raises:
@@ -56,7 +56,7 @@ class Fields:
         """
         query = field(record, self.query, where)
         id_ = identifier(field(record, self.query_id, where)) if self.query_id else id_of(str(query))
-        split = shares(str(id_))
+        split = shares.of_query(query)
         writer.query(split, id_, query, where=where)
         title = (field(record, self.title, where) or "") if self.title else ""
         given = identifier(field(record, self.document_id, where)) if self.document_id else None

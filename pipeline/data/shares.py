@@ -1,11 +1,12 @@
 """Which split a query falls into, where the source does not say: by the hash of its group's name."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.data.lines import existing
-from pipeline.data.lookup import hash_of
+from pipeline.data.lookup import hash_of, id_of
+from pipeline.data.normal_form import normal_form
 from pipeline.data.writer import SPLITS, DatasetWriter
 from pipeline.errors import UserError, nearest
 
@@ -69,6 +70,14 @@ class Shares:
                 return name
         return self.shares[-1][0]
 
+    def of_query(self, text: object) -> str:
+        """Name the split of a query by its text, so that equal ones, under whatever ids, never fall into two.
+
+        Args:
+            text: Of the query; what is no text is refused when it is written.
+        """
+        return self(id_of(normal_form(str(text))))
+
     def announce(self, writer: DatasetWriter) -> None:
         """Tell the writer which splits must not stay empty."""
         for name, _ in self.shares:
@@ -89,6 +98,26 @@ def given_splits(names: Iterable[str], validation_share: float) -> dict[str, Sha
     if "train" in shares and "validation" not in shares:
         shares["train"] = Shares.held_out(validation_share)
     return shares
+
+
+def dealt(shares: Shares, queries: Iterable[tuple[str, str]]) -> Callable[[str], str]:
+    """Deal queries by their ids, equal ones together: by the smallest of their ids.
+
+    Args:
+        shares: Of the splits.
+        queries: Ids and texts; read only where there is more than one split.
+
+    Returns:
+        From a query's id to its split.
+    """
+    if len(shares.shares) == 1:
+        return shares
+    text_of: dict[str, int] = {}
+    smallest: dict[int, str] = {}
+    for id_, text in queries:
+        text_of[id_] = hash_of(id_of(normal_form(str(text))))
+        smallest[text_of[id_]] = min(id_, smallest.get(text_of[id_], id_))
+    return lambda id_: shares(smallest[text_of[id_]] if id_ in text_of else id_)
 
 
 class SplitFiles:

@@ -10,7 +10,7 @@ from pipeline.data.writer import DatasetWriter, sizes
 from pipeline.errors import UserError
 from pipeline.files import digest_of, disk_errors, locked, read_json
 
-LAYOUT = 1
+LAYOUT = 2
 """Counts the changes of the layout on disk, so that older folders are not mistaken for new ones."""
 
 NAMED_FILES = 3
@@ -27,17 +27,20 @@ class Source(ABC):
         limit: At most so many queries a split (chosen by the hash of their ids), every document judged or given for
             them, and at most so many other documents. None: all.
         relevant_from: The smallest grade that counts as relevant.
-        remove_self_hits: Whether a document whose id is the query's is dropped from results.
+        remove_self_hits: Whether a document whose id is the query's is dropped from results; None: in BEIR's layout, as
+            in BEIR's own evaluation, and elsewhere where it has the query's text too.
 
     Attributes:
         version: Raised when the class reads the same files differently than before.
         merge_repeats: Whether a text may come again under its id, and is then kept once.
         keep_empty_documents: Whether a document without text is kept and counted, or refused.
+        as_beir: Whether the layout is BEIR's, whose own evaluation drops documents with the query's id.
     """
 
     version: int = 1
     merge_repeats: bool = False
     keep_empty_documents: bool = False
+    as_beir: bool = False
 
     def __init__(
         self,
@@ -45,12 +48,14 @@ class Source(ABC):
         name: str | None = None,
         limit: int | None = None,
         relevant_from: int = 1,
-        remove_self_hits: bool = False,
+        remove_self_hits: bool | None = None,
     ) -> None:
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise UserError(f"dataset.limit is {limit}; it must be a whole number from 1, or null for everything.")
         if not isinstance(relevant_from, int):
             raise UserError(f"dataset.relevant_from is {relevant_from}; it must be a whole number.")
+        if remove_self_hits not in (True, False, None):
+            raise UserError(f"dataset.remove_self_hits is {remove_self_hits}; it must be true, false or null.")
         self.name = name or type(self).__name__
         self.limit = limit
         self.relevant_from = relevant_from
@@ -101,7 +106,8 @@ def open_dataset(source: Source, store: Path) -> Dataset:
         with locked(folder, f"the dataset {source.name}"):
             if not _is_whole(folder):
                 _build(source, folder)
-    return read_dataset(folder, source.name, source.limit, source.relevant_from, source.remove_self_hits)
+    removed = True if source.remove_self_hits is None and source.as_beir else source.remove_self_hits
+    return read_dataset(folder, source.name, source.limit, source.relevant_from, removed)
 
 
 def _build(source: Source, folder: Path) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from pipeline.data.lines import field
 from pipeline.data.lookup import id_of
+from pipeline.data.normal_form import normal_form
 from pipeline.data.shares import Paths, SplitFiles
 from pipeline.data.source import Source
 from pipeline.data.writer import DatasetWriter
@@ -79,6 +80,7 @@ class Squad(Source):
         """Stream file by file; a text that several paragraphs hold is one document."""
         self.files.announce(writer)
         written: set[str] = set()
+        split_of: dict[str, str] = {}
         for path, shares in self.files:
             for paragraph in read_paragraphs(path):
                 document, where = paragraph.id, paragraph.where
@@ -87,6 +89,8 @@ class Squad(Source):
                     writer.document(document, paragraph.text, paragraph.title, where=where)
                 writer.count("unanswerable_questions", paragraph.unanswerable)
                 split = shares(paragraph.title)
+                if split_of.setdefault(id_of(normal_form(str(paragraph.text))), split) != split:
+                    writer.count("paragraphs_asked_about_in_two_splits")
                 for id_, question in paragraph.questions:
                     writer.query(split, id_, question, where=where)
                     writer.judge(split, id_, document, 1, where=where)
@@ -108,7 +112,8 @@ def read_paragraphs(path: Path) -> Iterator[Paragraph]:
 def _paragraph(record: dict[str, Any], title: str, where: str) -> Paragraph:
     text = field(record, "context", where)
     questions = _list(record, "qas", where)
-    answered = [question for question in questions if not question.get("is_impossible", False)]
+    # An empty list of answers is how the reference evaluation knows that there is none; "is_impossible" may be missing.
+    answered = [each for each in questions if not each.get("is_impossible", False) and each.get("answers") != []]
     return Paragraph(
         title,
         text,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.data.lines import existing, open_bytes
-from pipeline.data.shares import Paths, Shares, paths
+from pipeline.data.shares import Paths, Shares, dealt, paths
 from pipeline.data.source import Source
 from pipeline.data.trec_markup import document_of, read_blocks, topic_of
 from pipeline.data.trec_qrels import read_qrels
@@ -104,22 +104,23 @@ class Trec(Source):
                     f"{where}: there is no topic {query!r}; give the topics that belong to these judgements, or set "
                     f"dataset.topics_numbered={other} (do judgements name a topic's <num> or count the topics?)."
                 )
-            writer.judge(self.shares(query), query, document, grade, where=where)
+            writer.judge(topics[query], query, document, grade, where=where)
         for path in self._documents():
             for where, block in read_blocks(path, "doc"):
                 id_, title, text = document_of(block, where)
                 writer.document(id_, text, title, where=where)
 
-    def _write_topics(self, writer: DatasetWriter) -> set[str]:
-        """Write the topics; give their ids as judgements name them."""
-        known = set()
+    def _write_topics(self, writer: DatasetWriter) -> dict[str, str]:
+        """Write the topics; give their ids, as judgements name them, with their splits."""
+        topics = []
         blocks = read_blocks(self._only("topics", self.topics), "top|topic")
         for position, (where, block) in enumerate(blocks, start=1):
             number, text = topic_of(block, self.topic_fields, where)
-            query = number if self.topics_numbered == "id" else str(position)
-            known.add(query)
-            writer.query(self.shares(query), query, text, where=where)
-        return known
+            topics.append((number if self.topics_numbered == "id" else str(position), text, where))
+        split_of = dealt(self.shares, ((query, text) for query, text, _ in topics))
+        for query, text, where in topics:
+            writer.query(split_of(query), query, text, where=where)
+        return {query: split_of(query) for query, _, _ in topics}
 
 
 def _kind(path: Path) -> str | None:

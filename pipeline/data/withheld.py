@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.checks import number, one_of, whole_number
 from pipeline.data.lines import existing
 from pipeline.data.lookup import hash_of
+from pipeline.data.normal_form import normal_form
 from pipeline.data.renaming import Renaming
 from pipeline.data.shares import Paths, paths
 from pipeline.data.source import Source
@@ -140,21 +141,23 @@ class Withheld(Source):
 
 
 def _merged(paragraphs: Iterable[Paragraph]) -> dict[str, Paragraph]:
-    """Put the questions of equal texts together by the text's id; a question asked twice of a text is asked once.
+    """Put the questions of equal texts together by the first one's id; a question asked twice of a text is asked once.
 
     Raises:
         UserError: When a text is none.
     """
     found: dict[str, Paragraph] = {}
+    ids: dict[str, str] = {}
     for paragraph in paragraphs:
         for text in (paragraph.text, *(question for _, question in paragraph.questions)):
             if not isinstance(text, str):
                 raise UserError(f"{paragraph.where}: {text!r} stands where a text is expected; mend the file.")
-        before = found.get(paragraph.id, replace(paragraph, questions=[]))
-        asked = {" ".join(question.lower().split()): (id_, question) for id_, question in reversed(paragraph.questions)}
-        known = {" ".join(question.lower().split()) for _, question in before.questions}
+        id_ = ids.setdefault(normal_form(paragraph.text), paragraph.id)
+        before = found.get(id_, replace(paragraph, questions=[]))
+        asked = {normal_form(question[1]): question for question in reversed(paragraph.questions)}
+        known = {normal_form(question) for _, question in before.questions}
         new = [pair for words, pair in reversed(asked.items()) if words not in known]
-        found[paragraph.id] = replace(before, questions=[*before.questions, *new])
+        found[id_] = replace(before, questions=[*before.questions, *new])
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.pair_file import PairWriter, distinct, merged
+from pipeline.data.repeats import queries_also_in, unlike
 from pipeline.data.text_file import TextFile, TextFileWriter
 from pipeline.errors import UserError
 from pipeline.files import write_json
@@ -158,19 +159,24 @@ class DatasetWriter:
             name: self._close(writer, "document", f"documents/{name}") for name, writer in self._documents.items()
         }
         names = [name for name in (*SPLITS, READING) if name in self._queries]
-        splits = {name: self._finish_split(name, documents) for name in names}
+        queries = {name: self._finish_split(name, documents) for name in names}
+        if shared := queries_also_in(queries):
+            self.note("queries_also_in", shared)
+        splits = {name: {"collection": self._collections[name]} for name in names}
         for name, groups in self._groups.items():
             write_json(self._folder / f"groups.{name}.json", groups)
         write_json(self._folder / "dataset.json", {"splits": splits, "notes": self.notes, "sizes": sizes(self._folder)})
 
-    def _finish_split(self, name: str, documents: dict[str, TextFile]) -> dict[str, Any]:
-        """Close one split's queries and turn the ids of its judgements into positions."""
+    def _finish_split(self, name: str, documents: dict[str, TextFile]) -> TextFile:
+        """Close one split's queries and turn the ids of its judgements into positions; give the judged queries."""
         collection = self._collections[name]
         if collection not in documents:
             raise UserError(f"{self._name}: the split {name} has no documents to search; check its files.")
         queries = self._close(self._queries[name], "query", f"queries/{name}.all")
         texts = (queries, documents[collection], f"{self._name}, split {name}")
-        judgements = merged(self._judgements[name].resolve(*texts), texts[2])
+        given = self._judgements[name].resolve(*texts)
+        judgements = merged(given, texts[2])
+        self.count("repeated_judgements", len(given) - len(judgements))
         negatives = distinct(self._hard_negatives[name].resolve(*texts))
         searched = name not in self._unsearched
         if searched and not len(queries):
@@ -182,25 +188,31 @@ class DatasetWriter:
         if searched and not judged.any():
             raise UserError(f"The split {name} of {self._name} has no judgements; check its files.")
         self.count("unjudged_queries", int((~judged).sum()))
-        filtered(queries, judged, self._folder / "queries" / name)
+        queries = filtered(queries, judged, self._folder / "queries" / name)
         judgements.write(self._folder / f"judgements.{name}", judged)
         negatives = negatives.only(judged[negatives.queries])
         negatives.write(self._folder / f"hard_negatives.{name}", judged)
-        return {"collection": collection}
+        return queries
 
     def _close(self, writer: TextFileWriter, what: str, place: str) -> TextFile:
         """Close a list of texts; refuse or merge ids that occur more than once."""
         incoming = writer.close()
         repeated = incoming.lookup.repeated(incoming.ids)
-        if len(repeated) and not self._merge_repeats:
-            later, first = repeated[np.argmin(repeated[:, 0])].tolist()
+        other = unlike(incoming, repeated)
+        # A query's judgements are put together by its id, so two texts would share them.
+        clashing = repeated if not self._merge_repeats else repeated[other] if what == "query" else repeated[:0]
+        if len(clashing):
+            later, first = clashing[np.argmin(clashing[:, 0])].tolist()
+            texts = " with different texts" if self._merge_repeats else ""
             raise UserError(
-                f"{self._name}: the {what} id {incoming.ids(np.array([first]))[0]!r} occurs twice "
+                f"{self._name}: the {what} id {incoming.ids(np.array([first]))[0]!r} occurs twice{texts} "
                 f"({what} number {first + 1} and number {later + 1} of {place}); ids must be unique, so rename or remove one."
             )
         keep = np.ones(len(incoming), dtype=bool)
         keep[repeated[:, 0]] = False
-        self.count(f"repeated_{'queries' if what == 'query' else 'documents'}", len(repeated))
+        kind = "queries" if what == "query" else "documents"
+        self.count(f"repeated_{kind}", len(repeated))
+        self.count("unlike_documents_of_one_id", int(other.sum()))
         return filtered(incoming, keep, self._folder / place)
 
 

@@ -12,7 +12,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.retrieval.bm25 import Bm25
-from pipeline.retrieval.hits import Hits, remove_self_hits
+from pipeline.retrieval.hits import Hits
 from pipeline.retrieval.index import Index
 from pipeline.retrieval.kept import kept_hits
 from pipeline.retrieval.table import Table
@@ -76,12 +76,11 @@ class KeptSearches:
 
     def _reach(self, split: Split) -> int:
         """How many results to search for: one more where the query itself may be among them."""
-        return min(self.depth + int(self.dataset.remove_self_hits), len(split.documents))
+        removed = bool((self.dataset.self_hits(split) >= 0).any())
+        return min(self.depth + int(removed), len(split.documents))
 
     def _without_self(self, split: Split, hits: Hits) -> Hits:
-        if self.dataset.remove_self_hits:
-            hits = remove_self_hits(hits, split.queries.ids(), split.documents)
-        return hits.cut(self.depth)
+        return hits.without(self.dataset.self_hits(split)).cut(self.depth)
 
     def tables(self, dual_encoder: DualEncoder, split: Split, seconds: dict[str, float]) -> tuple[Table, Table]:
         """Give the vectors of a split's documents and queries, and note what that took."""

@@ -117,13 +117,14 @@ def caption(metrics: dict[str, Any]) -> list[str]:
     before = (
         pretraining_lines(metrics["training"]["pretraining"]) if metrics.get("training", {}).get("pretraining") else []
     )
-    remarks = (metrics.get("dataset_notes") or {}).get("remarks", [])
+    remarks = metrics.get("remarks", [])
     if not metrics["systems"]:
         return [*before, *remarks]
     documents = f", {metrics['documents']:,} documents" if metrics.get("documents") is not None else ""
     relevant = f"; relevant from grade {metrics['relevant_from']}" if metrics["relevant_from"] != 1 else ""
-    removed = "; a document with the query's own id is removed" if metrics["remove_self_hits"] else ""
-    lines = [f"{metrics['queries']:,} queries{documents}{relevant}{removed}.", *remarks]
+    lines = [f"{metrics['queries']:,} queries{documents}{relevant}.", *remarks]
+    if "remarks" not in metrics and metrics["remove_self_hits"]:
+        lines.append("A document with the query's own id is removed.")
     significance = read_significance(metrics)
     if significance:
         lines.append(f"Letters: better than that system ({significance.caption()}).")

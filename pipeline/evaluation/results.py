@@ -50,10 +50,10 @@ class Results:
         fingerprint: The dataset's, or of the judgements where there is nothing else.
         systems: By name, in the order of the table.
         significance: Which systems differ; None for one system alone.
+        remarks: What is to be said of the data, in sentences.
         groups: Of an experiment on the dataset: query id, id of its document, group and cluster, a row each.
         latency: How long the encoders take for queries, where that was asked for; like all durations kept out of
             `metrics.json`.
-        remarks: Sentences on what was read of the dataset.
     """
 
     dataset: str
@@ -66,8 +66,8 @@ class Results:
     systems: dict[str, SystemResult]
     significance: Significance | None = None
     latency: Latencies | None = None
-    groups: Sequence[tuple[str, str, str, str]] = ()
     remarks: Sequence[str] = ()
+    groups: Sequence[tuple[str, str, str, str]] = ()
 
     def metrics(self, training: dict[str, Any]) -> dict[str, Any]:
         """Put everything that the table says into one JSON-like value, the form of `metrics.json`."""
@@ -81,7 +81,7 @@ class Results:
             "relevant_from": self.relevant_from,
             "remove_self_hits": self.remove_self_hits,
             "fingerprint": self.fingerprint,
-            "dataset_notes": {"remarks": [*self.remarks]},
+            "remarks": list(self.remarks),
             "systems": {name: system.scores.means() for name, system in self.systems.items()},
             "details": {name: _details(system) for name, system in self.systems.items()},
             "significance": asdict(self.significance) if self.significance else None,

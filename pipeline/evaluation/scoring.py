@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.checks import one_of
 from pipeline.data.dataset import Dataset, Split
+from pipeline.data.remarks import remarks
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.errors import UserError
@@ -138,15 +139,15 @@ class Retriever:
             queries=dict(zip(self.split.queries.ids(), texts, strict=True)),
             documents=len(self.split.documents),
             relevant_from=self.dataset.relevant_from,
-            remove_self_hits=self.dataset.remove_self_hits,
+            remove_self_hits=bool((self.dataset.self_hits(self.split) >= 0).any()),
             fingerprint=self.dataset.fingerprint,
+            remarks=remarks(self.dataset, self.split),
             systems=systems,
             groups=[
                 (query, document, *group)
                 for query, group in self.split.groups.items()
                 for document in self.split.judgements[query]
             ],
-            remarks=self.dataset.remarks,
         )
 
     def _hybrid(self, name: str, dual_encoder: DualEncoder, documents: Table, queries: Table) -> SystemResult:
@@ -169,7 +170,7 @@ class Retriever:
             "weights": self.hybrid_weights,
             "normalisation": self.hybrid_normalisation,
             "depths": [self.depth, self.hybrid_depth],
-            "remove_self_hits": self.dataset.remove_self_hits,
+            "self hits": [self.dataset.self_hits(part).tolist() for part, _ in tables_of],
             "objective": [self.measures[0].name, self._relevant_from],
         }
         hits, details = kept_hits(self.store, made_from, search)
@@ -264,9 +265,10 @@ def score_retrieval(
         device: Where to search.
     """
     depth = max(item.cutoff or DEPTH for item in parse_measures(measures))
-    removed = dataset.remove_self_hits
+    unwanted = dataset.self_hits(split)
+    reach = depth + int((unwanted >= 0).any())
     index = TorchIndex(device=device)
     index.build(documents)
-    hits = index.search(queries, min(depth + int(removed), len(split.documents)))
-    run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, remove_self=removed, depth=depth)
+    hits = index.search(queries, min(reach, len(split.documents)))
+    run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, unwanted=unwanted, depth=depth)
     return measure(run, split.judgements, measures, dataset.relevant_from)

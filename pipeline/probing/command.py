@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
 
 from pipeline.checks import one_of, whole_number
+from pipeline.data.remarks import remarks
 from pipeline.data.source import open_dataset
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
@@ -31,7 +32,7 @@ def run_probe(config: DictConfig) -> Outcome:
     probe.prepare(subject)
     folder = _folder(config, probe)
     outcome = probe.run(subject)
-    outcome = replace(outcome, findings=[*outcome.findings, *subject.dataset.remarks])
+    outcome = replace(outcome, findings=[*outcome.findings, *remarks(subject.dataset, subject.split)])
     title = f"{probe.name}: {', '.join(subject.models)} on {subject.dataset.label}, {subject.split.name}"
     with atomic_write(folder / "config.yaml") as file:
         file.write(OmegaConf.to_yaml(config, resolve=True))

@@ -1,11 +1,9 @@
 """What a search answers: the best positions of every query, with their scores."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.data.texts import Texts
 from pipeline.errors import UserError
 
 
@@ -64,14 +62,6 @@ class Hits:
         positions = np.take_along_axis(np.where(drop, -1, self.positions), order, axis=1)
         scores = np.take_along_axis(np.where(drop, np.float32(-np.inf), self.scores), order, axis=1)
         return Hits(positions, scores)
-
-
-def remove_self_hits(hits: Hits, query_ids: Sequence[str], documents: Texts) -> Hits:
-    """Drop from every query the document that is the query itself, known by its id.
-
-    Where queries are documents too, search for one result more than is wanted, since one may be dropped here.
-    """
-    return hits.without(documents.positions(query_ids))
 
 
 def require_depth(depth: int, documents: int) -> None:

@@ -76,7 +76,8 @@ class Bm25Mined(Negatives):
     def candidates(self, dataset: Dataset, split: Split, lexical: Bm25, store: Path) -> np.ndarray:
         """Mine once for a corpus, its queries and these settings; later runs read what was mined."""
         lexical_key = lexical.build(split.documents, store)
-        key = digest_of([lexical_key, split.queries.fingerprint, split.judgements, self.depth, self.skip])[:16]
+        rules = [dataset.relevant_from, dataset.remove_self_hits, self.depth, self.skip]
+        key = digest_of([lexical_key, split.queries.fingerprint, split.judgements, *rules])[:16]
         path = Path(store) / "negatives" / f"{key}.npy"
         with locked(path, f"the mined negatives of {dataset.name}"):
             if not path.exists():
@@ -86,8 +87,11 @@ class Bm25Mined(Negatives):
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
     def _mine(self, dataset: Dataset, split: Split, lexical: Bm25) -> np.ndarray:
-        reach = min(self.skip + self.depth, len(split.documents))
-        hits = lexical.search(split.queries.take(slice(None)), reach)
+        # A query that is a document too is no negative of itself.
+        unwanted = dataset.self_hits(split)
+        reach = min(self.skip + self.depth + int((unwanted >= 0).any()), len(split.documents))
+        mined = lexical.search(split.queries.take(slice(None)), reach)
+        hits = mined.without(unwanted).cut(self.skip + self.depth)
         found = []
         for query_id, positions in zip(split.queries.ids(), hits.positions[:, self.skip :], strict=True):
             grades = split.judgements.get(query_id, {})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.data.texts import Texts
-from pipeline.retrieval.hits import Hits, remove_self_hits
+from pipeline.retrieval.hits import Hits
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Run:
         documents: Texts,
         hits: Hits,
         *,
-        remove_self: bool = False,
+        unwanted: np.ndarray | None = None,
         depth: int | None = None,
     ) -> "Run":
         """Put ids to what a search found.
@@ -86,11 +86,12 @@ class Run:
             query_ids: Ids of the queries, in the order of the hits' rows.
             documents: The texts that were searched.
             hits: What was found.
-            remove_self: Drop the document whose id is the query's. Search for `depth + 1` results then.
+            unwanted: Position of the document that each query's results are without, int64 `[queries]`, -1 where there
+                is none; search for `depth + 1` results then.
             depth: Results kept of each query; None keeps all.
         """
-        if remove_self:
-            hits = remove_self_hits(hits, query_ids, documents)
+        if unwanted is not None:
+            hits = hits.without(unwanted)
         found, places = np.unique(hits.positions, return_inverse=True)
         known = int(np.searchsorted(found, 0))
         # Each id is one string, however many rankings it is in.

@@ -27,7 +27,7 @@ def composed(name, overrides=()):
 def test_every_dataset_composes_and_makes_a_source(name):
     source = instantiate(composed(name, OVERRIDES.get(name, ())))
     assert isinstance(source, Source)
-    assert source.limit is None and source.relevant_from == 1 and source.remove_self_hits is False
+    assert source.limit is None and source.relevant_from == 1 and source.remove_self_hits is None
 
 
 @pytest.mark.parametrize("name", NAMES)

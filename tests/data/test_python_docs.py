@@ -115,7 +115,7 @@ def test_other_versions_and_missing_packages_are_said(opened, installation):
     )
     (packages / f"{gone.replace('-', '_')}-{listed[gone]}.dist-info" / "RECORD").unlink()
     dataset = opened(PythonDocs(**installation))
-    (remark,) = dataset.remarks
+    (remark,) = dataset.notes["remarks"]
     assert remark.startswith(f"Docstrings of Python {said} and 11 packages, which the published figures were not made")
     assert f"{changed} 0.0.7 for {listed[changed]}" in remark
     missing = [name for name in listed if name not in PACKAGES or name == gone][1:]

@@ -16,7 +16,7 @@ def article(number, impossible=False):
             {
                 "context": f"Paragraph {part} of article {number}.",
                 "qas": [
-                    {"id": f"{number}-{part}-{q}", "question": f"Question {q}?", "answers": []}
+                    {"id": f"{number}-{part}-{q}", "question": f"Question {q}?", "answers": [{"text": "Paragraph"}]}
                     | ({"is_impossible": q == 1} if impossible else {})
                     for q in range(2)
                 ],

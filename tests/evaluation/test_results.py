@@ -114,7 +114,7 @@ def test_a_finished_folder_prints_its_table_again_from_its_files(results, tmp_pa
 
 def test_a_table_says_which_contents_of_a_name_were_scored_and_what_is_to_be_said_of_them(results, tmp_path):
     named = replace(results, fingerprint="1a2b3c4d5e6f", remarks=["Two of its files are older."])
-    assert write_results(named, tmp_path)["dataset_notes"] == {"remarks": ["Two of its files are older."]}
+    assert write_results(named, tmp_path)["remarks"] == ["Two of its files are older."]
     table = printed(tmp_path)
     assert "small (1a2b3c4d), test" in table and "Two of its files are older." in table
     other = replace(results, fingerprint="99999999").metrics({})

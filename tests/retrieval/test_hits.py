@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError
-from pipeline.retrieval.hits import Hits, remove_self_hits, require_depth
+from pipeline.retrieval.hits import Hits, require_depth
 
 NONE = -np.inf
 
@@ -27,7 +27,7 @@ def test_self_hits_are_dropped_and_others_move_up():
     hits = Hits(
         np.array([[1, 0, 2], [2, 1, -1], [0, 1, 2]]), np.array([[3, 2, 1], [3, 2, NONE], [3, 2, 1]], np.float32)
     )
-    kept = remove_self_hits(hits, ["a", "unknown", "a"], documents)
+    kept = hits.without(documents.positions(["a", "unknown", "a"]))
     np.testing.assert_array_equal(kept.positions, [[1, 2, -1], [2, 1, -1], [1, 2, -1]])
     np.testing.assert_array_equal(kept.scores, np.array([[3, 1, NONE], [3, 2, NONE], [2, 1, NONE]], np.float32))
 

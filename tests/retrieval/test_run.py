@@ -64,7 +64,9 @@ def test_hits_become_a_run():
     assert run.ranking("unknown") == []
     assert run.scores("unknown").shape == (0,)
     assert len(run) == 3
-    without = Run.from_hits("dense", ["q0", "q1", "q2"], documents, hits, remove_self=True, depth=2)
+    without = Run.from_hits(
+        "dense", ["q0", "q1", "q2"], documents, hits, unwanted=documents.positions(["q0", "q1", "q2"]), depth=2
+    )
     assert [without.ranking(query) for query in without.query_ids] == [["d2", "q1"], ["d0"], []]
     assert without.scores("q1").tolist() == [5]
 

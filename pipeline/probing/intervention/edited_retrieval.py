@@ -19,7 +19,6 @@ from pipeline.probing.intervention.edits import Edit, edited
 from pipeline.probing.kept import kept
 from pipeline.probing.models import ProbedModel
 from pipeline.probing.probe import Subject
-from pipeline.retrieval.hits import remove_self_hits
 from pipeline.retrieval.table import Table
 from pipeline.retrieval.tabulate import tabulate
 from pipeline.retrieval.torch_index import TorchIndex
@@ -74,12 +73,13 @@ class EditedRetrieval:
 
     def first_results(self) -> dict[str, set[str]]:
         """Give the first documents of every query, unedited: from query id to document ids."""
-        split, removed = self.subject.split, self.subject.dataset.remove_self_hits
+        split = self.subject.split
+        unwanted = self.subject.dataset.self_hits(split)
         index = TorchIndex(device=self.subject.encoding.device)
         index.build(self.documents)
-        hits = index.search(np.array(self.queries.vectors), min(FIRST_RESULTS + int(removed), len(split.documents)))
-        ids = split.queries.ids()
-        hits = (remove_self_hits(hits, ids, split.documents) if removed else hits).cut(FIRST_RESULTS)
+        reach = FIRST_RESULTS + int((unwanted >= 0).any())
+        hits = index.search(np.array(self.queries.vectors), min(reach, len(split.documents)))
+        hits, ids = hits.without(unwanted).cut(FIRST_RESULTS), split.queries.ids()
         return {query: set(split.documents.ids(row[row >= 0])) for query, row in zip(ids, hits.positions, strict=True)}
 
     def unedited(self, rows: np.ndarray) -> np.ndarray:

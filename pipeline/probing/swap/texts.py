@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data.self_hits import self_hits
 from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.encoding import Encoder, EncodingSettings
@@ -29,7 +30,7 @@ class Search:
         judgements: Grades of the documents, by query in the order of the queries.
         measures: Names such as `ndcg@10`.
         relevant_from: Smallest grade that counts as relevant.
-        remove_self: Whether the document with the query's id is dropped.
+        unwanted: The document that is no result of each query, int64 [queries]; -1 where there is none.
     """
 
     queries: Texts
@@ -37,7 +38,7 @@ class Search:
     judgements: Judgements
     measures: Sequence[str]
     relevant_from: int
-    remove_self: bool
+    unwanted: np.ndarray
 
     def texts(self, kind: Kind) -> Texts:
         """Give the queries or the documents."""
@@ -50,7 +51,7 @@ class Search:
             "judgements": self.judgements,
             "measures": list(self.measures),
             "relevant_from": self.relevant_from,
-            "remove_self": self.remove_self,
+            "unwanted": self.unwanted.tolist(),
         }
 
     def score(self, queries: np.ndarray, documents: np.ndarray, device: str) -> dict[str, np.ndarray]:
@@ -67,10 +68,8 @@ class Search:
         index = TorchIndex(device=device)
         index.build(Table.from_array(documents))
         depth = max(item.cutoff or DEPTH for item in parse_measures(self.measures))
-        hits = index.search(queries, min(depth + int(self.remove_self), len(documents)))
-        run = Run.from_hits(
-            "dense", self.queries.ids(), self.documents, hits, remove_self=self.remove_self, depth=depth
-        )
+        hits = index.search(queries, min(depth + int((self.unwanted >= 0).any()), len(documents)))
+        run = Run.from_hits("dense", self.queries.ids(), self.documents, hits, unwanted=self.unwanted, depth=depth)
         return measure(run, self.judgements, self.measures, self.relevant_from).per_query
 
 
@@ -93,8 +92,8 @@ def search_of(subject: Subject, chosen: Judged, documents: int | None, measures:
         others = np.random.default_rng(subject.seed).permutation(len(texts))
         others = others[~np.isin(others, judged)][: max(0, documents - len(judged))]
         texts = texts.select(np.sort(np.concatenate([judged[judged >= 0], others])))
-    dataset = subject.dataset
-    return Search(chosen.queries, texts, judgements, measures, dataset.relevant_from, dataset.remove_self_hits)
+    unwanted = self_hits(chosen.queries, texts, judgements, subject.dataset.remove_self_hits)
+    return Search(chosen.queries, texts, judgements, measures, subject.dataset.relevant_from, unwanted)
 
 
 def vectors(tower: TransformerTower, texts: Texts, kind: Kind, settings: EncodingSettings) -> np.ndarray:

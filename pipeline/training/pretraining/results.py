@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pipeline.data.remarks import remarks
 from pipeline.evaluation.results import METRICS
 from pipeline.files import write_json
 from pipeline.training.course import History
@@ -96,9 +97,9 @@ def _metrics(run: "Pretraining", trained: dict[str, Any]) -> dict[str, Any]:
         "documents": len(split.documents),
         "measures": [],
         "relevant_from": dataset.relevant_from,
-        "remove_self_hits": dataset.remove_self_hits,
+        "remove_self_hits": bool(dataset.remove_self_hits),
         "fingerprint": dataset.fingerprint,
-        "dataset_notes": {"remarks": dataset.remarks},
+        "remarks": remarks(dataset, split),
         "systems": {},
         "details": {},
         "significance": None,

@@ -1,0 +1,79 @@
+"""What must be said of a dataset beside its figures: what was left out, merged, removed or is there twice."""
+
+from typing import Any
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.data.self_hits import overlapping
+
+COUNTS = {
+    "empty_documents": "documents without text, never found",
+    "repeated_documents": "repeated documents, read once",
+    "unlike_documents_of_one_id": "of them with another text, of which the first stands",
+    "repeated_queries": "repeated queries, read once",
+    "repeated_judgements": "repeated judgements, read once",
+    "changed_judgements": "judgements that a later one changes",
+    "unjudged_queries": "queries that nobody judged, left out",
+    "questions_without_positive": "questions without a relevant document, left out",
+    "unanswerable_questions": "questions without an answer, left out",
+    "paragraphs_asked_about_in_two_splits": "paragraphs that questions of two splits ask about",
+}
+"""What a dataset's notes may count, and how a table says it."""
+
+
+def remarks(dataset: Dataset, split: Split) -> list[str]:
+    """Say of a dataset, in sentences, what bears on the figures of a split."""
+    found = [
+        *dataset.notes.get("remarks", []),
+        *_limit(dataset.notes),
+        *_counts(dataset.notes),
+        *_leaks(dataset.notes, split.name),
+    ]
+    return [*found, *_self_hits(dataset, split), *_without_relevant(dataset, split)]
+
+
+def _limit(notes: dict[str, Any]) -> list[str]:
+    if "limit" not in notes:
+        return []
+    return [f"Only {notes['limit']:,} queries and so many documents beside the judged ones (dataset.limit)."]
+
+
+def _counts(notes: dict[str, Any]) -> list[str]:
+    """Say what was counted when the whole dataset was read."""
+    counted = [f"{notes[name]:,} {words}" for name, words in COUNTS.items() if notes.get(name)]
+    return [f"In the whole dataset: {'; '.join(counted)}."] if counted else []
+
+
+def _leaks(notes: dict[str, Any], split: str) -> list[str]:
+    """Say how many of a split's queries some other split has too."""
+    return [
+        f"{count:,} of all {later} queries are {earlier} queries too, by their ids or texts."
+        for later, others in notes.get("queries_also_in", {}).items()
+        for earlier, count in others.items()
+        if split in (earlier, later)
+    ]
+
+
+def _self_hits(dataset: Dataset, split: Split) -> list[str]:
+    """Say what becomes of documents that have the id of a query."""
+    shared = overlapping(split.queries, split.documents)
+    removed = int((dataset.self_hits(split) >= 0).sum())
+    rule = "id and text" if dataset.remove_self_hits is None else "id, as in BEIR's own evaluation,"
+    found = []
+    if removed:
+        found.append(
+            f"A document with the query's own {rule} is left out of its results ({removed:,} queries have one)."
+        )
+    if shared > removed:
+        found.append(f"{shared - removed:,} queries have the id of a document that stays in their results.")
+    return found
+
+
+def _without_relevant(dataset: Dataset, split: Split) -> list[str]:
+    """Say how many queries can earn nothing."""
+    without = len(split.queries) - len(dataset.positives(split))
+    if not without:
+        return []
+    return [
+        f"{without:,} queries have no document of grade {dataset.relevant_from} or more and count 0 wherever relevance is "
+        "asked for."
+    ]
