@@ -74,7 +74,7 @@ def read_cells(folder: Path) -> list[Cell]:
 def _is_training(metrics: dict[str, Any]) -> bool:
     """Tell a run of `train.py` from other results: it retrieves with the encoder that it trained, or pre-trains one."""
     training = metrics.get("training") or {}
-    return "dense" in metrics["systems"] if metrics["systems"] else "pretraining" in training
+    return bool(training) and ("dense" in metrics["systems"] if metrics["systems"] else "pretraining" in training)
 
 
 def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
