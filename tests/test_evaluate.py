@@ -177,6 +177,7 @@ def test_several_models_share_one_bm25_and_are_compared_under_their_own_names(he
     assert metrics["significance"]["baseline"] == "first_run"
     assert "From first_run to second" in (tmp_path / "out" / "plots" / "per_query.svg").read_text()
     before = (tmp_path / "out" / "metrics.json").read_bytes()
+    (tmp_path / "out" / "metrics.json").unlink()  # as if killed before it
     here(given, *dataset_settings(pairs, tmp_path / "out", "baseline=first_run"))
     assert (tmp_path / "out" / "metrics.json").read_bytes() == before
 

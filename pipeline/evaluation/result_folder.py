@@ -249,5 +249,5 @@ def _name(first: str, overrides: list[str], digest: str) -> str:
     said = [short for short in said_overrides(overrides) if short != first]
     start = [first] if first else []
     while said and len(",".join([*start, *said, digest]).encode()) > LONGEST_NAME:
-        del said[0]
+        said.remove(max(said, key=len))
     return ",".join([*start, *said, digest])

@@ -15,6 +15,7 @@ from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError, nearest
 from pipeline.evaluation.models import find_models
 from pipeline.evaluation.names import require_file_names
+from pipeline.evaluation.result_folder import said_overrides
 
 Side = Literal["query", "document", "both"]
 SIDES = ("query", "document", "both")
@@ -29,7 +30,7 @@ class ProbedModel:
         encoder: Its towers, both with a transformer inside.
         side: Which of its towers encodes: `query` or `document` for all texts, `both` for each its own.
         normalise: Whether the states of every layer are scaled to length 1.
-        source: What it was called where it comes from: a run folder's name, or a backbone's.
+        source: What it is: a run folder's name or a backbone's, and what was chosen of it.
     """
 
     name: str
@@ -114,7 +115,8 @@ def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
     side: Kind | None = None if choice.side == "both" else choice.side  # type: ignore[assignment]
     (found,) = find_models([choice.model], choice.settings)
     encoder = found.load(trust_remote_code, side)
-    probed = ProbedModel(name, encoder, choice.side, choice.normalise, found.name)  # type: ignore[arg-type]
+    source = " ".join([found.name, *_chosen(choice)])
+    probed = ProbedModel(name, encoder, choice.side, choice.normalise, source)  # type: ignore[arg-type]
     for kind in probed.kinds:
         tower = encoder.tower(kind)
         if not isinstance(tower, TransformerTower):
@@ -125,6 +127,13 @@ def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
         if choice.pooling is not None:
             tower.pooling = pooling_named(choice.pooling)
     return probed
+
+
+def _chosen(choice: Choice) -> list[str]:
+    """Say in short what tells a model from others of the same folder or backbone."""
+    side = [choice.side] if choice.side != "both" else []
+    backbone = choice.settings.get("backbone", {})
+    return [*side, *filter(None, [choice.pooling]), *said_overrides([f"{key}={backbone[key]}" for key in backbone])]
 
 
 def require_alike(models: Mapping[str, ProbedModel], probe: str) -> None:
