@@ -76,14 +76,15 @@ def read_cells(folder: Path) -> list[Cell]:
 def _is_training(metrics: dict[str, Any]) -> bool:
     """Tell a run of `train.py` from other results: it retrieves with the encoder that it trained, or pre-trains one."""
     training = metrics.get("training") or {}
-    return "dense" in metrics["systems"] if metrics["systems"] else "pretraining" in training
+    return bool(training) and ("dense" in metrics["systems"] if metrics["systems"] else "pretraining" in training)
 
 
 def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Give one row for each cell; settings that all of them share are left out."""
+    """Give one row for each cell; settings that all of them share are left out, and names, unless nothing else differs."""
     keys = dict.fromkeys(key for cell in cells for key in cell.overrides)
     chosen = [key for key in keys if len({cell.overrides.get(key) for cell in cells}) > 1]
-    rows = [cell.row(chosen) for cell in cells]
+    alike = len({tuple(map(cell.overrides.get, chosen)) for cell in cells}) < len(cells)
+    rows = [({"run": cell.name} if alike else {}) | cell.row(chosen) for cell in cells]
     return sorted(rows, key=lambda row: [str(row[key]) for key in chosen])
 
 

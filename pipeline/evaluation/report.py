@@ -133,6 +133,7 @@ def caption(metrics: dict[str, Any]) -> list[str]:
     if training.get("collapsed"):
         lines.append(collapse_line(training))
     for name, details in metrics["details"].items():
+        lines += [f"{name} is {details['source']}."] if "source" in details else []
         lines += [f"{name}: {words}" for words in _hybrid_words(details)]
         lines += [f"{name}: {words}: {details[count]:,}." for count, words in COUNTS.items() if details.get(count)]
     return lines

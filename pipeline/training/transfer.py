@@ -1,6 +1,5 @@
 """Transfer: how a dual encoder does on datasets that it was not trained on, before and after its training."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pipeline.data.source import Source, open_dataset
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
+from pipeline.evaluation.names import require_file_names
 from pipeline.evaluation.results import METRICS, SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
@@ -35,9 +35,8 @@ def transfer_sources(config: DictConfig) -> Iterator[tuple[str, Source]]:
     chosen = config.evaluation.transfer
     if chosen is not None and not OmegaConf.is_dict(chosen):
         raise UserError(f"evaluation.transfer={chosen} must name datasets; {_how('NAME')}")
+    require_file_names("evaluation.transfer", map(str, chosen or ()))
     for name, dataset in (chosen or {}).items():
-        if not re.fullmatch(r"\w[\w.-]*", str(name)):
-            raise UserError(f"evaluation.transfer.{name} becomes a folder; use letters, digits, - and _ in its name.")
         if not OmegaConf.is_dict(dataset) or "_target_" not in dataset:
             raise UserError(f"evaluation.transfer.{name}={dataset} is no dataset's configuration; {_how(name)}")
         yield str(name), instantiate(dataset)

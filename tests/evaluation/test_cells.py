@@ -47,6 +47,22 @@ def test_a_single_cell_is_named_by_its_folder(tmp_path):
     assert rows_of(read_cells(tmp_path))[0]["run"] == "only"
 
 
+def test_cells_that_chose_the_same_are_told_apart_by_their_folders(sweep):
+    planted(sweep, "c", ["stage=align", "+seed=1", "dataset=squad"], False)
+    assert [(row["run"], row["stage"]) for row in rows_of(read_cells(sweep))] == [
+        ("a", "align"),
+        ("c", "align"),
+        ("b", "joint"),
+    ]
+
+
+def test_an_evaluation_of_one_model_is_no_cell(sweep):
+    planted(sweep, "evaluate", ["split=train"], False)
+    place = sweep / "evaluate" / "metrics.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"training": {}}))
+    assert [cell.name for cell in read_cells(sweep)] == ["a", "b"]
+
+
 def test_rows_are_shown_and_written_whole(sweep):
     rows = rows_of(read_cells(sweep))
     console = Console(width=200, record=True, quiet=False)

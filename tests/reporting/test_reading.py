@@ -46,6 +46,15 @@ def test_what_is_not_finished_is_named_with_its_reason(tmp_path):
     assert sentences["broken"].startswith("Its files are of an older or unknown form (metrics.json, line 1: malformed")
 
 
+def test_evaluations_of_other_files_under_one_name_are_not_taken_for_one(tmp_path):
+    for name, level in (("before", 0.3), ("after", 0.6)):
+        plant_scores(tmp_path / name, {"bm25": scores_of(1, 0.2), "dense": scores_of(2, level)})
+        (tmp_path / name / "config.yaml").write_text("run_files: [a.trec]\n")  # as its inputs.json alone can tell
+        (tmp_path / name / "overrides.yaml").write_text("['run_files=[a.trec]']\n")
+    cells = read_folders([tmp_path / "before", tmp_path / "after"])
+    assert [(cell.name, cell.config, cell.overrides) for cell in cells] == [("before", {}, {}), ("after", {}, {})]
+
+
 def test_what_a_sweep_tells_of_skipped_cells_is_kept(tmp_path):
     plant_grid(tmp_path)
     cells = [
