@@ -13,7 +13,7 @@ from pipeline.evaluation.results import METRICS
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cell, Cells
-from pipeline.reporting.configurations import setting_words
+from pipeline.reporting.configurations import setting_words, told_apart
 from pipeline.reporting.estimates import interval_of
 from pipeline.reporting.plurals import counted
 from pipeline.reporting.reading import mapping, read_scores
@@ -23,7 +23,8 @@ from pipeline.reporting.settings import chosen, identity, setting, telling_colum
 from pipeline.reporting.words import Finding, measure_words, most_telling, signed, strength, told
 
 MOST_FINDINGS = 4
-TOLD_ELSEWHERE = ("dataset", "base", "backbone", "pretraining", "init", "evaluation")
+OF_THE_DATASET = ("dataset", "evaluation")
+TOLD_ELSEWHERE = (*OF_THE_DATASET, "base", "backbone", "pretraining", "init")
 
 
 SYSTEMS = {"bm25": "BM25", "zero_shot": "zero-shot", "dense": "trained", "hybrid": "hybrid of trained and BM25"}
@@ -57,13 +58,14 @@ def section(cells: Cells) -> Section | None:
         recipes.setdefault((identity(one.cell.config, ["dataset", "evaluation"]), one.measure), []).append(one)
     tables: list[Table] = []
     findings = []
-    for number, ((_, measure), together) in enumerate(recipes.items(), start=1):
+    names_of = (
+        [_title(of, tested, left_out) for of in recipes.values()] for left_out in (TOLD_ELSEWHERE, OF_THE_DATASET)
+    )
+    titles = told_apart(*names_of)
+    for number, (((_, measure), together), title) in enumerate(zip(recipes.items(), titles, strict=True), start=1):
         pairs = _pairs(together, names)
         gains = {pair: interval_of(np.mean([one.gains for one in of], axis=0)) for pair, of in pairs.items()}
-        tables += [
-            _gains_table(gains, _title(together, tested), measure, number),
-            _scores_table(pairs, _title(together, tested), measure, number),
-        ]
+        tables += [_gains_table(gains, title, measure, number), _scores_table(pairs, title, measure, number)]
         findings += _findings(gains, tables[-2].title)
     note = "Rows: the dataset that was trained on. Columns: the dataset whose test split was scored. The interval is over its queries."
     notes = [note, *weights_notes(one.cell for one in tested)]
@@ -111,8 +113,8 @@ def _pairs(tested: Sequence[Tested], names: Mapping[str, str]) -> dict[tuple[str
     return found
 
 
-def _title(tested: Sequence[Tested], everything: Sequence[Tested]) -> str:
-    base, settings = base_of(tested[0].cell), ", ".join(setting_words(_recipe(tested, everything)))
+def _title(tested: Sequence[Tested], everything: Sequence[Tested], left_out: Sequence[str]) -> str:
+    base, settings = base_of(tested[0].cell), ", ".join(setting_words(_recipe(tested, everything, left_out)))
     return f"{base.words}{f' ({settings})' if settings else ''}, weights at first {base.weights}"
 
 
@@ -137,14 +139,14 @@ def _scores_table(pairs: Mapping[tuple[str, str], Sequence[Tested]], title: str,
     return Table(f"transfer-{number}-scores", f"{measure_words(measure)} of every system: {title}", rows)
 
 
-def _recipe(tested: Sequence[Tested], everything: Sequence[Tested]) -> dict[str, str]:
+def _recipe(tested: Sequence[Tested], everything: Sequence[Tested], left_out: Sequence[str]) -> dict[str, str]:
     """Give the settings that tell this recipe from the others of the section; not those in which its own cells differ."""
     cells = list({one.cell.name: one.cell for one in everything}.values())
     columns = telling_columns([one.config for one in cells], [one.overrides for one in cells])
     found = {
         key: {setting(one.cell.config, one.cell.overrides, key) for one in tested}
         for key in columns
-        if key.split(".")[0] not in TOLD_ELSEWHERE
+        if key.split(".")[0] not in left_out
     }
     return {key: next(iter(values)) for key, values in found.items() if len(values) == 1}
 

@@ -245,6 +245,23 @@ def test_steps_are_a_line_from_zero_shot_on(tmp_path):
     assert steps.section(read_folders([tmp_path / "10"])) is None
 
 
+def test_bases_that_differ_in_more_than_their_names_are_told_apart_in_every_table(tmp_path):
+    for rate in (1, 2):
+        for count in (10, 100):
+            run = plant_run(tmp_path / f"{rate}-{count}", steps=count)
+            config = yaml.safe_load((run / "config.yaml").read_text())
+            config["backbone"]["dropout"] = rate / 10
+            (run / "config.yaml").write_text(yaml.safe_dump(config))
+    cells = read_folders([tmp_path])
+    lines = {row["line"] for row in steps.section(cells).tables[0].rows}
+    assert lines == {"bert, 2 layers, pre-trained, dropout 0.1", "bert, 2 layers, pre-trained, dropout 0.2"}
+    rows = [
+        tuple(value for value in row.values() if isinstance(value, str))
+        for row in before_and_after.section(cells).tables[0].rows
+    ]
+    assert len(set(rows)) == len(rows) == 4
+
+
 def plant_transfer(folder, trained_on: str, tested_on: str, name: str) -> None:
     """Write a run with its scores on another dataset, which lost a tenth, and of which a hybrid gains a fifth."""
     run = plant_run(folder / f"{trained_on}-{tested_on}", dataset=trained_on)
