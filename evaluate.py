@@ -5,6 +5,7 @@
 `python evaluate.py compare=[outputs/collapse_quick]`; `python evaluate.py --help` lists every setting.
 """
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pipeline.entry import entry_point
@@ -13,12 +14,15 @@ from pipeline.entry import entry_point
 @entry_point("evaluate")
 def main(config: DictConfig) -> None:
     """Score, compare, write the results and print their table."""
+    from pipeline.evaluation.result_folder import require_place  # late: help and composition must not wait for torch
+
+    require_place(config, HydraConfig.get())
     if config.compare is not None:
         from pipeline.reporting.command import report
 
         report(config)
         return
-    from pipeline.evaluation.command import evaluate  # late: help and composition must not wait for torch
+    from pipeline.evaluation.command import evaluate
 
     evaluate(config)
 

@@ -133,9 +133,14 @@ def test_several_run_files_are_compared_and_marked(here, tmp_path):
         "per_query.csv",
         "timings.json",
         "plots",
+        "config.yaml",
+        "overrides.yaml",
+        "inputs.json",
+        ".run.lock",
     }
+    *files, _ = write_runs(tmp_path)
     assert "Student's paired t-test against bad" in here(
-        *write_runs(tmp_path), "test=student", "baseline=bad", "measures=[map]"
+        *files, f"folder={tmp_path}/other", "test=student", "baseline=bad", "measures=[map]"
     )
 
 
@@ -187,6 +192,7 @@ def test_several_models_share_one_bm25_and_are_compared_under_their_own_names(he
     assert metrics["significance"]["baseline"] == "first_run"
     assert "From first_run to second" in (tmp_path / "out" / "plots" / "per_query.svg").read_text()
     before = (tmp_path / "out" / "metrics.json").read_bytes()
+    (tmp_path / "out" / "metrics.json").unlink()  # as if killed before it
     here(given, *dataset_settings(pairs, tmp_path / "out", "baseline=first_run"))
     assert (tmp_path / "out" / "metrics.json").read_bytes() == before
 
@@ -235,12 +241,12 @@ def test_latency_is_a_file_a_column_and_a_picture_and_leaves_the_metrics_as_they
 ):
     monkeypatch.setattr(latency_measurement, "SECONDS", 0.01)
     given = f"models=[{models}/first_run,{models}/second]"
-    settings = dataset_settings(pairs, tmp_path / "out")
-    assert "query ms" not in here(given, *settings)
-    assert not (tmp_path / "out" / "latency.csv").exists()
-    before = (tmp_path / "out" / "metrics.json").read_bytes()
-    said = here(given, *settings, "latency=true")
-    assert (tmp_path / "out" / "metrics.json").read_bytes() == before
+    settings = dataset_settings(pairs, tmp_path / "out", "latency=true")
+    assert "query ms" not in here(given, *dataset_settings(pairs, tmp_path / "without"))
+    assert not (tmp_path / "without" / "latency.csv").exists()
+    said = here(given, *settings)
+    assert here(given, *settings) == said  # finished: measured once
+    assert (tmp_path / "out" / "metrics.json").read_bytes() == (tmp_path / "without" / "metrics.json").read_bytes()
     with open(tmp_path / "out" / "latency.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["model"], row["side"], row["batch_size"]) for row in rows] == [

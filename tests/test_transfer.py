@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 import train as train_command
+from pipeline.data import open_dataset
 from tests.test_train import ROOT, TOPICS, pairs, refusal, settings_of, tiny_bert
 
 FILES = ("metrics.json", "per_query.csv", "results.csv", "inputs.json")
@@ -62,20 +65,22 @@ def read(folder: Path, name: str = "metrics.json") -> dict:
 def test_a_further_dataset_is_scored_before_training_and_after(finished, capsys):
     folder, arguments = finished
     found = read(folder / "transfer" / "others")
-    assert list(found["systems"]) == ["bm25", "zero_shot", "dense"]
+    assert list(found["systems"]) == ["bm25", "zero_shot", "dense", "hybrid"]
+    assert found["details"]["hybrid"]["tuned_on"] == "validation"
     assert found["dataset"] == "others"
     assert found["training"] == {"trained_on": "pairs", "stage": "dpr", "steps": 10}
     assert found["systems"]["dense"] != found["systems"]["zero_shot"]
     assert found["significance"]["comparisons"]
     rows = (folder / "transfer" / "others" / "per_query.csv").read_text().splitlines()
-    assert len(rows) == 1 + 3 * found["queries"]
+    assert len(rows) == 1 + 4 * found["queries"]
     # The run's own results and its index are those of its own dataset.
     assert list(read(folder)["systems"]) == ["bm25", "zero_shot", "dense", "hybrid"]
     assert len((folder / "index" / "ids.txt").read_text().splitlines()) == read(folder)["documents"]
     run(*arguments)
     said = capsys.readouterr()
     assert "is finished" in said.err
-    assert "pairs, test" in said.out and "others, test" in said.out
+    for place in (folder, folder / "transfer" / "others"):
+        assert f"{read(place)['dataset']} ({read(place)['fingerprint'][:8]}), test" in said.out
 
 
 def test_a_finished_transfer_is_not_redone_and_one_of_other_inputs_is(finished, others, tiny_bert, pairs):
@@ -101,9 +106,11 @@ def test_a_second_cell_of_the_same_tower_reads_none_of_its_texts_again(finished,
     shared = [word for word in settings_of(tiny_bert, pairs, tmp_path / "run") if not word.startswith("stage.")]
     run(*[word for word in shared if not word.startswith("tables=")], *more)
     cost = read(tmp_path / "run", "cost.json")
-    # Tuning the hybrid of the untrained dual encoder is new: the validation split was read by the trained one alone.
+    # Tuning the hybrids of the untrained dual encoder is new: the validation splits were read by the trained one alone.
+    source = instantiate(OmegaConf.load(ROOT / "conf" / "dataset" / "jsonl.yaml"), path=str(others))
+    elsewhere = open_dataset(source, tmp_path / "tables").notes["queries"]["validation"]
     validation = read(tmp_path / "run")["training"]["dataset_notes"]["queries"]["validation"]
-    assert cost["encoded_texts"] == validation
+    assert cost["encoded_texts"] == validation + elsewhere
     assert cost["looked_up_texts"] > 0 and cost["training_steps"] == 0
 
     again = tmp_path / "again"

@@ -69,6 +69,11 @@ class Dataset:
     fingerprint: str
     notes: dict[str, Any]
 
+    @property
+    def label(self) -> str:
+        """The name, and what tells other contents under the same name from these."""
+        return labelled(self.name, self.fingerprint)
+
     def split(self, name: str) -> Split:
         """Give a split.
 
@@ -103,6 +108,11 @@ class Dataset:
             for query, grades in split.judgements.items()
         }
         return {query: documents for query, documents in relevant.items() if documents}
+
+
+def labelled(name: str, fingerprint: str) -> str:
+    """Write a dataset's name with the beginning of its fingerprint: `python_docs (1a2b3c4d)`."""
+    return f"{name} ({fingerprint[:8]})" if fingerprint else name
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,12 @@ COUNTS = {
 
 def remarks(dataset: Dataset, split: Split) -> list[str]:
     """Say of a dataset, in sentences, what bears on the figures of a split."""
-    found = [*_limit(dataset.notes), *_counts(dataset.notes), *_leaks(dataset.notes, split.name)]
+    found = [
+        *dataset.notes.get("remarks", []),
+        *_limit(dataset.notes),
+        *_counts(dataset.notes),
+        *_leaks(dataset.notes, split.name),
+    ]
     return [*found, *_self_hits(dataset, split), *_without_relevant(dataset, split)]
 
 

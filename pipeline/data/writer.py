@@ -141,6 +141,10 @@ class DatasetWriter:
         """Report a JSON-like value with the dataset."""
         self.notes[what] = value
 
+    def remark(self, sentence: str) -> None:
+        """Report a sentence that whoever uses the dataset is told."""
+        self.notes.setdefault("remarks", []).append(sentence)
+
     def finish(self) -> None:
         """Check what can only be checked at the end, and write the dataset's own file last.
 

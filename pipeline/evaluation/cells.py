@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pipeline.errors import UserError
+from pipeline.evaluation.report import dataset_label
 from pipeline.evaluation.results import METRICS
 from pipeline.evaluation.training_words import below_start_words, collapse_words
 from pipeline.files import read_json, write_csv
@@ -47,6 +48,7 @@ class Cell:
         training = self.metrics["training"]
         validations = training.get("curves", {}).get("validation", [{}])
         row: dict[str, Any] = {key: self.overrides.get(key, "") for key in chosen} or {"run": self.name}
+        row |= {"data": dataset_label(self.metrics)}
         row |= {name: self.metrics["systems"]["dense"][name] for name in self.metrics["measures"]}
         record = training.get("pretraining", {})
         row |= {column: record[key] for column, key in PRETRAINING.items() if key in record}
@@ -77,14 +79,15 @@ def read_cells(folder: Path) -> list[Cell]:
 def _is_training(metrics: dict[str, Any]) -> bool:
     """Tell a run of `train.py` from other results: it retrieves with the encoder that it trained, or pre-trains one."""
     training = metrics.get("training") or {}
-    return "dense" in metrics["systems"] if metrics["systems"] else "pretraining" in training
+    return bool(training) and ("dense" in metrics["systems"] if metrics["systems"] else "pretraining" in training)
 
 
 def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Give one row for each cell; settings that all of them share are left out."""
+    """Give one row for each cell; settings that all of them share are left out, and names, unless nothing else differs."""
     keys = dict.fromkeys(key for cell in cells for key in cell.overrides)
     chosen = [key for key in keys if len({cell.overrides.get(key) for cell in cells}) > 1]
-    rows = [cell.row(chosen) for cell in cells]
+    alike = len({tuple(map(cell.overrides.get, chosen)) for cell in cells}) < len(cells)
+    rows = [({"run": cell.name} if alike else {}) | cell.row(chosen) for cell in cells]
     return sorted(rows, key=lambda row: [str(row[key]) for key in chosen])
 
 

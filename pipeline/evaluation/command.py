@@ -4,16 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.checks import whole_number
 from pipeline.errors import UserError
 from pipeline.evaluation.cells import cells_table, read_cells, rows_of, write_cells
+from pipeline.evaluation.latency import Latencies
 from pipeline.evaluation.measures import parse_measures
 from pipeline.evaluation.report import console_for_tables, print_metrics, require_letters
-from pipeline.evaluation.results import Results, write_results
+from pipeline.evaluation.result_folder import own_folder
+from pipeline.evaluation.results import LATENCY, METRICS, Prepared, Results, write_results
 from pipeline.evaluation.significance import compare, require_test
-from pipeline.files import digest_of
+from pipeline.files import read_json
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
@@ -26,19 +29,30 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         UserError: When the settings or the files that they name cannot be used.
     """
     if config.sweep is not None:
-        if config.models or config.run_files or config.latency:
-            raise UserError("sweep=FOLDER tabulates finished runs and takes no models, run files or latency.")
+        if config.models or config.run_files or config.latency or config.folder is not None:
+            raise UserError("sweep=FOLDER tabulates finished runs and takes no models, run files, latency or folder.")
         return tabulate_sweep(Path(config.sweep))
     _check(config)
-    folder = _folder(config)
-    results = _scored(config)
+    folder = own_folder(config, HydraConfig.get(), "evaluate")
+    prepared = _prepared(config)
+    with folder.held():
+        folder.rest_on(prepared.inputs)
+        if folder.finished:
+            folder.say(f"{folder.path} is finished; this is its table.")
+        else:
+            _write(config, prepared.score(), folder.path)
+    metrics = read_json(folder.path / METRICS)
+    print_metrics(metrics, latency=Latencies.read(folder.path / LATENCY, prepared.encoders) if config.latency else None)
+    print(f"Written to {folder.path}.")
+    return metrics
+
+
+def _write(config: DictConfig, results: Results, folder: Path) -> None:
+    """Compare the systems and write everything."""
     if len(results.systems) > 1:
         scores = {name: system.scores for name, system in results.systems.items()}
         results = replace(results, significance=compare(scores, config.test, config.baseline, config.level))
-    metrics = write_results(results, folder, plotted=_plotted(config, results), with_runs=bool(config.models))
-    print_metrics(metrics, latency=results.latency)
-    print(f"Written to {folder}.")
-    return metrics
+    write_results(results, folder, plotted=_plotted(config, results), with_runs=bool(config.models))
 
 
 def tabulate_sweep(folder: Path) -> dict[str, Any]:
@@ -56,14 +70,14 @@ def tabulate_sweep(folder: Path) -> dict[str, Any]:
     return {"cells": rows}
 
 
-def _scored(config: DictConfig) -> Results:
+def _prepared(config: DictConfig) -> Prepared:
     if config.run_files:
-        from pipeline.evaluation.on_run_files import evaluate_run_files
+        from pipeline.evaluation.on_run_files import prepare_run_files
 
-        return evaluate_run_files(config)
-    from pipeline.evaluation.on_dataset import evaluate_models  # late: run files need neither torch nor an index
+        return prepare_run_files(config)
+    from pipeline.evaluation.on_dataset import prepare_models  # late: run files need neither torch nor an index
 
-    return evaluate_models(config)
+    return prepare_models(config)
 
 
 def _check(config: DictConfig) -> None:
@@ -93,14 +107,3 @@ def _plotted(config: DictConfig, results: Results) -> tuple[str, str] | None:
     if config.baseline is not None:
         names = [config.baseline, *(name for name in names if name != config.baseline)]
     return (names[0], names[1]) if len(names) > 1 else None
-
-
-def _folder(config: DictConfig) -> Path:
-    """Decide where the results go: what is asked for, or a place named by all settings that decide them."""
-    if config.folder is not None:
-        if (Path(config.folder) / "config.yaml").exists():
-            raise UserError(f"{config.folder} is the folder of a training; give another folder=… for these results.")
-        return Path(config.folder)
-    settings = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)
-    return Path("outputs") / f"evaluate-{digest_of({key: settings[key] for key in settings if key != 'tables'})[:8]}"

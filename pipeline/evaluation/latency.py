@@ -1,7 +1,9 @@
 """How long towers take to encode queries: percentiles, ratios, and the rows and words that say them."""
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,6 +116,29 @@ class Latencies:
     threads: int
     device: str
     precision: str
+
+    @classmethod
+    def read(cls, path: Path, systems: Sequence[str]) -> "Latencies":
+        """Read `latency.csv` again.
+
+        Args:
+            path: The file.
+            systems: What each model's dense system is called, in the order of the models.
+        """
+        towers: dict[str, dict[str, dict[int, BatchLatency]]] = {}
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                tokenization, encoding, both = (
+                    Percentiles(float(row[f"{part}_p50_ms"]), float(row[f"{part}_p95_ms"]))
+                    for part in ("tokenization", "encoding", "both")
+                )
+                sides = towers.setdefault(row["model"], {}).setdefault(row["side"], {})
+                sides[int(row["batch_size"])] = BatchLatency(tokenization, encoding, both, int(row["batches"]))
+        models = {
+            system: ModelLatency(name, of["query"], of["document"])
+            for system, (name, of) in zip(systems, towers.items(), strict=True)
+        }
+        return cls(models, int(row["threads"]), row["device"], row["precision"])
 
     def rows(self) -> Iterator[list[Any]]:
         """Give the rows of `latency.csv`, in the order of `HEADER`."""

@@ -13,7 +13,7 @@ from pipeline.encoders.building import Twin, build_dual_encoder, build_tower
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import CONFIGS, instantiate
 from pipeline.errors import UserError, nearest
-from pipeline.evaluation.names import distinct_names
+from pipeline.evaluation.names import HYBRID, RESERVED, distinct_names
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class NamedModel:
     folder: Path | None
     backbone: str | None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def keeps_its_name(self) -> bool:
+        """Whether its name is that of its folder, or the backbone's, and needs no explanation."""
+        return self.folder is None or self.name in self.folder.absolute().parts
 
     def load(self, trust_remote_code: bool = False, side: Kind | None = None) -> DualEncoder:
         """Open the model.
@@ -68,7 +73,8 @@ def find_models(entries: Sequence[str], settings: Mapping[str, Any] | None = Non
     """
     entries = [path for entry in entries for path in _matching(str(entry))]
     found = [_find(entry) for entry in entries]
-    names = distinct_names([_path_for_name(entry, folder) for entry, (folder, _) in zip(entries, found, strict=True)])
+    paths = [_path_for_name(entry, folder) for entry, (folder, _) in zip(entries, found, strict=True)]
+    names = distinct_names(paths, RESERVED, ("{}", HYBRID))
     for entry, (_, backbone) in zip(entries, found, strict=True):
         if settings and backbone is None:
             raise UserError(f"models: {entry} is a folder, which is taken as it was saved; leave its settings out.")

@@ -7,18 +7,22 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from pipeline.data.source import open_dataset
+from pipeline.encoders.backbones import Kind
 from pipeline.entry import instantiate
 from pipeline.evaluation.latency import Latencies
 from pipeline.evaluation.latency_measurement import QUERIES, measure_latency
 from pipeline.evaluation.models import NamedModel, find_models
+from pipeline.evaluation.names import HYBRID
 from pipeline.evaluation.report import require_letters
-from pipeline.evaluation.results import Results, SystemResult
+from pipeline.evaluation.results import Prepared, Results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import require_baseline
 
+KINDS: tuple[Kind, ...] = ("query", "document")
 
-def evaluate_models(config: DictConfig) -> Results:
-    """Retrieve with every model of a configuration, alone and with BM25.
+
+def prepare_models(config: DictConfig) -> Prepared:
+    """Open what shall be scored: every model of a configuration, alone and with BM25.
 
     Raises:
         UserError: When a model, the dataset or a setting cannot be used.
@@ -28,19 +32,24 @@ def evaluate_models(config: DictConfig) -> Results:
     names = system_names(models)
     require_baseline(config.baseline, ["bm25", *(name for pair in names for name in pair)])
     retriever = _retriever(config)
-    for model in models[1:]:
-        # Whatever is wrong with the last one is said before hours of encoding.
-        retriever.require(model.load(config.trust_remote_code))
-    systems: dict[str, SystemResult] = {}
-    for model, (dense, hybrid) in zip(models, names, strict=True):
-        dual_encoder = model.load(config.trust_remote_code)
-        retriever.require(dual_encoder)
-        systems = systems or retriever.bm25()
-        systems |= retriever.encoder(dual_encoder, dense, hybrid)
-    results = retriever.results(systems)
-    if not config.latency:
-        return results
-    return replace(results, latency=_latency(config, models, [dense for dense, _ in names], retriever))
+    inputs = {"dataset": retriever.dataset.fingerprint}
+    for model in reversed(models):  # whatever is wrong with the last one is said before hours of encoding
+        loaded = [model.load(config.trust_remote_code)]
+        retriever.require(loaded[0])
+        inputs |= {f"{kind} tower of {model.name}": loaded[0].tower(kind).fingerprint(kind) for kind in KINDS}
+
+    def score() -> Results:
+        systems = retriever.bm25()
+        for model, (dense, hybrid) in zip(models, names, strict=True):
+            dual_encoder = loaded.pop() if loaded else model.load(config.trust_remote_code)
+            systems |= retriever.encoder(dual_encoder, dense, hybrid)
+            systems[dense].details.update({} if model.keeps_its_name else {"source": str(model.folder)})
+        results = retriever.results(systems)
+        if not config.latency:
+            return results
+        return replace(results, latency=_latency(config, models, [dense for dense, _ in names], retriever))
+
+    return Prepared(inputs, score, [dense for dense, _ in names])
 
 
 def _latency(config: DictConfig, models: list[NamedModel], systems: list[str], retriever: Retriever) -> Latencies:
@@ -75,4 +84,4 @@ def system_names(models: Sequence[NamedModel]) -> list[tuple[str, str]]:
     """Name each model's dense and hybrid system; a single model needs no name of its own."""
     if len(models) == 1:
         return [("dense", "hybrid")]
-    return [(model.name, f"{model.name}+bm25") for model in models]
+    return [(model.name, HYBRID.format(model.name)) for model in models]

@@ -1,31 +1,38 @@
 """Rankings that are already there, scored against a file of judgements."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from pipeline.evaluation.measures import measure, parse_measures, require_relevant
-from pipeline.evaluation.names import distinct_names
-from pipeline.evaluation.results import Results, SystemResult
+from pipeline.evaluation.names import distinct_names, file_labels
+from pipeline.evaluation.results import Prepared, Results, SystemResult
 from pipeline.evaluation.significance import require_baseline
-from pipeline.files import digest_of
+from pipeline.files import digest_of, digest_of_file
 from pipeline.retrieval.trec import read_qrels, read_trec
 
 
-def evaluate_run_files(config: DictConfig) -> Results:
-    """Score the run files of a configuration.
+def prepare_run_files(config: DictConfig) -> Prepared:
+    """Read and score the run files of a configuration: what is wrong with one is known when all have been scored.
 
     Raises:
         UserError: When a file is missing or malformed, or holds no query that was judged.
     """
-    paths = [Path(path).expanduser() for path in config.run_files]
-    names = distinct_names([path.with_name(path.stem) for path in paths])
+    paths = [Path(path).expanduser().absolute() for path in config.run_files]
+    labels = file_labels(paths)
+    names = distinct_names(labels)
     require_baseline(config.baseline, names)
     judgements = read_qrels(Path(config.qrels))
     require_relevant(judgements, parse_measures(config.measures), config.relevant_from, config.qrels, "relevant_from")
     runs = [read_trec(path, name) for path, name in zip(paths, names, strict=True)]
     measures = list(config.measures)
-    return Results(
+    systems = {
+        run.name: SystemResult(run, measure(run, judgements, measures, config.relevant_from), run.counts | details)
+        for run, details in zip(runs, _sources(config.run_files, labels, names), strict=True)
+    }
+    results = Results(
         dataset=Path(config.qrels).name,
         split="",
         queries={},
@@ -33,8 +40,15 @@ def evaluate_run_files(config: DictConfig) -> Results:
         relevant_from=config.relevant_from,
         remove_self_hits=False,
         fingerprint=digest_of(judgements),
-        systems={
-            run.name: SystemResult(run, measure(run, judgements, measures, config.relevant_from), run.counts)
-            for run in runs
-        },
+        systems=systems,
     )
+    inputs = {f"run file {given}": digest_of_file(path) for given, path in zip(config.run_files, paths, strict=True)}
+    return Prepared(inputs | {"judgements": digest_of_file(Path(config.qrels))}, lambda: results)
+
+
+def _sources(given: Sequence[str], labels: Sequence[Path], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Say which file a run is of, where its name is not the file's."""
+    return [
+        {} if name == label.name else {"source": str(file)}
+        for file, label, name in zip(given, labels, names, strict=True)
+    ]

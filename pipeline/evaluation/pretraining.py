@@ -5,6 +5,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from pipeline.data.dataset import labelled
+
 
 def pretraining_rows(record: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Give name, value before the first step, and value after the last.
@@ -24,7 +26,7 @@ def pretraining_rows(record: dict[str, Any]) -> list[tuple[str, str, str]]:
 def pretraining_table(metrics: dict[str, Any]) -> Table:
     """Lay out the table of a run folder that pre-trained and retrieved nothing."""
     table = Table(
-        title=f"{metrics['dataset']}, masked language modelling",
+        title=f"{labelled(metrics['dataset'], metrics.get('fingerprint', ''))}, masked language modelling",
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,

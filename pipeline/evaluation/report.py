@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.data.dataset import labelled
 from pipeline.errors import UserError
 from pipeline.evaluation.latency import Latencies
 from pipeline.evaluation.pretraining import pretraining_lines, pretraining_table
@@ -79,7 +80,7 @@ def results_table(metrics: dict[str, Any], latency: Latencies | None = None) -> 
     require_letters(len(systems))
     letters = dict(zip(systems, LETTERS, strict=False))
     significance = read_significance(metrics)
-    title = ", ".join(part for part in (metrics["dataset"], metrics["split"]) if part)
+    title = ", ".join(part for part in (dataset_label(metrics), metrics["split"]) if part)
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("")
     table.add_column("system")
@@ -101,6 +102,11 @@ def results_table(metrics: dict[str, Any], latency: Latencies | None = None) -> 
     return table
 
 
+def dataset_label(metrics: dict[str, Any]) -> str:
+    """Name the dataset of a `metrics.json`, and which contents of that name were meant."""
+    return labelled(metrics["dataset"], metrics.get("fingerprint", ""))  # older folders do not say
+
+
 def require_letters(systems: int) -> None:
     """Refuse more systems than there are letters to mark them with.
 
@@ -116,11 +122,12 @@ def caption(metrics: dict[str, Any]) -> list[str]:
     before = (
         pretraining_lines(metrics["training"]["pretraining"]) if metrics.get("training", {}).get("pretraining") else []
     )
+    remarks = metrics.get("remarks", [])
     if not metrics["systems"]:
-        return before
+        return [*before, *remarks]
     documents = f", {metrics['documents']:,} documents" if metrics.get("documents") is not None else ""
     relevant = f"; relevant from grade {metrics['relevant_from']}" if metrics["relevant_from"] != 1 else ""
-    lines = [f"{metrics['queries']:,} queries{documents}{relevant}.", *metrics.get("remarks", [])]
+    lines = [f"{metrics['queries']:,} queries{documents}{relevant}.", *remarks]
     if "remarks" not in metrics and metrics["remove_self_hits"]:
         lines.append("A document with the query's own id is removed.")
     significance = read_significance(metrics)
@@ -130,6 +137,7 @@ def caption(metrics: dict[str, Any]) -> list[str]:
     training = metrics.get("training", {})
     lines += training_lines(training)
     for name, details in metrics["details"].items():
+        lines += [f"{name} is {details['source']}."] if "source" in details else []
         lines += [f"{name}: {words}" for words in _hybrid_words(details)]
         lines += [f"{name}: {words}: {details[count]:,}." for count, words in COUNTS.items() if details.get(count)]
     return lines

@@ -1,6 +1,6 @@
 """What an evaluation finds, and the files of a run folder that say it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pipeline.retrieval.run import Run
 from pipeline.retrieval.trec import write_trec
 
 METRICS = "metrics.json"
+LATENCY = "latency.csv"
 QUARTERS = "quarters.csv"
 QUARTERS_HEADER = ["query_id", "paragraph_id", "quarter", "cluster"]
 
@@ -89,6 +90,21 @@ class Results:
         }
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """An evaluation of which everything has been opened and checked.
+
+    Attributes:
+        inputs: Fingerprints of what it is made from, by what they are of.
+        score: Does the work.
+        encoders: Systems that are a model alone, in the order of the models.
+    """
+
+    inputs: Mapping[str, str]
+    score: Callable[[], Results]
+    encoders: Sequence[str] = ()
+
+
 def _details(system: SystemResult) -> dict[str, Any]:
     counts = {"queries_without_results": system.scores.without_results, "unjudged_queries": system.scores.unjudged}
     return system.details | {name: count for name, count in counts.items() if count}
@@ -143,7 +159,7 @@ def write_evidence(
     if plotted:
         _plot(results, plotted, folder / "plots" / "per_query")
     if results.latency:
-        write_csv(folder / "latency.csv", HEADER, results.latency.rows())
+        write_csv(folder / LATENCY, HEADER, results.latency.rows())
         quality = {name: system.scores.means()[measures[0]] for name, system in results.systems.items()}
         plot_quality_latency(results.latency, quality, measures[0], folder / "plots" / "quality_latency")
     write_json(folder / "timings.json", {name: system.seconds for name, system in results.systems.items()})

@@ -74,10 +74,14 @@ class Significance:
                     beaten.add(comparison.second)
         return [name for name in self.systems if name in beaten]
 
-    def caption(self) -> str:
-        """Say which test was made, between what, and how it was corrected."""
+    def caption(self, between: str | None = None) -> str:
+        """Say which test was made, between what, and how it was corrected.
+
+        Args:
+            between: Words for the pairs, where they were chosen otherwise than by a baseline.
+        """
         pairs = len({(comparison.first, comparison.second) for comparison in self.comparisons})
-        against = f"against {self.baseline}" if self.baseline else "between every two systems"
+        against = between or (f"against {self.baseline}" if self.baseline else "between every two systems")
         corrected = f", Holm-corrected over {pairs} comparisons of each measure" if pairs > 1 else ""
         beyond = sum(not comparison.reachable for comparison in self.comparisons)
         too_few = (
@@ -87,7 +91,11 @@ class Significance:
 
 
 def compare(
-    scores: Mapping[str, Scores], test: Test = "fisher", baseline: str | None = None, level: float = 0.05
+    scores: Mapping[str, Scores],
+    test: Test = "fisher",
+    baseline: str | None = None,
+    level: float = 0.05,
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Significance:
     """Compare systems pair by pair, query by query, on every measure that they share.
 
@@ -99,6 +107,7 @@ def compare(
         test: `fisher` or `student`.
         baseline: Compare every other system with this one only; None compares every pair.
         level: Corrected p-values up to this one count as significant.
+        pairs: Compare these alone, whatever the baseline.
 
     Raises:
         UserError: For an unknown test or baseline, a level that means nothing, or systems that were scored on other
@@ -111,7 +120,9 @@ def compare(
     measures = [
         name for name in scores[systems[0]].measures if all(name in scores[system].measures for system in systems)
     ]
-    pairs = [(baseline, other) for other in systems if other != baseline] if baseline else [*combinations(systems, 2)]
+    if pairs is None:
+        others = [other for other in systems if other != baseline]
+        pairs = [(baseline, other) for other in others] if baseline else [*combinations(systems, 2)]
     comparisons = [found for name in measures for found in _compare_on(name, pairs, scores, test, level)]
     return Significance(systems, test, level, baseline, comparisons)
 

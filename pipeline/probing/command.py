@@ -1,48 +1,76 @@
 """What `probe.py` does with its configuration: one probe, some models, one dataset -> a folder of findings."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
 
 from pipeline.checks import one_of, whole_number
+from pipeline.data.remarks import remarks
 from pipeline.data.source import open_dataset
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.loggers import flat_config, log_tables
 from pipeline.evaluation.report import console_for_tables
-from pipeline.files import atomic_write, digest_of
+from pipeline.evaluation.result_folder import own_folder, require_place, said_overrides
 from pipeline.probing.models import open_models, require_alike
-from pipeline.probing.outcome import FINDINGS, Outcome, summary_table
+from pipeline.probing.outcome import FINDINGS, read_findings, summary_table
 from pipeline.probing.probe import PROTOCOLS, Probe, Subject
 
 
-def run_probe(config: DictConfig) -> Outcome:
+def run_probe(config: DictConfig) -> None:
     """Look into models, write what was found, and print the summary and the findings.
 
     Raises:
-        UserError: When the settings, the models or the dataset cannot be used.
+        UserError: When the settings, the models or the dataset cannot be used, or the folder holds something else.
     """
+    hydra = HydraConfig.get()
+    require_place(config, hydra)
     probe: Probe = instantiate(config.probe)
     subject = _subject(config, probe)
     probe.prepare(subject)
-    folder = _folder(config, probe)
-    outcome = probe.run(subject)
-    title = f"{probe.name}: {', '.join(subject.models)} on {subject.dataset.name}, {subject.split.name}"
-    with atomic_write(folder / "config.yaml") as file:
-        file.write(OmegaConf.to_yaml(config, resolve=True))
-    outcome.write(folder, title)
-    logger = instantiate(config.logger, _partial_=True)
+    folder = own_folder(config, hydra, f"probe={probe.name}", FINDINGS)
+    with folder.held():
+        folder.rest_on(probe.inputs(subject))
+        if folder.finished:
+            folder.say(f"{folder.path} is finished; these are its findings.")
+        else:
+            found = probe.run(subject)
+            said = replace(found, findings=[*found.findings, *remarks(subject.dataset, subject.split)])
+            said.write(folder.path, _title(probe, subject, folder.overrides))
+            _log(config, hydra, folder.path)
+    _print(folder.path)
+
+
+def _title(probe: Probe, subject: Subject, overrides: Sequence[str]) -> str:
+    """Say what is looked into, as what, and what else this command chose: probes of a sweep are told apart by it."""
+    models = [name if model.source == name else f"{name} = {model.source}" for name, model in subject.models.items()]
+    chosen = said_overrides(overrides, ("probe", "models", "dataset", "split"))
+    where = f"on {subject.dataset.label}, {subject.split.name}"
+    return f"{probe.name}: {', '.join(models)} {where}" + (f" ({', '.join(chosen)})" if chosen else "")
+
+
+def _log(config: DictConfig, hydra: Any, folder: Path) -> None:
+    """Send tables and pictures to the logger."""
+    make_logger = instantiate(config.logger, _partial_=True)
     settings: Any = OmegaConf.to_container(config, resolve=True)
-    log_tables(logger(folder, folder.name, flat_config(settings, HydraConfig.get().runtime.choices), None), folder)
+    sweep = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
+    log_tables(make_logger(folder, folder.name, flat_config(settings, hydra.runtime.choices), sweep), folder)
+
+
+def _print(folder: Path) -> None:
+    """Print what a finished folder holds: the summary and the findings."""
     console = console_for_tables()
-    console.print(summary_table(outcome, title))
-    for finding in outcome.findings:
+    title, findings = read_findings(folder)
+    console.print(summary_table(folder, title))
+    for finding in findings:
         console.print(Text(f"• {finding}"), soft_wrap=True)
     console.print(Text(f"Written to {folder} ({FINDINGS}, CSV files, plots)."), soft_wrap=True)
-    return outcome
 
 
 def _subject(config: DictConfig, probe: Probe) -> Subject:
@@ -67,18 +95,3 @@ def _subject(config: DictConfig, probe: Probe) -> Subject:
         config.protocol,
         config.seed,
     )
-
-
-def _folder(config: DictConfig, probe: Probe) -> Path:
-    """Decide where the findings go: what is asked for, or a place named by all settings that decide them."""
-    if config.folder is not None:
-        folder = Path(config.folder)
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"folder={folder} is a file; give a folder.")
-        if (folder / "metrics.json").exists():
-            raise UserError(f"{folder} is the folder of a training or an evaluation; give another folder=….")
-        return folder
-    settings = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)
-    deciding = {key: value for key, value in settings.items() if key not in ("tables", "logger")}
-    return Path("outputs") / f"probe-{probe.name}-{digest_of(deciding)[:8]}"

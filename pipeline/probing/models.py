@@ -14,6 +14,8 @@ from pipeline.encoders.pooling import pooling_named
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError, nearest
 from pipeline.evaluation.models import find_models
+from pipeline.evaluation.names import require_file_names
+from pipeline.evaluation.result_folder import said_overrides
 
 Side = Literal["query", "document", "both"]
 SIDES = ("query", "document", "both")
@@ -28,12 +30,14 @@ class ProbedModel:
         encoder: Its towers, both with a transformer inside.
         side: Which of its towers encodes: `query` or `document` for all texts, `both` for each its own.
         normalise: Whether the states of every layer are scaled to length 1.
+        source: What it is: a run folder's name or a backbone's, and what was chosen of it.
     """
 
     name: str
     encoder: DualEncoder
     side: Side = "both"
     normalise: bool = False
+    source: str = ""
 
     def tower(self, kind: Kind) -> TransformerTower:
         """Give the tower that encodes queries or documents."""
@@ -83,6 +87,7 @@ def open_models(models: DictConfig, trust_remote_code: bool) -> dict[str, Probed
     """
     if not OmegaConf.is_dict(models) or not models:
         raise UserError("Name the models to look into: models='{base: minilm, tuned: outputs/demo/model}', or pair=….")
+    require_file_names("models", map(str, models))
     return {str(name): _open(str(name), _choice(str(name), entry), trust_remote_code) for name, entry in models.items()}
 
 
@@ -108,8 +113,10 @@ def _choice(name: str, entry: Any) -> Choice:
 
 def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
     side: Kind | None = None if choice.side == "both" else choice.side  # type: ignore[assignment]
-    encoder = find_models([choice.model], choice.settings)[0].load(trust_remote_code, side)
-    probed = ProbedModel(name, encoder, choice.side, choice.normalise)  # type: ignore[arg-type]
+    (found,) = find_models([choice.model], choice.settings)
+    encoder = found.load(trust_remote_code, side)
+    source = " ".join([found.name, *_chosen(choice)])
+    probed = ProbedModel(name, encoder, choice.side, choice.normalise, source)  # type: ignore[arg-type]
     for kind in probed.kinds:
         tower = encoder.tower(kind)
         if not isinstance(tower, TransformerTower):
@@ -120,6 +127,13 @@ def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
         if choice.pooling is not None:
             tower.pooling = pooling_named(choice.pooling)
     return probed
+
+
+def _chosen(choice: Choice) -> list[str]:
+    """Say in short what tells a model from others of the same folder or backbone."""
+    side = [choice.side] if choice.side != "both" else []
+    backbone = choice.settings.get("backbone", {})
+    return [*side, *filter(None, [choice.pooling]), *said_overrides([f"{key}={backbone[key]}" for key in backbone])]
 
 
 def require_alike(models: Mapping[str, ProbedModel], probe: str) -> None:

@@ -82,6 +82,15 @@ class Probe(ABC):
             UserError: Saying what does not fit.
         """
 
+    def inputs(self, subject: Subject) -> dict[str, str]:
+        """Fingerprint what findings are made from, by what it is of; a probe that reads more names that too."""
+        towers = {
+            f"{kind} tower of {name}": model.tower(kind).fingerprint(kind)
+            for name, model in subject.models.items()
+            for kind in model.kinds
+        }
+        return {"dataset": subject.dataset.fingerprint} | towers
+
     @abstractmethod
     def run(self, subject: Subject) -> Outcome:
         """Find out."""

@@ -12,7 +12,7 @@ from pipeline.reporting.quarters import rotations
 from pipeline.reporting.scored_weights import is_below_start, weights_notes
 from pipeline.reporting.section import Chart, Section, Table
 from pipeline.reporting.tuned import Tuned, added, tuned_in
-from pipeline.reporting.words import COVERS, fewest, measure_words
+from pipeline.reporting.words import COVERS, Finding, measure_words, most_telling, strength, strongest
 
 MOST_FINDINGS = 6
 MOST_DRAWN = 30
@@ -21,8 +21,7 @@ MOST_DRAWN = 30
 def section(cells: Cells) -> Section | None:
     """Compare every training's scores before and after, and bases under one recipe with each other."""
     tables, charts = [], []
-    controlled: list[str] = []
-    alone: list[str] = []
+    said: list[Finding] = []
     begun = []
     apart = [group.title for group in rotations(cells)]
     for number, group in enumerate(cells.groups(), start=1):
@@ -37,11 +36,11 @@ def section(cells: Cells) -> Section | None:
             tables.append(against_random_table(group, pairs, number))
         if group.title in apart:
             continue
-        controlled += [against_random(group, pair) for pair in pairs]
-        alone += [f"{group.title}: {added(group, one)}." for one in tuned if _has_no_control(one, pairs)]
+        said += [against_random(group, pair) for pair in pairs]
+        said += [_alone(group, one) for one in tuned if _has_no_control(one, pairs)]
     if not tables:
         return None
-    findings = fewest([*controlled, *alone], MOST_FINDINGS)
+    findings = most_telling(said, MOST_FINDINGS)
     uncorrected = "The intervals are not corrected for how many there are: of twenty, one may miss by chance."
     notes = [*weights_notes(cell for _, cell in begun), COVERS, uncorrected, *warnings(begun)]
     return Section("Pre-training and fine-tuning", findings, tables, charts, notes=notes)
@@ -69,17 +68,23 @@ def _before_and_after(group: Group, tuned: Sequence[Tuned], number: int) -> Tabl
         f"before-and-after-{number}",
         f"{measure_words(measure)} before and after training: {group.title}",
         rows,
-        f"{below_words}Share before: the part of the final score that was there before training, above 1 where training did harm.",
+        f"{below_words}Share before: the part of the final score that was there before training, where training is told to have added any.",
     )
+
+
+def _alone(group: Group, one: Tuned) -> Finding:
+    """Say what training adds where nothing controls it; such findings come after those that have a control."""
+    gain = interval_of(gains(one.cells, group.measures[0]))
+    return Finding(f"{group.title}: {added(group, one)}.", strength(gain), place=1)
 
 
 def _chart(group: Group, tuned: Sequence[Tuned]) -> Chart:
     measure = group.measures[0]
     rows = [
         (_label(one), [one.configuration.interval(measure, "zero_shot"), one.configuration.interval(measure)])
-        for one in tuned[:MOST_DRAWN]
+        for one in strongest(tuned, [interval_of(gains(one.cells, measure)) for one in tuned], MOST_DRAWN)
     ]
-    left_out = f" The first {MOST_DRAWN} of {len(tuned)}." if len(tuned) > MOST_DRAWN else ""
+    left_out = f" Of {len(tuned)} the {MOST_DRAWN} that change most surely." if len(tuned) > MOST_DRAWN else ""
     title = f"{measure_words(measure)} before and after training: {group.title}"
     return Chart(title, forest(rows, ("before", "after"), measure_words(measure)), f"Lines: 95% intervals.{left_out}")
 

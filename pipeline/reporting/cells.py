@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.evaluation.cell_record import CellRecord
 from pipeline.evaluation.measures import Scores
+from pipeline.evaluation.report import dataset_label
 from pipeline.reporting.plurals import counted_queries
 
 
@@ -162,13 +163,14 @@ def groups_of(cells: Sequence[Cell]) -> list[Group]:
 
 
 def _titles(groups: Sequence[tuple[Sequence[Cell], Sequence[str]]]) -> list[str]:
-    """Name groups by dataset and split, then as far as needed by their queries, their measures and the data's contents."""
+    """Name groups by dataset and split, then as far as needed by what else two of the same name may differ in."""
     firsts = [cells[0].metrics for cells, _ in groups]
-    titles = [", ".join(part for part in (metrics["dataset"], metrics["split"]) if part) for metrics in firsts]
+    titles = [", ".join(part for part in (dataset_label(metrics), metrics["split"]) if part) for metrics in firsts]
     further = (
         [counted_queries(metrics["queries"]) for metrics in firsts],
         [" ".join(measures) for _, measures in groups],
-        [str(metrics["fingerprint"])[:6] for metrics in firsts],
+        *([f"{key}={metrics.get(key)}" for metrics in firsts] for key in ("relevant_from", "remove_self_hits")),
+        [f"set {number}" for number in range(1, len(firsts) + 1)],
     )
     for words in further:
         shared = [title for title in titles if titles.count(title) > 1]

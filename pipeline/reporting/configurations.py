@@ -1,6 +1,6 @@
 """Cells that differ in their seed only, as one: the mean over seeds of what each query earned."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,3 +107,13 @@ def _of_evaluations(group: Group) -> list[Configuration]:
 def setting_words(settings: Mapping[str, str]) -> list[str]:
     """Write settings for a sentence; what is not set is left out, and a base is called by its name alone."""
     return [value if key == BASE else f"{key.split('.')[-1]} {value}" for key, value in settings.items() if value]
+
+
+def told_apart(names: Iterable[str], longer: Iterable[str]) -> list[str]:
+    """Give each name, or its longer form where another has the same, with a number where that is not enough."""
+    names = [*names]
+    found = [name if names.count(name) == 1 else long for name, long in zip(names, longer, strict=True)]
+    return [
+        name if found.count(name) == 1 else f"{name} ({found[: place + 1].count(name)})"
+        for place, name in enumerate(found)
+    ]

@@ -11,7 +11,7 @@ from pipeline.reporting.plurals import counted
 from pipeline.reporting.scored_weights import below_start_words
 from pipeline.reporting.section import Table, interval_words
 from pipeline.reporting.tuned import Tuned, added
-from pipeline.reporting.words import measure_words, signed, told
+from pipeline.reporting.words import Finding, measure_words, signed, strength, told
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,19 @@ def against_random_table(group: Group, pairs: Sequence[Pair], number: int) -> Ta
     )
 
 
-def against_random(group: Group, pair: Pair) -> str:
+def against_random(group: Group, pair: Pair) -> Finding:
     """Say what fine-tuning adds to a base and to random weights, on the same seeds."""
     measure = group.measures[0]
     gain = interval_of(gains(pair.control.cells, measure))
     reached = interval_words(pair.control.configuration.interval(measure))
     build = "of the same architecture" if pair.same_build else f"of another architecture ({pair.control.base.name})"
     below = f" ({said})" if (said := below_start_words(pair.control.cells)) else ""
-    return (
+    found = interaction(pair.base.cells, pair.control.cells, measure)
+    sentence = (
         f"{group.title}: {added(group, pair.base)}. Control: the same steps from random weights {build} add {signed(gain)} "
-        f"and reach {reached}{below}. {_compared(interaction(pair.base.cells, pair.control.cells, measure))}{_left_out(pair)}"
+        f"and reach {reached}{below}. {_compared(found)}{_left_out(pair)}"
     )
+    return Finding(sentence, strength(found))
 
 
 def _compared(found: Interval | None) -> str:

@@ -36,11 +36,15 @@ def gains(cells: Sequence[Cell], measure: str) -> np.ndarray:
     return np.mean([cell.values("dense", measure) - cell.values("zero_shot", measure) for cell in cells], axis=0)
 
 
-def share_before(cells: Sequence[Cell], measure: str) -> Interval:
+def share_before(cells: Sequence[Cell], measure: str) -> Interval | None:
     """Give the share of the final quality that was there before training: the ratio of both means over queries.
 
-    It is above 1 where training has done harm.
+    Returns:
+        None where training is not told to have added anything: a final score may then be near 0, and nothing is a share
+        of it.
     """
+    if not interval_of(gains(cells, measure)).low > 0:
+        return None
     before, after = (np.mean([cell.values(system, measure) for cell in cells], axis=0) for system in SYSTEMS)
     return ratio(before, after)
 

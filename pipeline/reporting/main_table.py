@@ -1,6 +1,6 @@
 """The main table: one row a configuration, with intervals and what it is significantly better than."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.evaluation.report import LETTERS
@@ -9,14 +9,14 @@ from pipeline.evaluation.training_words import MARKS
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.configurations import Configuration, configurations
 from pipeline.reporting.estimates import interval_of
-from pipeline.reporting.plurals import counted_queries
+from pipeline.reporting.plurals import counted, counted_queries
 from pipeline.reporting.quarters import rotations
 from pipeline.reporting.section import Section, Table, interval_words
-from pipeline.reporting.words import COVERS, basis, fewest, measure_words, signed
+from pipeline.reporting.words import COVERS, Finding, basis, measure_words, most_telling, signed, strength
 
 ALL_PAIRS = 10
-"""Up to so many systems every two are compared; of more, each with the best alone, so that Holm's correction leaves
-something to be seen."""
+"""Up to so many systems every two are compared; of more, all with a few, so that Holm's correction leaves something to be
+seen; see `_references`."""
 
 MOST_FINDINGS = 6
 NARROW = "Questions on one paragraph count as independent here, which makes intervals somewhat narrow."
@@ -38,15 +38,16 @@ def section(cells: Cells) -> Section | None:
     ]
     return Section(
         "Results",
-        findings=fewest(findings, MOST_FINDINGS),
+        findings=most_telling(findings, MOST_FINDINGS),
         tables=[table for table, _ in made],
         notes=[COVERS, NARROW, *([ROTATIONS.format(count=len(apart))] if apart else [])],
     )
 
 
-def _table(group: Group, number: int) -> tuple[Table, list[str]]:
+def _table(group: Group, number: int) -> tuple[Table, list[Finding]]:
     found = [*_lexical(group), *configurations(group)]
-    significance = _compared(found, group.measures[0])
+    references = _references(found, group.measures[0]) if len(found) > ALL_PAIRS else {}
+    significance = _compared(found, group.measures[0], references)
     letters = {name: _letter(place) for place, name in enumerate(_keys(found))}
     rows = []
     for one, key in zip(found, letters, strict=True):
@@ -56,11 +57,11 @@ def _table(group: Group, number: int) -> tuple[Table, list[str]]:
         f"results-{number}",
         group.title,
         rows,
-        _note(significance, group),
+        _note(significance, group, references),
         digits={"sd over seeds": 4},
         best=[measure_words(measure) for measure in group.measures],
     )
-    return table, _findings(found, group, significance)
+    return table, _findings(found, group, significance, references)
 
 
 def _lexical(group: Group) -> list[Configuration]:
@@ -83,12 +84,47 @@ def _letter(place: int) -> str:
     return (LETTERS[first - 1] if first else "") + LETTERS[second]
 
 
-def _compared(found: Sequence[Configuration], measure: str) -> Significance | None:
+def _references(found: Sequence[Configuration], measure: str) -> dict[int, str]:
+    """Choose what all others are compared with where every pair would be too many.
+
+    Returns:
+        The places of the highest encoder, of BM25 and of the highest encoder without training, as far as there are any,
+        and what they are called.
+    """
+    ranked = _ranked(found, measure)
+    kinds = {
+        "the highest encoder": [place for place in ranked if found[place].system != "bm25"],
+        "BM25": [place for place in ranked if found[place].system == "bm25"],
+        "the highest encoder without training": [place for place in ranked if _is_untrained(found[place])],
+    }
+    chosen: dict[int, str] = {}
+    for words, places in kinds.items():
+        if places:
+            chosen.setdefault(places[0], words)
+    return chosen
+
+
+def _ranked(found: Sequence[Configuration], measure: str) -> list[int]:
+    return sorted(range(len(found)), key=lambda place: -float(found[place].values(measure).mean()))
+
+
+def _is_untrained(one: Configuration) -> bool:
+    return one.system == "dense" and one.cells[0].training.get("steps") == 0
+
+
+def _compared(found: Sequence[Configuration], measure: str, references: Mapping[int, str]) -> Significance | None:
     if len(found) < 2:
         return None
     scores = {key: one.scores([measure]) for key, one in zip(_keys(found), found, strict=True)}
-    best = max(scores, key=lambda key: float(scores[key].per_query[measure].mean()))
-    return compare(scores, baseline=None if len(found) <= ALL_PAIRS else best)
+    if not references:
+        return compare(scores)
+    pairs = dict.fromkeys(
+        (str(min(one, other)), str(max(one, other)))
+        for one in references
+        for other in range(len(found))
+        if other != one
+    )
+    return compare(scores, pairs=[*pairs])
 
 
 def _row(one: Configuration, group: Group, letter: str, beaten: str, found: Sequence[Configuration]) -> dict[str, Any]:
@@ -125,47 +161,68 @@ def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) ->
     return row
 
 
-def _note(significance: Significance | None, group: Group) -> str:
+def _note(significance: Significance | None, group: Group, references: Mapping[int, str]) -> str:
     if significance is None:
         return f"{counted_queries(group.queries)}."
-    measure = measure_words(group.measures[0])
-    caption = significance.caption()
-    if significance.baseline is not None:
-        caption = caption.replace(f"against {significance.baseline}", f"against the row with the highest {measure}")
+    named = ", ".join(f"{_letter(place)} ({words})" for place, words in references.items())
+    caption = significance.caption(f"of all others with {named}" if named else None)
     return (
-        f"{counted_queries(group.queries)}. Better than: rows that this one is significantly above in {measure}, the seeds' mean by "
-        f"query ({caption})."
+        f"{counted_queries(group.queries)}. Better than: rows that this one is significantly above in {measure_words(group.measures[0])}, "
+        f"the seeds' mean by query ({caption})."
     )
 
 
-def _findings(found: Sequence[Configuration], group: Group, significance: Significance | None) -> list[str]:
-    """Say which row is the highest, and which of the others it can be told from; of encoders alone too, below BM25."""
+def _findings(
+    found: Sequence[Configuration], group: Group, significance: Significance | None, references: Mapping[int, str]
+) -> list[Finding]:
+    """Say which row is the highest and which others it can be told from; of encoders alone too, below BM25.
+
+    Of many rows, too, how many are above and below the others that all were compared with.
+    """
     if significance is None:
         return []
-    measure = group.measures[0]
-    ranked = sorted(range(len(found)), key=lambda place: -float(found[place].values(measure).mean()))
+    ranked = _ranked(found, group.measures[0])
     encoders = [place for place in ranked if found[place].system != "bm25"]
     findings = [_highest(found, ranked, group, significance, "the highest")]
-    if ranked[0] != encoders[0] and len(encoders) > 1 and significance.baseline is None:
+    if len(encoders) > 1 and ranked[0] != encoders[0]:
         findings.append(_highest(found, encoders, group, significance, "of the encoders the highest"))
-    return findings
+    others = [place for place in references if place not in (ranked[0], *encoders[:1])]
+    return [*findings, *(_set_against(found, encoders, group, significance, place) for place in others)]
+
+
+def _set_against(
+    found: Sequence[Configuration], encoders: Sequence[int], group: Group, significance: Significance, place: int
+) -> Finding:
+    """Say how many encoders are above and below one row, and by how much the highest of them is."""
+    measure, one = group.measures[0], found[place]
+    others = [other for other in encoders if other != place]
+    above = sum(str(place) in significance.beaten_by(str(other), measure) for other in others)
+    below = len({*significance.beaten_by(str(place), measure)} & {*map(str, others)})
+    gap = interval_of(found[others[0]].values(measure) - one.values(measure))
+    sentence = (
+        f"{group.title}: of {counted(len(others), 'encoder')}, {above} {'is' if above == 1 else 'are'} significantly above "
+        f"{_called(one)}, {measure_words(measure)} {interval_words(one.interval(measure))}, and {below} below (Holm); the highest is "
+        f"{_called(found[others[0]])} ({signed(gap)})."
+    )
+    return Finding(sentence, strength(gap))
 
 
 def _highest(
     found: Sequence[Configuration], ranked: Sequence[int], group: Group, significance: Significance, which: str
-) -> str:
+) -> Finding:
     measure = group.measures[0]
     first, second = found[ranked[0]], found[ranked[1]]
-    gap = signed(interval_of(first.values(measure) - second.values(measure)))
+    gap = interval_of(first.values(measure) - second.values(measure))
     beaten = {*significance.beaten_by(str(ranked[0]), measure)} & {*map(str, ranked)}
     others = len(ranked) - 1
     many = "all" if len(beaten) == others else str(len(beaten) or "none")
     above = f"significantly above {many} of {others} others (Holm), " if others > 1 else ""
     apart = "" if str(ranked[1]) in beaten else "and not above the next, " if above else "not significantly above "
     next_one = apart or ("next " if above else "significantly above ")
-    return (
+    return Finding(
         f"{group.title}: {which} {measure_words(measure)} is that of {_called(first)}, "
-        f"{interval_words(first.interval(measure))} ({basis(group, _seeds(first))}): {above}{next_one}{_called(second)} ({gap})."
+        f"{interval_words(first.interval(measure))} ({basis(group, _seeds(first))}): {above}{next_one}{_called(second)} ({signed(gap)}).",
+        strength(gap),
     )
 
 

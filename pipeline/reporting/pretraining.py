@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.cells import Cells
 from pipeline.reporting.section import Section, Table, interval_words
-from pipeline.reporting.words import fewest
+from pipeline.reporting.words import Finding, most_telling, strength
 
 MOST_FINDINGS = 3
 COLUMNS = {
@@ -42,17 +42,20 @@ def section(cells: Cells) -> Section | None:
     notes = ["A new masked-LM head on given weights: the loss says as much about it as about the encoder."] * new_head
     return Section(
         "Masked-LM pre-training",
-        fewest([_finding(row) for row in rows if None not in row.values()], MOST_FINDINGS),
+        most_telling([_finding(row) for row in rows if None not in row.values()], MOST_FINDINGS),
         [Table("masked-lm", "Masked-LM trainings", rows, note)],
         notes=notes,
     )
 
 
-def _finding(row: dict[str, Any]) -> str:
+def _finding(row: dict[str, Any]) -> Finding:
+    """Say what one training learned; those that learned too little come first, for their bases are not what they seem."""
     named = f"Masked-LM training of {row['base']} on {row['texts']}"
     losses = f"held-out loss {row['loss']:.2f} nats, unigram entropy {row['unigram entropy']:.2f}"
     if "entropy less loss" in row:
         losses += f", between them {interval_words(row['entropy less loss'])}"
-    if row["learned"] == "yes":
-        return f"{named} learned clearly more than word frequencies: {losses}, after {row['tokens']:,} tokens."
-    return f"{named} learned too little: {losses}. What begins from it is not called pre-trained here."
+    learned = row["learned"] == "yes"
+    sentence = f"{named} learned too little: {losses}. What begins from it is not called pre-trained here."
+    if learned:
+        sentence = f"{named} learned clearly more than word frequencies: {losses}, after {row['tokens']:,} tokens."
+    return Finding(sentence, strength(row.get("entropy less loss")), place=int(learned))

@@ -120,7 +120,7 @@ def _read(folder: Path, name: str) -> Found:
 def _read_run(folder: Path, name: str) -> Found:
     metrics = mapping(folder / METRICS)
     training = metrics.get("training") or {}
-    config = _config(folder / "config.yaml")
+    config = _config(folder / "config.yaml") if training else {}  # an evaluation's settings are no cell's
     if not metrics.get("systems") and training.get("pretraining"):
         return MaskedLM(folder, name, training["pretraining"], config)
     lacking = [key for key in NEEDED if key not in metrics]
@@ -130,7 +130,8 @@ def _read_run(folder: Path, name: str) -> Found:
     if not scores or len(queries) != metrics["queries"]:
         return Absent(name, "left out", f"Its per_query.csv does not go with its {METRICS}.")
     record, cost = read_record(folder), read_cost(folder)
-    return Cell(folder, name, metrics, config, read_overrides(folder), scores, queries, record, cost)
+    overrides = read_overrides(folder) if training else {}
+    return Cell(folder, name, metrics, config, overrides, scores, queries, record, cost)
 
 
 def read_scores(path: Path, measures: Sequence[str]) -> tuple[dict[str, Scores], dict[str, str]]:

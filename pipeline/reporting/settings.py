@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.training.run_folder import ELSEWHERE, UNNAMED
+from pipeline.evaluation.result_folder import ELSEWHERE, UNNAMED
 
 UNSAID = {"stage.weights": "best"}
 """What older folders do not say, because it was never otherwise."""

@@ -1,6 +1,6 @@
 """Configurations that were scored before and after their training, and what it added."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.reporting.bases import Base, base_of
@@ -19,10 +19,17 @@ FINE_TUNING = ("dpr", "joint", "")
 
 @dataclass(frozen=True)
 class Tuned:
-    """A configuration that was scored before and after its training, and what it began from."""
+    """A configuration that was scored before and after its training.
+
+    Attributes:
+        configuration: What was trained.
+        base: What it began from.
+        recipe_settings: What tells it apart beside its base, by column.
+    """
 
     configuration: Configuration
     base: Base
+    recipe_settings: Mapping[str, str]
 
     @property
     def cells(self) -> Sequence[Cell]:
@@ -39,12 +46,6 @@ class Tuned:
         """What was trained, by the stage's name."""
         return str((self.cells[0].config.get("stage") or {}).get("name", ""))
 
-    @property
-    def recipe_settings(self) -> dict[str, str]:
-        """What tells its recipe apart from others, by column."""
-        settings = self.configuration.settings
-        return {key: value for key, value in settings.items() if key.split(".")[0] not in OF_THE_BASE}
-
     def of(self, cells: Sequence[Cell]) -> "Tuned":
         """Give the same of some of its seeds."""
         return replace(self, configuration=replace(self.configuration, cells=cells))
@@ -53,7 +54,18 @@ class Tuned:
 def tuned_in(group: Group) -> list[Tuned]:
     """Give the configurations of a group that were scored before and after a training."""
     trained = [one for one in configurations(group) if one.cells[0].trains and one.has("zero_shot")]
-    return [Tuned(one, base_of(one.cells[0])) for one in trained]
+    bases = [base_of(one.cells[0]) for one in trained]
+    recipes = [{key: value for key, value in one.settings.items() if not _is_of_the_base(key)} for one in trained]
+    names = [(base.name, base.weights, *recipe.values()) for base, recipe in zip(bases, recipes, strict=True)]
+    alike = len(set(names)) < len(names)  # bases that differ in more than their names and weights say
+    return [
+        Tuned(one, base, one.settings if alike else recipe)
+        for one, base, recipe in zip(trained, bases, recipes, strict=True)
+    ]
+
+
+def _is_of_the_base(key: str) -> bool:
+    return key.split(".")[0] in OF_THE_BASE
 
 
 def added(group: Group, one: Tuned) -> str:
@@ -70,6 +82,7 @@ def added(group: Group, one: Tuned) -> str:
         words = f"{signed(gain)} {measure_words(measure)} ({path}{below})"
         return f"before and after {work} {where} cannot be told apart, {words}"
     verb = "adds" if gain.mean > 0 else "takes"
-    share = f"; {percent(share_before(one.cells, measure))} of the final score was there before" * (gain.mean > 0)
+    before_share = share_before(one.cells, measure)
+    share = f"; {percent(before_share)} of the final score was there before" if before_share else ""
     tuned = ", which was tuned for retrieval before" if one.base.tuned_on else ""
     return f"{work} {verb} {signed(gain)} {measure_words(measure)} to {where}{tuned} ({path}{share}{below})"

@@ -1,11 +1,15 @@
 """How findings are worded: measures, shares, and what the data do not allow to say."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.cells import Group
 from pipeline.reporting.plurals import counted_queries
 from pipeline.reporting.section import interval_words
+
+Item = TypeVar("Item")
 
 FEW_QUERIES = 50
 NAMES = {"ndcg": "nDCG", "mrr": "MRR", "map": "MAP"}
@@ -38,10 +42,40 @@ def told(interval: Interval) -> bool:
     return interval.low == interval.low and interval.excludes_zero
 
 
-def fewest(findings: Sequence[str], most: int) -> list[str]:
-    """Keep the first findings, and say how many more there are."""
-    more = len(findings) - most
-    return [*findings[:most], f"{more} more of this kind are in the tables."] if more > 0 else [*findings]
+def strength(interval: Interval | None) -> float:
+    """Give how far a difference is from nothing, in halves of its interval's width: above 1, it is told from 0."""
+    if interval is None or interval.low != interval.low:
+        return 0.0
+    return abs(interval.mean) / max((interval.high - interval.low) / 2, 1e-12)
+
+
+def strongest(items: Sequence[Item], differences: Sequence[Interval], most: int) -> list[Item]:
+    """Keep so many items, those whose differences are the strongest, in their order."""
+    ranked = sorted(range(len(items)), key=lambda place: -strength(differences[place]))
+    return [items[place] for place in sorted(ranked[:most])]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence, and how much there is to it.
+
+    Attributes:
+        sentence: With its interval and its control.
+        strength: Of the difference that it tells of; see `strength`.
+        place: Findings of a lower one come first, however strong others are.
+    """
+
+    sentence: str
+    strength: float
+    place: int = 0
+
+
+def most_telling(findings: Sequence[Finding], most: int) -> list[str]:
+    """Order findings, the strongest first, keep so many, and say how many more there are."""
+    ordered = sorted(findings, key=lambda finding: (finding.place, -finding.strength))
+    said = [finding.sentence for finding in ordered[:most]]
+    more = len(ordered) - most
+    return [*said, f"{more} more of this kind, less telling, are in the tables."] if more > 0 else said
 
 
 def basis(group: Group, seeds: int | None) -> str:

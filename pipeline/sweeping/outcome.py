@@ -10,10 +10,10 @@ from rich.table import Table
 
 from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import SWEEP
+from pipeline.evaluation.result_folder import LOCK
 from pipeline.files import is_locked, locked, read_json, write_json
 from pipeline.progress import duration
 from pipeline.sweeping.plan import PlannedCell
-from pipeline.training.run_folder import LOCK
 
 State = Literal["done", "resumed", "failed", "skipped", "running", "waiting"]
 STYLES = {"failed": "red", "skipped": "dim", "resumed": "dim"}

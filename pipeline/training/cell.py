@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import Logger
 
 from pipeline.checks import whole_number
 from pipeline.data.dataset import Dataset
+from pipeline.data.remarks import remarks
 from pipeline.data.source import open_dataset
 from pipeline.data.texts import Texts
 from pipeline.encoders.building import build_dual_encoder
@@ -253,7 +254,9 @@ class Cell:
             f"{name} {len(split.queries):,} queries over {len(split.documents):,} documents"
             for name, split in self.dataset.splits.items()
         )
-        self.folder.say(f"{self.folder.path}: {self.dataset.name} ({splits}).")
+        self.folder.say(f"{self.folder.path}: {self.dataset.label}: {splits}.")
+        for remark in remarks(self.dataset, self.retriever.split):
+            self.folder.say(remark)
 
     def _save(self, metrics: dict[str, Any]) -> None:
         """Save the encoders with a card that tells what is known by now."""

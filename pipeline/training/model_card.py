@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.evaluation.report import dataset_label
 
 HEADER = """---
 library_name: sentence-transformers
@@ -87,7 +88,7 @@ def _measures(metrics: dict[str, Any]) -> str:
     lines += [
         f"| {system} | {' | '.join(f'{means[name]:.4f}' for name in names)} |" for system, means in systems.items()
     ]
-    title = f"## Measures\n\n{metrics['dataset']}, {metrics['split']} split: {metrics['queries']:,} queries, {metrics['documents']:,} documents.\n"
+    title = f"## Measures\n\n{dataset_label(metrics)}, {metrics['split']} split: {metrics['queries']:,} queries, {metrics['documents']:,} documents.\n"
     return "\n".join([title, *lines, ""])
 
 

@@ -1,6 +1,5 @@
 """Transfer: how a dual encoder does on datasets that it was not trained on, before and after its training."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pipeline.data.source import Source, open_dataset
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
+from pipeline.evaluation.names import require_file_names
 from pipeline.evaluation.results import METRICS, SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
@@ -36,9 +36,8 @@ def transfer_sources(config: DictConfig) -> Iterator[tuple[str, Source]]:
     chosen = config.evaluation.transfer
     if chosen is not None and not OmegaConf.is_dict(chosen):
         raise UserError(f"evaluation.transfer={chosen} must name datasets; {_how('NAME')}")
+    require_file_names("evaluation.transfer", map(str, chosen or ()))
     for name, dataset in (chosen or {}).items():
-        if not re.fullmatch(r"\w[\w.-]*", str(name)):
-            raise UserError(f"evaluation.transfer.{name} becomes a folder; use letters, digits, - and _ in its name.")
         if not OmegaConf.is_dict(dataset) or "_target_" not in dataset:
             raise UserError(f"evaluation.transfer.{name}={dataset} is no dataset's configuration; {_how(name)}")
         yield str(name), instantiate(dataset)
@@ -75,9 +74,9 @@ class Transfer:
         return read_json(self.place / METRICS)
 
     def score(self, dual_encoder: DualEncoder, name: str) -> None:
-        """Score BM25, once, and the dual encoder as it is now."""
+        """Score BM25, once, and the dual encoder as it is now; with BM25 as `dense`, when it is trained."""
         self.systems = self.systems or self.retriever.bm25()
-        self.systems |= self.retriever.encoder(dual_encoder, dense=name, hybrid=None)
+        self.systems |= self.retriever.encoder(dual_encoder, name, "hybrid" if name == "dense" else None)
 
     def write(self, training: dict[str, Any]) -> None:
         """Write what was found.
@@ -149,7 +148,8 @@ class Transfers:
         said = {"trained_on": trained_on, "stage": trained["stage"], "steps": trained["steps"]}
         for transfer in self.transfers:
             if not transfer.finished:
-                transfer.systems["dense"].details.update(marks_of(trained))
+                for name in ("dense", "hybrid"):
+                    transfer.systems[name].details.update(marks_of(trained))
                 transfer.write(said)
             if logger is not None:
                 for system, means in transfer.metrics()["systems"].items():

@@ -20,7 +20,8 @@ def planted(folder, name: str, overrides: list[str], collapsed: bool) -> None:
     )
     systems = {"bm25": {"mrr@10": 0.1}, "dense": {"mrr@10": 0.25}}
     training["collapsed_steps"] = [5, 10] if collapsed else [0]
-    (place / "metrics.json").write_text(json.dumps({"measures": ["mrr@10"], "systems": systems, "training": training}))
+    metrics = {"dataset": "toy", "fingerprint": "0123456789abcdef", "measures": ["mrr@10"], "systems": systems}
+    (place / "metrics.json").write_text(json.dumps(metrics | {"training": training}))
     (place / "overrides.yaml").write_text(yaml.safe_dump(overrides))
 
 
@@ -37,12 +38,29 @@ def test_only_what_differs_is_a_column_and_finished_cells_are_rows(sweep):
     assert [row["stage"] for row in rows] == ["align", "joint"]
     assert "seed" not in rows[0]
     assert [row["collapsed"] for row in rows] == ["no", "from step 5"]
+    assert [row["data"] for row in rows] == ["toy (01234567)"] * 2
     assert (rows[0]["mrr@10"], rows[0]["query rank"], rows[0]["document rank"]) == (0.25, 12.345, None)
 
 
 def test_a_single_cell_is_named_by_its_folder(tmp_path):
     planted(tmp_path, "only", ["stage=joint"], False)
     assert rows_of(read_cells(tmp_path))[0]["run"] == "only"
+
+
+def test_cells_that_chose_the_same_are_told_apart_by_their_folders(sweep):
+    planted(sweep, "c", ["stage=align", "+seed=1", "dataset=squad"], False)
+    assert [(row["run"], row["stage"]) for row in rows_of(read_cells(sweep))] == [
+        ("a", "align"),
+        ("c", "align"),
+        ("b", "joint"),
+    ]
+
+
+def test_an_evaluation_of_one_model_is_no_cell(sweep):
+    planted(sweep, "evaluate", ["split=train"], False)
+    place = sweep / "evaluate" / "metrics.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"training": {}}))
+    assert [cell.name for cell in read_cells(sweep)] == ["a", "b"]
 
 
 def test_rows_are_shown_and_written_whole(sweep):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -118,6 +119,17 @@ def test_an_older_folder_says_that_self_hits_were_removed(results):
     metrics = results.metrics({})
     del metrics["remarks"]
     assert "A document with the query's own id is removed." in caption(metrics)
+
+
+def test_a_table_says_which_contents_of_a_name_were_scored_and_what_is_to_be_said_of_them(results, tmp_path):
+    named = replace(results, fingerprint="1a2b3c4d5e6f", remarks=["Two of its files are older."])
+    assert write_results(named, tmp_path)["remarks"] == ["Two of its files are older."]
+    table = printed(tmp_path)
+    assert "small (1a2b3c4d), test" in table and "Two of its files are older." in table
+    other = replace(results, fingerprint="99999999").metrics({})
+    assert results_table(other).title == "small (99999999), test"
+    del other["fingerprint"]  # of an older folder
+    assert results_table(other).title == "small, test"
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def words(pair, folders):
 def opened(pair, folders):
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         config = compose("probe", ["probe=geometry", *words(pair, folders)])
+        assert config.pair == pair
         models = open_models(config.models, trust_remote_code=False)
     require_alike(models, "swap")
     assert list(models) == ["base", "tuned"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.reporting import before_and_after
 from pipeline.reporting.cells import Cell
 from pipeline.reporting.estimates import difference, interaction, share_before
 from pipeline.reporting.reading import read_folders
@@ -47,6 +48,17 @@ def test_the_share_before_is_a_ratio_of_means_and_its_interval_moves_both(grid):
     drawn = [generator.integers(len(before), size=len(before)) for _ in range(2000)]
     low, high = np.quantile([before[rows].sum() / after[rows].sum() for rows in drawn], [0.025, 0.975])
     assert (found.low, found.high) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+
+
+def test_nothing_is_a_share_of_a_score_near_zero(tmp_path):
+    before = scores_of(1, 0.5)
+    for number, after in enumerate((np.full(len(before), 1e-12), np.zeros(len(before)), before + 1e-9 * before)):
+        plant_run(tmp_path / str(number), steps=number, systems={"zero_shot": before, "dense": after})
+    cells = read_folders([tmp_path]).finished
+    assert [share_before([cell], "ndcg@10") for cell in cells[:2]] == [None, None]
+    (table,) = before_and_after.section(read_folders([tmp_path])).tables
+    shown = [table.shown("share before", row["share before"]) for row in table.rows]
+    assert all(not share or 0 <= float(share.split()[0]) <= 1 for share in shown)
 
 
 def test_only_seeds_that_both_have_are_compared(grid, tmp_path_factory):

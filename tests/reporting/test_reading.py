@@ -46,6 +46,15 @@ def test_what_is_not_finished_is_named_with_its_reason(tmp_path):
     assert sentences["broken"].startswith("Its files are of an older or unknown form (metrics.json, line 1: malformed")
 
 
+def test_evaluations_of_other_files_under_one_name_are_not_taken_for_one(tmp_path):
+    for name, level in (("before", 0.3), ("after", 0.6)):
+        plant_scores(tmp_path / name, {"bm25": scores_of(1, 0.2), "dense": scores_of(2, level)})
+        (tmp_path / name / "config.yaml").write_text("run_files: [a.trec]\n")  # as its inputs.json alone can tell
+        (tmp_path / name / "overrides.yaml").write_text("['run_files=[a.trec]']\n")
+    cells = read_folders([tmp_path / "before", tmp_path / "after"])
+    assert [(cell.name, cell.config, cell.overrides) for cell in cells] == [("before", {}, {}), ("after", {}, {})]
+
+
 def test_what_a_sweep_tells_of_skipped_cells_is_kept(tmp_path):
     plant_grid(tmp_path)
     cells = [
@@ -129,10 +138,20 @@ def test_unlike_datasets_and_unlike_measures_are_not_compared(tmp_path):
     plant_run(tmp_path / "c", seed=2, measure="mrr@10")
     groups = read_folders([tmp_path]).groups()
     assert [(group.title, group.measures) for group in groups] == [
-        ("toy, test, ndcg@10", ["ndcg@10"]),
-        ("toy, test, mrr@10", ["mrr@10"]),
-        ("other, test", ["ndcg@10"]),
+        ("toy (toy), test, ndcg@10", ["ndcg@10"]),
+        ("toy (toy), test, mrr@10", ["mrr@10"]),
+        ("other (other), test", ["ndcg@10"]),
     ]
+
+
+def test_no_two_groups_have_one_title(tmp_path):
+    changes = ({}, {"fingerprint": "1a2b3c4d5e"}, {"relevant_from": 2}, {"remove_self_hits": True}, {"documents": 99})
+    for number, change in enumerate(changes):
+        run = plant_run(tmp_path / str(number), seed=number)
+        metrics = json.loads((run / "metrics.json").read_text())
+        (run / "metrics.json").write_text(json.dumps(metrics | change))
+    titles = [group.title for group in read_folders([tmp_path]).groups()]
+    assert len(set(titles)) == len(changes) and "toy (1a2b3c4d), test" in titles
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,70 @@ def test_seeds_are_merged_into_one_row_with_their_spread(grid):
     assert "significantly above all of 2 others (Holm), next BM25" in section.findings[0]
 
 
-def test_of_many_rows_each_is_compared_with_the_best_alone(tmp_path):
+@pytest.fixture
+def many(tmp_path):
+    """More runs than every two of which are compared, BM25 above them all."""
+    folder = tmp_path / "many"
+    bm25 = scores_of(99, 0.9)
+    for number in range(14):
+        systems = {"bm25": bm25, "zero_shot": scores_of(7, 0.3), "dense": scores_of(number, 0.3 + number / 50)}
+        plant_run(folder / f"trained {number}", steps=number + 1, systems=systems)
+    untrained = {"bm25": bm25, "dense": scores_of(7, 0.3)}
+    plant_run(folder / "untrained", steps=0, systems=untrained)
+    return folder
+
+
+def test_of_many_rows_all_are_compared_with_the_best_encoder_and_the_baselines(many):
+    section = main_table.section(read_folders([many]))
+    (table,) = section.tables
+    rows = {row["trainer.max_steps"]: row for row in table.rows}
+    letters = {steps: row[""] for steps, row in rows.items()}
+    assert (
+        f"of all others with {letters['14']} (the highest encoder), a (BM25), {letters['0']} (the highest encoder without "
+        "training), Holm-corrected over 42 comparisons"
+    ) in table.note
+    # BM25 is the highest, and the best encoder is told from weaker ones all the same.
+    assert letters["1"] in rows["14"]["better than"] and letters["0"] in rows["14"]["better than"]
+    assert rows[""]["better than"].startswith("bc")
+    assert any("of the encoders the highest nDCG@10 is that of max_steps 14" in finding for finding in section.findings)
+    (against,) = [finding for finding in section.findings if "significantly above max_steps 0" in finding]
+    above = sum(letters["0"] in row["better than"] for steps, row in rows.items() if steps not in ("", "0"))
+    assert f"of 14 encoders, {above} are significantly above max_steps 0, nDCG@10" in against and above > 3
+
+
+def test_of_many_rows_without_baselines_all_are_compared_with_the_best(tmp_path):
     systems = {f"model {number}": scores_of(number, 0.3 + number / 50) for number in range(14)}
     plant_scores(tmp_path / "many", systems)
     table = main_table.section(read_folders([tmp_path / "many"])).tables[0]
-    assert "against the row with the highest nDCG@10, Holm-corrected over 13 comparisons" in table.note
+    assert "of all others with n (the highest encoder), Holm-corrected over 13 comparisons" in table.note
+
+
+def test_findings_are_ordered_by_how_telling_they_are(tmp_path):
+    noise = np.random.default_rng(3).normal(0, 0.05, 40)
+    for number, gain in enumerate((0.0, 0.01, 0.5, 0.02, 0.03, 0.0, 0.2, 0.04)):
+        systems = {"zero_shot": scores_of(4, 0.3), "dense": scores_of(4, 0.3) + noise + gain}
+        plant_run(tmp_path / str(number), dataset=f"set{number}", systems=systems)
+    findings = before_and_after.section(read_folders([tmp_path])).findings
+    assert len(findings) == before_and_after.MOST_FINDINGS + 1
+    assert ["set2" in findings[0], "set6" in findings[1], "set7" in findings[2]] == [True] * 3
+    assert findings[-1] == "2 more of this kind, less telling, are in the tables."
+
+
+def test_a_line_beyond_the_first_is_drawn_and_said_where_it_is_the_one_that_changes(tmp_path):
+    noise = np.random.default_rng(3).normal(0, 0.01, 40)
+    for number in range(steps.SERIES + 2):
+        for count in (10, 100):
+            changed = scores_of(1, 0.4) + noise + (count / 200 if number == steps.SERIES + 1 else 0.0)
+            plant_run(
+                tmp_path / f"{number}-{count}",
+                steps=count,
+                stage={"name": "dpr", "rate": number},
+                systems={"zero_shot": scores_of(1, 0.4), "dense": changed},
+            )
+    section = steps.section(read_folders([tmp_path]))
+    assert f"rate {steps.SERIES + 1}: from 10 to 100 steps, +0.45" in section.findings[0]
+    assert f"rate {steps.SERIES + 1}" in section.charts[0].svg
+    assert "that change most surely" in section.charts[0].note
 
 
 def test_what_was_given_is_set_against_random_weights_of_the_same_build(grid):
@@ -195,17 +254,64 @@ def test_steps_are_a_line_from_zero_shot_on(tmp_path):
     assert steps.section(read_folders([tmp_path / "10"])) is None
 
 
+def test_bases_that_differ_in_more_than_their_names_are_told_apart_in_every_table(tmp_path):
+    for rate in (1, 2):
+        for count in (10, 100):
+            run = plant_run(tmp_path / f"{rate}-{count}", steps=count)
+            config = yaml.safe_load((run / "config.yaml").read_text())
+            config["backbone"]["dropout"] = rate / 10
+            (run / "config.yaml").write_text(yaml.safe_dump(config))
+    cells = read_folders([tmp_path])
+    lines = {row["line"] for row in steps.section(cells).tables[0].rows}
+    assert lines == {"bert, 2 layers, pre-trained, dropout 0.1", "bert, 2 layers, pre-trained, dropout 0.2"}
+    rows = [
+        tuple(value for value in row.values() if isinstance(value, str))
+        for row in before_and_after.section(cells).tables[0].rows
+    ]
+    assert len(set(rows)) == len(rows) == 4
+
+
+def plant_transfer(folder, trained_on: str, tested_on: str, name: str) -> None:
+    """Write a run with its scores on another dataset, which lost a tenth, and of which a hybrid gains a fifth."""
+    run = plant_run(folder / f"{trained_on}-{tested_on}", dataset=trained_on)
+    (run / "overrides.yaml").write_text(yaml.safe_dump([f"trained_on={trained_on}"]))
+    systems = {"bm25": scores_of(9, 0.3), "zero_shot": scores_of(8, 0.5), "dense": scores_of(8, 0.5) - 0.1}
+    plant_scores(run / "transfer" / name, systems | {"hybrid": scores_of(8, 0.5) + 0.2}, tested_on)
+
+
 def test_transfer_is_a_matrix_of_gains_over_zero_shot(tmp_path):
-    for dataset, other in (("one", "two"), ("two", "one")):
-        run = plant_run(tmp_path / dataset, dataset=dataset)
-        systems = {"zero_shot": scores_of(8, 0.5), "dense": scores_of(8, 0.5) - 0.1}
-        plant_scores(run / "transfer" / other, systems, other)
+    plant_transfer(tmp_path, "one", "two", "two")
+    plant_transfer(tmp_path, "two", "one", "one")
     section = transfer.section(read_folders([tmp_path]))
-    (table,) = section.tables
-    assert [row["trained on"] for row in table.rows] == ["one", "two"]
-    assert table.rows[0]["two"] == Interval(*[pytest.approx(-0.1)] * 3)
-    assert table.rows[1]["two"].mean > 0
+    table, scores = section.tables
+    assert [row["trained on"] for row in table.rows] == ["one (one)", "two (two)"]
+    assert table.rows[0]["two (two)"] == Interval(*[pytest.approx(-0.1)] * 3)
+    assert table.rows[1]["two (two)"].mean > 0
     assert "helps on the other in 0, harms in 2" in section.findings[0]
+    (away,) = [row for row in scores.rows if (row["tested on"], row["trained on"]) == ("two (two)", "one (one)")]
+    mean = scores_of(8, 0.5).mean()
+    means = {name: value.mean for name, value in away.items() if isinstance(value, Interval)}
+    assert means == {
+        "BM25": pytest.approx(scores_of(9, 0.3).mean()),
+        "zero-shot": pytest.approx(mean),
+        "trained": pytest.approx(mean - 0.1),
+        "hybrid of trained and BM25": pytest.approx(mean + 0.2),
+    }
+
+
+def test_a_transfer_table_names_no_one_source_for_all_of_its_rows(tmp_path):
+    plant_transfer(tmp_path, "one", "two", "two")
+    plant_transfer(tmp_path, "two", "one", "one")
+    section = transfer.section(read_folders([tmp_path]))
+    assert [table.title for table in section.tables if "trained_on" in table.title] == []
+    assert "trained_on" not in section.findings[0]
+
+
+def test_unlike_contents_of_one_name_are_columns_of_their_own(tmp_path):
+    plant_transfer(tmp_path, "one", "aaaaaaaa", "docs")
+    plant_transfer(tmp_path, "two", "bbbbbbbb", "docs")
+    table = transfer.section(read_folders([tmp_path])).tables[0]
+    assert {"docs (aaaaaaaa)", "docs (bbbbbbbb)"} < set(table.columns)
 
 
 def test_a_collapse_is_counted(tmp_path):

@@ -1,14 +1,14 @@
 """What tells runs apart, and what makes two runs the same but for their seed."""
 
+from pipeline.evaluation import result_folder
 from pipeline.reporting import settings
 from pipeline.reporting.settings import chosen, identity, rank, setting, telling_columns
-from pipeline.training import run_folder
 
 
 def test_seeds_and_places_are_no_part_of_what_a_run_is():
     one = {"seed": 0, "folder": "a", "stage": {"name": "dpr"}, "pretraining": {"seed": 0, "steps": 5}}
     other = {"seed": 1, "folder": "b", "stage": {"name": "dpr"}, "pretraining": {"seed": 1, "steps": 5}}
-    assert settings.ELSEWHERE is run_folder.ELSEWHERE
+    assert settings.ELSEWHERE is result_folder.ELSEWHERE
     assert identity({**one, "threads": 1, "preview": True}) == identity({**other, "threads": 8, "preview": False})
     assert identity(one) == identity(other)
     assert identity(one) != identity({**other, "stage": {"name": "joint"}})

@@ -11,11 +11,12 @@ from omegaconf import OmegaConf
 
 from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import read_record, recorded
+from pipeline.evaluation.result_folder import LOCK
 from pipeline.files import is_locked, locked
 from pipeline.sweeping.outcome import outcome_of
 from pipeline.sweeping.plan import PlannedCell
 from pipeline.sweeping.preview import preview
-from pipeline.training.run_folder import LOCK, RunFolder
+from pipeline.training.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.evaluation.statistics import Interval
+from pipeline.probing.attribution.activity import Activity
 from pipeline.probing.attribution.results import PLURAL, Changed, Results
 from pipeline.probing.attribution.tables import spoken
 
@@ -80,12 +81,22 @@ def _gaps(results: Results) -> Iterator[str]:
     )
     for compared in results.found:
         for activity in compared.activities:
-            off = activity.gap * np.abs(activity.difference)
-            whole = float(off.sum() / max(np.abs(activity.difference).sum(), 1e-30))
+            whole, words = gap_words(activity)
             wide = f" Wide: {advice}." if whole > WIDE_GAP else ""
-            yield (
-                f"{activity.model} on {PLURAL[compared.kind]}: attributions add up to P(1) - P(0) but for"
-                f" {100 * float(np.median(activity.gap)):.2f}% (median over texts and sub-layers; 95% of them within"
-                f" {100 * float(np.quantile(activity.gap, 0.95)):.1f}%, which is large where P(1) - P(0) is near 0),"
-                f" and but for {100 * whole:.2f}% of all differences together.{wide}"
-            )
+            yield f"{activity.model} on {PLURAL[compared.kind]}: {words}.{wide}"
+
+
+def gap_words(activity: Activity) -> tuple[float, str]:
+    """Say how far attributions are from P(1) - P(0); in units of P where a single difference may be near 0.
+
+    Returns:
+        The gap of all differences together, relative to them; and the words.
+    """
+    differences = np.abs(activity.difference)
+    off = activity.gap * differences
+    whole = float(off.sum() / max(differences.sum(), 1e-30))
+    return whole, (
+        f"attributions add up to P(1) - P(0) but for {100 * float(np.median(activity.gap)):.2f}% (median over texts and"
+        f" sub-layers), and but for {100 * whole:.2f}% of all differences together; 95% of them are off by at most"
+        f" {np.quantile(off, 0.95):.2g}, where P(1) - P(0) is {differences.mean():.2g} on average"
+    )

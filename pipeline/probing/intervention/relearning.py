@@ -16,7 +16,7 @@ from pipeline.data.texts import Texts
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import parse_measures
-from pipeline.files import read_json
+from pipeline.files import digest_of_file, read_json
 from pipeline.probing.intervention.changes import AFFECTED, CONTROL, Change, Changes, change_rows
 from pipeline.probing.intervention.edited_retrieval import EditedRetrieval
 from pipeline.probing.intervention.facts import Fact, require_queries
@@ -89,6 +89,15 @@ class Relearning(Probe):
         require_queries(subject.split, [*(query for query, _ in groups.affected), *groups.control], setting)
         if len(subject.models) < 2:
             raise UserError("probe=relearning compares twins; give two or more models, the unedited one first.")
+
+    def inputs(self, subject: Subject) -> dict[str, str]:
+        """Fingerprint the erased facts and the twins before fine-tuning too."""
+        twins = {
+            f"{kind} tower of {model.name}": model.encoder.tower(kind).fingerprint(kind)
+            for model in self._untrained(subject).values()
+            for kind in model.kinds
+        }
+        return super().inputs(subject) | {"file of erased facts": digest_of_file(self.path)} | twins
 
     def run(self, subject: Subject) -> Outcome:
         """Measure all twins, before where they are there, and after."""

@@ -7,6 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.checks import whole_number
+from pipeline.data.remarks import remarks
 from pipeline.data.source import open_dataset
 from pipeline.encoders.building import build_tower
 from pipeline.entry import instantiate
@@ -80,8 +81,11 @@ class PretrainingCell:
 
     def run(self) -> None:
         """Train, measure and save."""
-        texts = len(self.dataset.split(self.pretraining.stage.split).documents)
-        self.folder.say(f"{self.folder.path}: masked language modelling on {self.dataset.name} ({texts:,} texts).")
+        split = self.dataset.split(self.pretraining.stage.split)
+        texts = f"{len(split.documents):,} texts"
+        self.folder.say(f"{self.folder.path}: masked language modelling on {self.dataset.label}, {texts}.")
+        for remark in remarks(self.dataset, split):
+            self.folder.say(remark)
         composed: Any = OmegaConf.to_container(self.config, resolve=True)
         logger = self.make_logger(
             folder=self.folder.path,

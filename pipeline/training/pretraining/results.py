@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pipeline.data.remarks import remarks
 from pipeline.evaluation.results import METRICS
 from pipeline.files import write_json
 from pipeline.training.course import History
@@ -32,7 +33,7 @@ def summary(run: "Pretraining", history: History) -> dict[str, Any]:
     before, after = history.validations[0], measured.row()
     record = {
         "base": f"{bench.backbone.name}, {bench.backbone.init}",
-        "texts": bench.dataset.name,
+        "texts": bench.dataset.label,
         "trained_texts": len(run.division.trained),
         "held_out_texts": len(held_out.texts),
         "masked_tokens": len(measured.losses),
@@ -98,6 +99,7 @@ def _metrics(run: "Pretraining", trained: dict[str, Any]) -> dict[str, Any]:
         "relevant_from": dataset.relevant_from,
         "remove_self_hits": bool(dataset.remove_self_hits),
         "fingerprint": dataset.fingerprint,
+        "remarks": remarks(dataset, split),
         "systems": {},
         "details": {},
         "significance": None,

@@ -1,11 +1,13 @@
 """Counting active neurons and comparing them, against counts by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pipeline.probing.attribution.activity import Activity, Method, _packed
 from pipeline.probing.attribution.activity_change import change, change_in_per_cent
-from pipeline.probing.attribution.findings import findings
+from pipeline.probing.attribution.findings import findings, gap_words
 from pipeline.probing.attribution.integrated_gradients import Attribution
 from pipeline.probing.attribution.quadrature import GaussLegendre, Riemann
 from pipeline.probing.attribution.results import Compared, Results
@@ -95,3 +97,13 @@ def test_a_change_is_drawn_once():
     results = Results(found, Method(GaussLegendre(6), "norm", [0.1], 256), 0.1, "sound", 0)
     assert results.changes() is results.changes(0)
     assert [one.name for one in results.changes(layer=0)] == ["inner", "outer"]
+
+
+def test_a_difference_near_zero_blows_no_percentage_up():
+    difference, total = np.full((20, 1, 2), 0.5), np.full((20, 1, 2), 0.505)
+    difference[:3], total[:3] = 1e-26, 0.001
+    gap = np.abs(total - difference) / difference
+    share, words = gap_words(replace(activity("base", np.ones((20, 1, 4), int)), gap=gap, difference=difference))
+    assert gap.max() > 1e22 and share == pytest.approx((17 * 0.005 + 3 * 0.001) / (17 * 0.5))
+    assert "but for 1.00% (median" in words and "95% of them are off by at most 0.005, where" in words
+    assert "0.42 on average" in words

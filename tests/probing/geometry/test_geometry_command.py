@@ -39,6 +39,7 @@ def test_what_was_computed_is_found_again(monkeypatch, tmp_path):
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.csv")}
     for name in ("_compare", "_spread"):
         monkeypatch.setattr(geometry_layers, name, lambda *again: pytest.fail("computed again"))
+    (tmp_path / "out" / "findings.md").unlink()  # as if killed before it
     give(monkeypatch, *words)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.csv")} == before
 

@@ -1,0 +1,253 @@
+"""A folder of results: named by its overrides, recognised by its settings and inputs, finished or not."""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.errors import UserError
+from pipeline.evaluation.cells import OVERRIDES
+from pipeline.evaluation.results import METRICS
+from pipeline.files import atomic_write, digest_of, disk_errors, locked, read_json, write_json
+
+ELSEWHERE = ("folder", "tables", "logger", "preview", "threads")
+"""Settings that say where and how fast things go, not what comes out; runs that differ only in them are the same."""
+CONFIG = "config.yaml"
+INPUTS = "inputs.json"
+LOCK = ".run"
+"""What is locked in a run folder while a process works in it."""
+LONGEST_NAME = 160
+"""In bytes; file systems take 255, and others put something before or after it."""
+UNNAMED = (*ELSEWHERE, "launcher", "hydra")
+"""Overrides that a folder is not named by."""
+RESULTS = ("checkpoint", "transfer", "runs", "results.csv", "summary.csv", METRICS, "findings.md")
+"""What other settings, or other data, could spoil: the first and the last that each command writes."""
+
+
+class ResultFolder:
+    """Where a command keeps all that it makes of one configuration.
+
+    Args:
+        config: The composed configuration.
+        overrides: What the command line, or the sweep, changed; names the folder when `folder` is not set.
+        within: Where it lies then: below `outputs`, or in the folder of a sweep.
+        first: What the name begins with then.
+        last: The file that is written last: with it, everything was done.
+
+    Raises:
+        UserError: When `folder` is a file.
+    """
+
+    def __init__(
+        self,
+        config: DictConfig,
+        overrides: list[str],
+        within: Path = Path("outputs"),
+        first: str = "",
+        last: str = METRICS,
+    ) -> None:
+        self.config, self.overrides, self.last = config, overrides, last
+        self.settings = _settings(config)
+        self.in_sweep = not config.folder and within != Path("outputs")
+        self.path = Path(config.folder) if config.folder else _place(within, first, overrides, self.settings)
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"folder={self.path} is a file; give a folder.")
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything was done."""
+        return (self.path / self.last).exists()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything that another configuration, or other data, could spoil."""
+        return any((self.path / name).exists() for name in RESULTS)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder against other processes.
+
+        Raises:
+            UserError: When the folder holds results of another configuration.
+        """
+        with locked(self.path / LOCK, f"the run in {self.path}"):
+            self._claim()
+            yield
+
+    def rest_on(self, inputs: Mapping[str, str]) -> None:
+        """Note what the results are made from, and refuse to go on, or to count as finished, with anything else.
+
+        Paths stay the same when the files behind them change, so the configuration alone cannot tell.
+
+        Args:
+            inputs: Fingerprints by what they are of.
+
+        Raises:
+            UserError: When the folder's results were made from other data or weights.
+        """
+        place = self.path / INPUTS
+        if not self.begun:
+            write_json(place, inputs)
+            return
+        if not place.exists():
+            self.say(f"{self.path} does not say what it was made from: nobody can tell whether that has changed.")
+            return
+        there = read_json(place)
+        changed = sorted(what for what in there.keys() | inputs.keys() if there.get(what) != inputs.get(what))
+        if changed:
+            raise UserError(
+                f"{self.path} holds a run made from another {changed[0]} (same settings, but its contents have changed "
+                f"since); {self._otherwise()}."
+            )
+
+    def say(self, sentence: str) -> None:
+        """Tell the user where the run stands, and note it in `log.txt` with the time."""
+        print(sentence, file=sys.stderr, flush=True)
+        with disk_errors(self.path), open(self.path / "log.txt", "a", encoding="utf-8") as log:
+            log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {sentence}\n")
+
+    def require_same_configuration(self) -> None:
+        """Refuse a folder that holds results of another configuration.
+
+        Raises:
+            UserError: Naming a setting that differs.
+        """
+        unlike = self._unlike()
+        if unlike is not None and self.begun:
+            raise UserError(f"{self.path} holds {unlike}; {self._otherwise()}.")
+
+    def _otherwise(self) -> str:
+        """Say what can be done about a folder that holds something else."""
+        return f"give another {'hydra.sweep.dir' if self.in_sweep else 'folder'}=… or remove it"
+
+    def _unlike(self) -> str | None:
+        """Say what the folder holds, where it is not of this configuration."""
+        if not (self.path / CONFIG).exists():
+            return f"results whose settings it does not say (it has no {CONFIG})" if self.begun else None
+        settings = _settings(OmegaConf.load(self.path / CONFIG))  # type: ignore[arg-type]
+        if _kind(settings) != _kind(self.settings):
+            return f"{_kind(settings)}, and this is {_kind(self.settings)}"
+        there, here = _flat(settings), _flat(self.settings)
+        changed = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+        if not changed:
+            return None
+        key = changed[0]
+        return f"a run of another configuration ({key} is {there.get(key)} there and {here.get(key)} here)"
+
+    def _claim(self) -> None:
+        self.require_same_configuration()
+        with atomic_write(self.path / CONFIG) as file:
+            file.write(OmegaConf.to_yaml(self.config, resolve=True))
+        with atomic_write(self.path / OVERRIDES) as file:
+            file.write(OmegaConf.to_yaml(OmegaConf.create(self.overrides)))
+
+
+def require_place(config: DictConfig, hydra: Any) -> None:
+    """Refuse settings of `evaluate.py` and `probe.py` that say in a way which is not heeded where results go.
+
+    Args:
+        config: The composed configuration.
+        hydra: Hydra's own part of it.
+
+    Raises:
+        UserError: Naming the setting that does.
+    """
+    for key, value in {"hydra.run.dir": hydra.run.dir, "hydra.sweep.subdir": hydra.sweep.subdir}.items():
+        if value != ".":
+            raise UserError(f"{key}={value} says nothing here; give folder=…, or of a sweep hydra.sweep.dir=….")
+    if hydra.mode != RunMode.MULTIRUN:
+        return
+    if config.folder is not None:
+        raise UserError(
+            f"folder={config.folder} is one folder, and every job of a sweep has its own; leave it out, and give "
+            "hydra.sweep.dir=… for the folder that they lie in."
+        )
+    if config.get("compare") is not None or config.get("sweep") is not None:
+        raise UserError("compare=[…] and sweep=FOLDER read many finished folders at once; leave -m out.")
+
+
+def own_folder(config: DictConfig, hydra: Any, first: str, last: str = METRICS) -> ResultFolder:
+    """Give the folder of a job of `evaluate.py` or `probe.py` as Hydra describes it, alone or of a sweep.
+
+    Args:
+        config: The composed configuration.
+        hydra: Hydra's own part of it.
+        first: What the folder's name begins with, where `folder` does not say it.
+        last: The file that is written last.
+
+    Raises:
+        UserError: When the folder holds something else.
+    """
+    folder = ResultFolder(config, list(hydra.overrides.task), place_of(hydra), first, last)
+    folder.require_same_configuration()
+    return folder
+
+
+def place_of(hydra: Any) -> Path:
+    """Give the folder that a job's folder lies in where it is named by its overrides: of a sweep, the sweep's."""
+    return Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else Path("outputs")
+
+
+def said_overrides(overrides: Sequence[str], without: Sequence[str] = ()) -> list[str]:
+    """Say in short what overrides chose, those left out that say where and how fast things go.
+
+    Args:
+        overrides: As `key=value`.
+        without: Further keys to leave out.
+    """
+    keys = {override: override.lstrip("+~").partition("=")[0] for override in overrides}
+    said = sorted(keys.items())
+    return [_short(override) for override, key in said if key.partition(".")[0] not in UNNAMED and key not in without]
+
+
+def _short(override: str) -> str:
+    """Shorten paths to their last parts, of a run folder's model to the run's."""
+    key, _, value = override.lstrip("+~").partition("=")
+    value = re.sub(r"(/model)?/*(?=$|[\s,\]}'\"])", "", value)
+    value = re.sub(r"[^\s,:\[\]{}]*/", "", value)
+    word = re.sub(r"[^\w.=@-]+", "_", value).strip("_")
+    return f"{key.split('.')[-1]}={word}"
+
+
+def _settings(config: DictConfig) -> dict[str, Any]:
+    """What determines the result."""
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    settings = {str(key): value for key, value in container.items() if key not in ELSEWHERE}
+    if isinstance(settings.get("models"), dict):
+        settings["order of models"] = list(settings["models"])  # the first is what the others are compared with
+    return settings
+
+
+def _kind(settings: Mapping[str, Any]) -> str:
+    """Say which command settings are of."""
+    return "a training" if "stage" in settings else "a probe" if "probe" in settings else "an evaluation"
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat.update(_flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value})
+    return flat
+
+
+def _place(within: Path, first: str, overrides: list[str], settings: dict[str, Any]) -> Path:
+    """Find the folder of a run with these settings, whatever overrides it was named by, or name a new one."""
+    digest = digest_of(settings)[:8]
+    there = sorted(path for pattern in (digest, f"*,{digest}") for path in within.glob(pattern))
+    return there[0] if there else within / _name(first, overrides, digest)
+
+
+def _name(first: str, overrides: list[str], digest: str) -> str:
+    """Name a folder by its overrides, for people, and by its settings, so that no two runs share one."""
+    said = [short for short in said_overrides(overrides) if short != first]
+    start = [first] if first else []
+    while said and len(",".join([*start, *said, digest]).encode()) > LONGEST_NAME:
+        said.remove(max(said, key=len))
+    return ",".join([*start, *said, digest])
