@@ -24,6 +24,8 @@ LOCK = ".run"
 """What is locked in a run folder while a process works in it."""
 LONGEST_NAME = 160
 """In bytes; file systems take 255, and others put something before or after it."""
+LONG_WORD = 40
+"""In letters: of a name that is too long, words above this go first."""
 UNNAMED = (*ELSEWHERE, "launcher", "hydra")
 """Overrides that a folder is not named by."""
 RESULTS = ("checkpoint", "transfer", "runs", "results.csv", "summary.csv", METRICS, "findings.md")
@@ -249,5 +251,5 @@ def _name(first: str, overrides: list[str], digest: str) -> str:
     said = [short for short in said_overrides(overrides) if short != first]
     start = [first] if first else []
     while said and len(",".join([*start, *said, digest]).encode()) > LONGEST_NAME:
-        said.remove(max(said, key=len))
+        said.remove(max(said, key=lambda word: max(len(word), LONG_WORD)))  # the longest, or of short ones the first
     return ",".join([*start, *said, digest])
