@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.errors import UserError
+from pipeline.evaluation.approximation import approximation_words, beside_the_name
 from pipeline.evaluation.latency import Latencies
 from pipeline.evaluation.pretraining import pretraining_lines, pretraining_table
 from pipeline.evaluation.results import METRICS
@@ -28,6 +29,7 @@ COUNTS = {
     "truncated_queries": "queries cut to the model's maximum length",
     "queries_without_results": "queries without results, which count 0",
     "unjudged_queries": "queries that nobody judged, left out",
+    "nearly_empty_documents": "documents with fewer than two words, more than half of all",
 }
 """What a system's details may count, and how a table says it."""
 
@@ -91,8 +93,9 @@ def results_table(metrics: dict[str, Any], latency: Latencies | None = None) -> 
             marks = "".join(SUPERSCRIPTS[letters[other]] for other in beaten)
             cells.append(Text(f"{means[measure]:.4f}{marks}", style="bold" if best else ""))
         cells += [Text(latency.cell(name))] if latency else []
-        collapsed = " (collapsed)" if metrics["details"].get(name, {}).get("collapsed") else ""
-        table.add_row(Text(letters[name], style="dim"), f"{name}{collapsed}", *cells)
+        details = metrics["details"].get(name, {})
+        beside = beside_the_name(details) + (" (collapsed)" if details.get("collapsed") else "")
+        table.add_row(Text(letters[name], style="dim"), f"{name}{beside}", *cells)
     return table
 
 
@@ -125,7 +128,7 @@ def caption(metrics: dict[str, Any]) -> list[str]:
     if training.get("collapsed"):
         lines.append(collapse_line(training))
     for name, details in metrics["details"].items():
-        lines += [f"{name}: {words}" for words in _hybrid_words(details)]
+        lines += [f"{name}: {words}" for words in [*_hybrid_words(details), *approximation_words(details)]]
         lines += [f"{name}: {words}: {details[count]:,}." for count, words in COUNTS.items() if details.get(count)]
     return lines
 

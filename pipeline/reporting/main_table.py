@@ -113,11 +113,13 @@ def _spread(one: Configuration, measure: str, found: Sequence[Configuration]) ->
 
 
 def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, Any]:
-    """Give the hybrid's score, and say which seeds collapsed, where any did."""
+    """Give the hybrid's score; say how much of exact search an approximate index found, and which seeds collapsed."""
     row: dict[str, Any] = {}
     if any(other.system == "dense" and other.has("hybrid") for other in found):
         there = one.system == "dense" and one.has("hybrid")
         row[f"hybrid {measure_words(measure)}"] = one.interval(measure, "hybrid") if there else None
+    if any(other.recall is not None for other in found):
+        row["recall of exact search"] = one.recall
     if any(other.collapsed for other in found):
         row["collapsed"] = f"{one.collapsed} of {one.seeds}" if one.collapsed else "no"
     return row

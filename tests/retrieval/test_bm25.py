@@ -70,10 +70,11 @@ def test_equal_scores_are_ordered_by_position(tmp_path):
 
 def test_best_positive_leaves_out_zeros_and_breaks_ties():
     scores = np.array([0, 2, 1, 2, 0, 1, 3], np.float32)
-    positions, best = best_positive(scores, 4)
-    assert positions.tolist() == [6, 1, 3, 2]
+    backwards = np.arange(7)[::-1]
+    positions, best = best_positive(scores, 4, backwards)
+    assert positions.tolist() == [6, 3, 1, 5]
     assert best.tolist() == [3, 2, 2, 1]
-    assert best_positive(scores, 100)[0].tolist() == [6, 1, 3, 2, 5]
+    assert best_positive(scores, 100, backwards)[0].tolist() == [6, 3, 1, 5, 2]
 
 
 def test_an_index_is_kept_and_opened_by_the_next_run(tmp_path):

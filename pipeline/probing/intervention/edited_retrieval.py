@@ -77,7 +77,8 @@ class EditedRetrieval:
         split, removed = self.subject.split, self.subject.dataset.remove_self_hits
         index = TorchIndex(device=self.subject.encoding.device)
         index.build(self.documents)
-        hits = index.search(np.array(self.queries.vectors), min(FIRST_RESULTS + int(removed), len(split.documents)))
+        reach = min(FIRST_RESULTS + int(removed), len(split.documents))
+        hits = index.search(np.array(self.queries.vectors), reach, split.documents.precedence)
         ids = split.queries.ids()
         hits = (remove_self_hits(hits, ids, split.documents) if removed else hits).cut(FIRST_RESULTS)
         return {query: set(split.documents.ids(row[row >= 0])) for query, row in zip(ids, hits.positions, strict=True)}

@@ -67,7 +67,8 @@ class Search:
         index = TorchIndex(device=device)
         index.build(Table.from_array(documents))
         depth = max(item.cutoff or DEPTH for item in parse_measures(self.measures))
-        hits = index.search(queries, min(depth + int(self.remove_self), len(documents)))
+        reach = min(depth + int(self.remove_self), len(documents))
+        hits = index.search(queries, reach, self.documents.precedence)
         run = Run.from_hits(
             "dense", self.queries.ids(), self.documents, hits, remove_self=self.remove_self, depth=depth
         )
