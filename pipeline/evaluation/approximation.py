@@ -14,11 +14,9 @@ def recall_of(details: Mapping[str, Any]) -> dict[str, float]:
 
 
 def beside_the_name(details: Mapping[str, Any]) -> str:
-    """Say in a few words what stands beside the figures of an approximate index: the recall of all its results."""
-    if not (recall := recall_of(details)):
-        return ""
-    at, share = list(recall.items())[-1]
-    return f" (approximate: {at} {share:.3f})"
+    """Say in a few words what stands beside the figures of an approximate index."""
+    recall = ", ".join(f"{at} {share:.3f}" for at, share in recall_of(details).items())
+    return f" (of exact search: {recall})" if recall else ""
 
 
 def approximation_words(details: Mapping[str, Any]) -> list[str]:

@@ -49,7 +49,7 @@ class Cell:
         row: dict[str, Any] = {key: self.overrides.get(key, "") for key in chosen} or {"run": self.name}
         row |= {name: self.metrics["systems"]["dense"][name] for name in self.metrics["measures"]}
         recall = recall_of(self.metrics.get("details", {}).get("dense", {}))
-        row |= {f"{at} of exact search": share for at, share in list(recall.items())[-1:]}
+        row |= {f"{at} of exact search": share for at, share in recall.items()}
         record = training.get("pretraining", {})
         row |= {column: record[key] for column, key in PRETRAINING.items() if key in record}
         row |= {column: validations[-1].get(key) for column, key in FIGURES.items()}

@@ -56,7 +56,7 @@ def _table(group: Group, number: int) -> tuple[Table, list[str]]:
         group.title,
         rows,
         _note(significance, group),
-        digits={"sd over seeds": 4},
+        digits={"sd over seeds": 4, "recall of exact search": 4},
         best=[measure_words(measure) for measure in group.measures],
     )
     return table, _findings(found, group, significance)

@@ -12,7 +12,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from pipeline.checks import one_of
+from pipeline.checks import one_of, whole_number
 from pipeline.errors import UserError
 from pipeline.files import digest_of, digest_of_file, disk_errors, locked, read_json, write_json
 from pipeline.progress import progress
@@ -50,7 +50,8 @@ class FaissIndex(Index):
         seed: Fixes the sample of documents that the index is trained on.
 
     Raises:
-        UserError: When a GPU is asked for where faiss has none, or the device is unknown.
+        UserError: When a GPU is asked for where faiss has none, the device is unknown, or a parameter is no whole number
+            above 0.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class FaissIndex(Index):
         device: str = "auto",
         fp16: bool = False,
         shard: bool = False,
-        build_parameters: Mapping[str, int] | None = None,
+        build_parameters: Mapping[str, int | None] | None = None,
         search_parameters: Mapping[str, int | None] | None = None,
         seed: int = 0,
     ) -> None:
@@ -70,9 +71,8 @@ class FaissIndex(Index):
         self.device = device
         self.fp16 = fp16
         self.shard = shard
-        self.build_parameters = dict(build_parameters or {})
-        given = (search_parameters or {}).items()
-        self.search_parameters = {name: value for name, value in given if value is not None}
+        self.build_parameters = _whole_numbers("build_parameters", build_parameters)
+        self.search_parameters = _whole_numbers("search_parameters", search_parameters)
         self.seed = seed
         self.on_gpu = False
         self.name = f"faiss {factory}"
@@ -291,6 +291,16 @@ class FaissIndex(Index):
             f"index.factory={self.factory} needs at least {needed:,} documents to train on, but there are"
             f" {documents:,}; use fewer centroids, or Flat."
         )
+
+
+def _whole_numbers(setting: str, parameters: Mapping[str, int | None] | None) -> dict[str, int]:
+    """Keep the parameters that have a value.
+
+    Raises:
+        UserError: When one is no whole number above 0; faiss would find nothing, or take another number, unsaid.
+    """
+    given = {name: value for name, value in (parameters or {}).items() if value is not None}
+    return {name: whole_number(f"index.{setting}.{name}", value) for name, value in given.items()}
 
 
 def _centroids(factory: str) -> list[int]:

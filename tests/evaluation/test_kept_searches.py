@@ -118,7 +118,10 @@ def test_an_approximate_index_has_its_recall_beside_its_figures(encoder, retriev
     share = said["recall"]["240"]
     console = Console(width=300, record=True)
     console.print(results_table(metrics))
-    assert f"dense (approximate: recall@240 {share:.3f})" in console.export_text()
+    assert (
+        f"dense (of exact search: recall@10 {said['recall']['10']:.3f}, recall@240 {share:.3f})"
+        in console.export_text()
+    )
     lines = [line for line in caption(metrics) if line.startswith("dense: ")]
     assert lines[0].startswith("dense: faiss IVF6,Flat, nprobe=1, is approximate: of what exact search finds it finds ")
     assert f"recall@240 {share:.4f} (30 queries sampled)." in lines[0]
