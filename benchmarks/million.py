@@ -68,7 +68,7 @@ def search_dense(folder: Path, index_name: str) -> None:
     split = open_dataset(Beir(path=str(folder / "texts")), folder / "store").split("test")
     index = instantiate({"_target_": index_name})
     index.prepare(Table.open(folder / "table"), folder / "store")
-    hits = index.search(unit_vectors(np.random.default_rng(1), QUERIES, DIMENSION), K)
+    hits = index.search(unit_vectors(np.random.default_rng(1), QUERIES, DIMENSION), K, split.documents.precedence)
     write_trec(Run.from_hits("dense", split.queries.ids(), split.documents, hits), folder / "dense.trec")
 
 

@@ -103,7 +103,7 @@ def retrieve(model: SentenceTransformer, split: Split, name: str) -> Run:
     queries = model.encode_query(split.queries.take(slice(None)), convert_to_numpy=True)
     index = TorchIndex(device="cpu")
     index.build(Table.from_array(np.float32(documents)))
-    hits = index.search(np.float32(queries), min(DEPTH, len(split.documents)))
+    hits = index.search(np.float32(queries), min(DEPTH, len(split.documents)), split.documents.precedence)
     return Run.from_hits(name, split.queries.ids(), split.documents, hits)
 
 

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pipeline.errors import UserError
+from pipeline.evaluation.approximation import recall_of
 from pipeline.evaluation.report import dataset_label
 from pipeline.evaluation.results import METRICS
 from pipeline.evaluation.training_words import below_start_words, collapse_words
@@ -50,6 +51,8 @@ class Cell:
         row: dict[str, Any] = {key: self.overrides.get(key, "") for key in chosen} or {"run": self.name}
         row |= {"data": dataset_label(self.metrics)}
         row |= {name: self.metrics["systems"]["dense"][name] for name in self.metrics["measures"]}
+        recall = recall_of(self.metrics.get("details", {}).get("dense", {}))
+        row |= {f"{at} of exact search": share for at, share in recall.items()}
         record = training.get("pretraining", {})
         row |= {column: record[key] for column, key in PRETRAINING.items() if key in record}
         row |= {column: validations[-1].get(key) for column, key in FIGURES.items()}

@@ -15,6 +15,7 @@ from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.hits import Hits
 from pipeline.retrieval.index import Index
 from pipeline.retrieval.kept import kept_hits
+from pipeline.retrieval.recall import recall_of_exact
 from pipeline.retrieval.table import Table
 from pipeline.retrieval.tabulate import tabulate
 
@@ -36,18 +37,24 @@ class KeptSearches:
     ) -> None:
         self.dataset, self.lexical, self.index = dataset, lexical, index
         self.encoding, self.store, self.depth = encoding, store, depth
-        self._lexical_hits: dict[str, Hits] = {}
+        self._lexical_hits: dict[str, tuple[Hits, dict[str, Any]]] = {}
 
-    def bm25(self, split: Split) -> Hits:
-        """Give what BM25 finds for a split's queries, self-hits removed where the dataset wants that."""
+    def bm25(self, split: Split) -> tuple[Hits, dict[str, Any]]:
+        """Give what BM25 finds for a split's queries, self-hits removed where the dataset wants that.
+
+        Returns:
+            The hits, and what is to be said of them: `nearly_empty_documents`, where those are most.
+        """
         if split.name not in self._lexical_hits:
 
             def search() -> tuple[Hits, dict[str, Any]]:
                 self.lexical.build(split.documents, self.store)
-                return self.lexical.search(split.queries.take(slice(None)), self._reach(split)), {}
+                few = self.lexical.nearly_empty
+                said = {"nearly_empty_documents": few} if few > len(split.documents) / 2 else {}
+                return self.lexical.search(split.queries.take(slice(None)), self._reach(split)), said
 
-            found, _ = kept_hits(self.store, self.bm25_key(split), search)
-            self._lexical_hits[split.name] = self._without_self(split, found)
+            found, said = kept_hits(self.store, self.bm25_key(split), search)
+            self._lexical_hits[split.name] = self._without_self(split, found), said
         return self._lexical_hits[split.name]
 
     def bm25_key(self, split: Split) -> dict[str, Any]:
@@ -58,21 +65,29 @@ class KeptSearches:
             "reach": self._reach(split),
         }
 
-    def dense(self, split: Split, documents: Table, queries: Table) -> Hits:
-        """Give what the index finds among a split's documents, given their vectors and the queries'."""
+    def dense(self, split: Split, documents: Table, queries: Table) -> tuple[Hits, dict[str, Any]]:
+        """Give what the index finds among a split's documents, given their vectors and the queries'.
+
+        Returns:
+            The hits, and what is to be said of them: of an approximate search, `approximate` (see `recall_of_exact`).
+        """
 
         def search() -> tuple[Hits, dict[str, Any]]:
-            # A copy: torch warns about memory maps, which are read-only.
-            return self.index.search(np.array(queries.vectors), self._reach(split)), {}
+            vectors = np.array(queries.vectors)  # a copy: torch warns about memory maps, which are read-only
+            hits = self.index.search(vectors, self._reach(split), split.documents.precedence)
+            if self.index.exact:
+                return hits, {}
+            return hits, {"approximate": recall_of_exact(self.index, vectors, hits, split.documents.precedence)}
 
+        identity = self.index.identity(self._reach(split))
         made_from = {
-            "index": self.index.identity,
+            "index": identity,
             "documents": documents.key,
             "queries": queries.key,
             "reach": self._reach(split),
         }
-        found, _ = search() if self.index.identity is None else kept_hits(self.store, made_from, search)
-        return self._without_self(split, found)
+        found, said = search() if identity is None else kept_hits(self.store, made_from, search)
+        return self._without_self(split, found), said
 
     def _reach(self, split: Split) -> int:
         """How many results to search for: one more where the query itself may be among them."""

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from pipeline.checks import one_of
+from pipeline.evaluation.approximation import recall_of
 from pipeline.evaluation.training_words import MARKS, training_lines
 from pipeline.files import read_json, write_json
 
@@ -148,6 +149,8 @@ def log_results(logger: Logger | None, metrics: dict[str, Any], folder: Path) ->
     figures = {
         f"{system}/{name}": value for system, means in metrics["systems"].items() for name, value in means.items()
     }
+    for system, details in metrics.get("details", {}).items():
+        figures |= {f"{system}/{at} of exact search": share for at, share in recall_of(details).items()}
     record = metrics["training"].get("pretraining", {})
     figures |= {f"pretraining/{name}": value for name, value in record.items() if isinstance(value, int | float)}
     if not isinstance(logger, WandbLogger):

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pipeline.data.dataset import labelled
 from pipeline.errors import UserError
+from pipeline.evaluation.approximation import approximation_words, beside_the_name
 from pipeline.evaluation.latency import Latencies
 from pipeline.evaluation.pretraining import pretraining_lines, pretraining_table
 from pipeline.evaluation.results import METRICS
@@ -33,6 +34,7 @@ COUNTS = {
     "ranks_not_followed": "queries whose ranks say another order than score, then id, both descending (trec_eval's)",
     "tied_queries": "queries whose results all have one score, so that ids alone order them",
     "self_hits": "queries with a result of their own id, which stays",
+    "nearly_empty_documents": "documents with fewer than two words, more than half of all",
 }
 """What a system's details may count, and how a table says it."""
 
@@ -96,9 +98,10 @@ def results_table(metrics: dict[str, Any], latency: Latencies | None = None) -> 
             marks = "".join(SUPERSCRIPTS[letters[other]] for other in beaten)
             cells.append(Text(f"{means[measure]:.4f}{marks}", style="bold" if best else ""))
         cells += [Text(latency.cell(name))] if latency else []
-        said = [words for key, words in MARKS.items() if metrics["details"].get(name, {}).get(key)]
-        marked = f"{name} ({', '.join(said)})" if said else name
-        table.add_row(Text(letters[name], style="dim"), marked, *cells)
+        details = metrics["details"].get(name, {})
+        said = ", ".join(words for key, words in MARKS.items() if details.get(key))
+        beside = beside_the_name(details) + (f" ({said})" if said else "")
+        table.add_row(Text(letters[name], style="dim"), f"{name}{beside}", *cells)
     return table
 
 
@@ -138,7 +141,7 @@ def caption(metrics: dict[str, Any]) -> list[str]:
     lines += training_lines(training)
     for name, details in metrics["details"].items():
         lines += [f"{name} is {details['source']}."] if "source" in details else []
-        lines += [f"{name}: {words}" for words in _hybrid_words(details)]
+        lines += [f"{name}: {words}" for words in [*_hybrid_words(details), *approximation_words(details)]]
         lines += [f"{name}: {words}: {details[count]:,}." for count, words in COUNTS.items() if details.get(count)]
     return lines
 

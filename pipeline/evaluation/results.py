@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.approximation import recall_of
 from pipeline.evaluation.latency import HEADER, Latencies
 from pipeline.evaluation.latency_plot import plot_quality_latency
 from pipeline.evaluation.measures import Scores
@@ -152,7 +153,9 @@ def write_evidence(
     for name, system in results.systems.items() if with_runs else ():
         write_trec(system.run, folder / "runs" / f"{results.split}.{name}.trec")
     measures = next(iter(results.systems.values())).scores.measures
-    write_csv(folder / "results.csv", ["dataset", "split", "system", *measures], _result_rows(results))
+    recall = list(dict.fromkeys(at for system in results.systems.values() for at in recall_of(system.details)))
+    header = ["dataset", "split", "system", *measures, *(f"{at} of exact search" for at in recall)]
+    write_csv(folder / "results.csv", header, _result_rows(results, recall))
     write_csv(folder / "per_query.csv", ["query_id", "query", "system", *measures], _query_rows(results))
     if results.groups:
         write_csv(folder / QUARTERS, QUARTERS_HEADER, results.groups)
@@ -166,10 +169,12 @@ def write_evidence(
     return results.metrics(training or {})
 
 
-def _result_rows(results: Results) -> Iterator[list[Any]]:
+def _result_rows(results: Results, recall: Sequence[str]) -> Iterator[list[Any]]:
     for name, system in results.systems.items():
-        means = system.scores.means()
-        yield [results.dataset, results.split, name, *(f"{means[measure]:.6f}" for measure in system.scores.measures)]
+        means, shares = system.scores.means(), recall_of(system.details)
+        figures = [f"{means[measure]:.6f}" for measure in system.scores.measures]
+        figures += [f"{shares[at]:.6f}" if at in shares else "" for at in recall]
+        yield [results.dataset, results.split, name, *figures]
 
 
 def _query_rows(results: Results) -> Iterator[list[Any]]:

@@ -101,8 +101,8 @@ class Retriever:
         """Score BM25; returns the system by its name."""
         seconds: dict[str, float] = {}
         with timed(seconds, "search"):
-            hits = self.searches.bm25(self.split)
-        return {name: self._scored(name, self.split, hits, {}, seconds)}
+            hits, details = self.searches.bm25(self.split)
+        return {name: self._scored(name, self.split, hits, details, seconds)}
 
     def encoder(
         self, dual_encoder: DualEncoder, dense: str = "dense", hybrid: str | None = "hybrid"
@@ -122,11 +122,10 @@ class Retriever:
         with timed(seconds, "index"):
             self.index.prepare(documents, self.store)
         with timed(seconds, "search"):
-            hits = self.searches.dense(self.split, documents, queries)
+            hits, said = self.searches.dense(self.split, documents, queries)
         cut = {"truncated_documents": documents.truncated, "truncated_queries": queries.truncated}
-        details = {"index": self.index.name, "precision": self.encoding.precision} | {
-            name: count for name, count in cut.items() if count
-        }
+        details = {"index": self.index.name, "precision": self.encoding.precision} | said
+        details |= {name: count for name, count in cut.items() if count}
         systems = {dense: self._scored(dense, self.split, hits, details, seconds)}
         if hybrid is not None:
             systems[hybrid] = self._hybrid(hybrid, dual_encoder, documents, queries)
@@ -180,11 +179,12 @@ class Retriever:
 
     def _reranked(self, documents: Table, queries: Table, weight: float) -> tuple[Hits, dict[str, int]]:
         """Interpolate what BM25 found, all of it or only until the best are known; count what was scored then."""
-        lexical = self.searches.bm25(self.split)
+        lexical, _ = self.searches.bm25(self.split)
+        precedence = self.split.documents.precedence
         if self.hybrid_depth is None:
             dense = dense_scores(documents.vectors, queries.vectors, lexical.positions)
-            return interpolate(lexical, dense, weight, self.hybrid_normalisation), {}
-        found = rerank(lexical, documents, queries.vectors, weight, self.hybrid_depth)
+            return interpolate(lexical, dense, weight, self.hybrid_normalisation, precedence), {}
+        found = rerank(lexical, documents, queries.vectors, weight, self.hybrid_depth, precedence=precedence)
         counts = {"depth": self.hybrid_depth, "dense_scored": found.scored, "candidates": found.candidates}
         return found.hits, counts
 
@@ -205,7 +205,7 @@ class Retriever:
         if split is None or tables is None:
             return details
         documents, queries = tables
-        lexical = self.searches.bm25(split)
+        lexical, _ = self.searches.bm25(split)
         dense = dense_scores(documents.vectors, queries.vectors, lexical.positions)
         objective = self.measures[0]
         depth = objective.cutoff or lexical.positions.shape[1]
@@ -216,7 +216,9 @@ class Retriever:
             )
             return scores.means()[objective.name]
 
-        weight, tried = tune_weight(lexical, dense, self.hybrid_weights, earned, self.hybrid_normalisation)
+        weight, tried = tune_weight(
+            lexical, dense, self.hybrid_weights, earned, self.hybrid_normalisation, split.documents.precedence
+        )
         return details | {
             "lexical_weight": weight,
             "tuned_on": split.name,
@@ -273,6 +275,6 @@ def score_retrieval(
     reach = depth + int((unwanted >= 0).any())
     index = TorchIndex(device=device)
     index.build(documents)
-    hits = index.search(queries, min(reach, len(split.documents)))
+    hits = index.search(queries, min(reach, len(split.documents)), split.documents.precedence)
     run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, unwanted=unwanted, depth=depth)
     return measure(run, split.judgements, measures, dataset.relevant_from)

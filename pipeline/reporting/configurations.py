@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.evaluation.approximation import recall_of
 from pipeline.evaluation.measures import Scores
 from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.bases import base_of
@@ -61,6 +62,12 @@ class Configuration:
         """Give the seeds' mean in the form that tests of significance take."""
         ids = self.cells[0].scores[self.system].query_ids
         return Scores(list(measures), ids, {measure: self.values(measure) for measure in measures})
+
+    @property
+    def recall(self) -> float | None:
+        """The least share of exact search's results that an approximate index found for a seed; None where it is exact."""
+        details = [cell.metrics.get("details", {}).get(self.system, {}) for cell in self.cells]
+        return min((share for found in details for share in recall_of(found).values()), default=None)
 
     def ended(self, mark: str) -> int:
         """Count its seeds whose training ended so: a key of `training_words.MARKS`."""

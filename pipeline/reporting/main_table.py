@@ -58,7 +58,7 @@ def _table(group: Group, number: int) -> tuple[Table, list[Finding]]:
         group.title,
         rows,
         _note(significance, group, references),
-        digits={"sd over seeds": 4},
+        digits={"sd over seeds": 4, "recall of exact search": 4},
         best=[measure_words(measure) for measure in group.measures],
     )
     return table, _findings(found, group, significance, references)
@@ -150,11 +150,13 @@ def _spread(one: Configuration, measure: str, found: Sequence[Configuration]) ->
 
 
 def _beside(one: Configuration, measure: str, found: Sequence[Configuration]) -> dict[str, Any]:
-    """Give the hybrid's score, and say how many seeds ended collapsed, nearly so, or below where they began."""
+    """Give the hybrid's score, how much of exact search an approximate index found, and how many seeds ended ill."""
     row: dict[str, Any] = {}
     if any(other.system == "dense" and other.has("hybrid") for other in found):
         there = one.system == "dense" and one.has("hybrid")
         row[f"hybrid {measure_words(measure)}"] = one.interval(measure, "hybrid") if there else None
+    if any(other.recall is not None for other in found):
+        row["recall of exact search"] = one.recall
     for mark, words in MARKS.items():
         if any(other.ended(mark) for other in found):
             row[words] = f"{one.ended(mark)} of {one.seeds}" if one.ended(mark) else "no"

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from pipeline.evaluation.approximation import recall_of
 from pipeline.reporting.cells import Cells
 from pipeline.reporting.section import Row, Section, Table
 from pipeline.reporting.settings import rank, setting, varies
@@ -16,7 +17,8 @@ def section(cells: Cells) -> Section:
     absent: list[Row] = [{"cell": one.name, "state": one.state, "why": one.sentence} for one in cells.absent]
     if absent:
         tables.append(Table("absent", "Cells without figures", absent, "They are in no other table."))
-    return Section("What was run", tables=tables, notes=[*_notes(cells), *_remarks(cells), *cells.notes])
+    notes = [*_notes(cells), *_remarks(cells), *_approximate(cells), *cells.notes]
+    return Section("What was run", tables=tables, notes=notes)
 
 
 def _axes(cells: Cells) -> list[Row]:
@@ -52,6 +54,18 @@ def _counts(cells: Cells) -> list[Row]:
         **states,
     }
     return [{"what": what, "number": count} for what, count in found.items() if count]
+
+
+def _approximate(cells: Cells) -> list[str]:
+    """Say of every approximate index how much of exact search it found at least."""
+    least: dict[str, float] = {}
+    for details in (found for cell in cells for found in cell.metrics.get("details", {}).values()):
+        for at, share in recall_of(details).items():
+            least[f"{details['index']}, {at}"] = min(share, least.get(f"{details['index']}, {at}", 1.0))
+    return [
+        f"Searched approximately ({index}): {share:.4f} of what exact search finds, in the folder where it is the least."
+        for index, share in least.items()
+    ]
 
 
 def _notes(cells: Cells) -> list[str]:

@@ -17,6 +17,7 @@ from pipeline.errors import UserError, nearest
 from pipeline.files import digest_of, digest_of_file, disk_errors, locked, read_json, write_json
 from pipeline.progress import progress
 from pipeline.retrieval.hits import Hits
+from pipeline.retrieval.words import RULES, words_of
 
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # on import it had itself log every step, at level DEBUG
 
@@ -35,6 +36,9 @@ class Bm25:
         stemmer: Language of the Snowball stemmer, such as `english`; None leaves words as they are.
         stopwords: Language of the words that are ignored, such as `english`; None ignores none.
 
+    Attributes:
+        nearly_empty: Documents of the corpus at hand with fewer than two words; stopwords are none.
+
     Raises:
         UserError: When a value cannot be meant.
     """
@@ -51,6 +55,7 @@ class Bm25:
         self.stopwords = stopwords
         self._tokenizer()
         self.key: str | None = None
+        self.nearly_empty = 0
 
     def build(self, documents: Texts, store: Path) -> str:
         """Index a corpus, or open what an earlier run has indexed.
@@ -73,12 +78,13 @@ class Bm25:
                     if not folder.exists():
                         self._make(documents, folder)
             self._open(folder)
-            self.key = key
+            self.key, self._precedence = key, documents.precedence
         return key
 
     def key_of(self, documents: Texts) -> str:
         """Name the settings and a corpus, without indexing it."""
-        return digest_of({"bm25s": bm25s.__version__, "texts": documents.fingerprint, **self._settings()})[:32]
+        versions = {"bm25s": bm25s.__version__, "stemmers": Stemmer.version(), "words": RULES}
+        return digest_of({**versions, "texts": documents.fingerprint, **self._settings()})[:32]
 
     def search(self, queries: list[str], k: int) -> Hits:
         """Find the documents that share words with each query.
@@ -88,7 +94,7 @@ class Bm25:
             k: Results wanted.
 
         Returns:
-            Hits of depth `k`, equal scores by lower position; a document that scores 0 is no result.
+            Hits of depth `k`, equal scores by the documents' precedence; a document that scores 0 is no result.
         """
         if self.key is None:
             raise RuntimeError("Bm25 was asked before build().")
@@ -97,7 +103,7 @@ class Bm25:
         tokenized = self._query_tokenizer.streaming_tokenize(queries, update_vocab=False, allow_empty=False)
         for row, token_ids in enumerate(tokenized):
             if token_ids:
-                found, their_scores = best_positive(self._bm25.get_scores_from_ids(token_ids), k)
+                found, their_scores = best_positive(self._bm25.get_scores_from_ids(token_ids), k, self._precedence)
                 positions[row, : len(found)], scores[row, : len(found)] = found, their_scores
         return Hits(positions, scores)
 
@@ -118,7 +124,10 @@ class Bm25:
         """
         try:
             return Tokenizer(
-                stopwords=self.stopwords, stemmer=Stemmer.Stemmer(self.stemmer) if self.stemmer is not None else None
+                lower=False,
+                splitter=words_of,
+                stopwords=self.stopwords,
+                stemmer=Stemmer.Stemmer(self.stemmer) if self.stemmer is not None else None,
             )
         except ValueError as error:
             raise UserError(
@@ -140,14 +149,16 @@ class Bm25:
             try:
                 bm25.save(beside, show_progress=False)
                 digests = {path.name: digest_of_file(path) for path in sorted(beside.iterdir())}
-                write_json(beside / "index.json", {"settings": self._settings(), "sha256": digests})
+                made = {"settings": self._settings(), "sha256": digests, "nearly_empty": tokens.nearly_empty}
+                write_json(beside / "index.json", made)
                 beside.replace(folder)
             finally:
                 shutil.rmtree(beside, ignore_errors=True)
 
     def _open(self, folder: Path) -> None:
         """Memory-map an index: arrays as plain `.npy`, everything else JSON; nothing is unpickled."""
-        digests = read_json(folder / "index.json")["sha256"]
+        made = read_json(folder / "index.json")
+        digests, self.nearly_empty = made["sha256"], made["nearly_empty"]
         if any(not (folder / name).exists() or digest_of_file(folder / name) != digests[name] for name in digests):
             raise UserError(f"The BM25 index {folder} is damaged; delete the folder to make it anew.")
         bm25 = bm25s.BM25.load(folder, mmap=True, allow_pickle=False, show_progress=False)
@@ -162,6 +173,9 @@ class _Tokens(list):
 
     They lie in one array of 32-bit numbers, about a tenth of what lists of Python numbers would take, and become a
     list one document at a time.
+
+    Attributes:
+        nearly_empty: Documents with fewer than two words.
     """
 
     def __init__(self, documents: Texts, tokenizer: Tokenizer) -> None:
@@ -175,7 +189,9 @@ class _Tokens(list):
                 pieces.append(np.array([token for ids in token_ids for token in ids], dtype=np.int32))
                 advance(len(texts))
         self._flat = np.concatenate(pieces)
-        self._ends = np.cumsum(np.concatenate(lengths))
+        counts = np.concatenate(lengths)
+        self._ends = np.cumsum(counts)
+        self.nearly_empty = int((counts < 2).sum())
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -187,20 +203,21 @@ class _Tokens(list):
             start = end
 
 
-def best_positive(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k largest positive scores, equal ones by lower position.
+def best_positive(scores: np.ndarray, k: int, precedence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The k largest positive scores, equal ones by precedence.
 
     Args:
         scores: float32 `[documents]`.
         k: How many, at most.
+        precedence: Which of equal scores comes first, int64 `[documents]`.
 
     Returns:
         Positions int64 and scores, best first.
     """
     found = np.flatnonzero(scores > 0)
     if len(found) > k:
-        # Ties at the border stay in until the sort, which keeps those with the lower position.
+        # Ties at the border stay in until the sort, which keeps those that go before.
         worst = np.partition(scores[found], len(found) - k)[len(found) - k]
         found = found[scores[found] >= worst]
-    order = np.lexsort((found, -scores[found]))[:k]
+    order = np.lexsort((precedence[found], -scores[found]))[:k]
     return found[order], scores[found[order]]

@@ -35,7 +35,13 @@ class Reranked:
 
 
 def rerank(
-    lexical: Hits, table: Table, queries: np.ndarray, weight: float, depth: int, at_once: int = CANDIDATES_AT_ONCE
+    lexical: Hits,
+    table: Table,
+    queries: np.ndarray,
+    weight: float,
+    depth: int,
+    at_once: int = CANDIDATES_AT_ONCE,
+    precedence: np.ndarray | None = None,
 ) -> Reranked:
     """Find the best `depth` of each query by `weight * lexical + (1 - weight) * dense`, as `interpolate` does.
 
@@ -48,6 +54,7 @@ def rerank(
         weight: Share of the lexical score, 0 to 1.
         depth: Results kept of each query.
         at_once: Candidates of a query that are scored before it is asked again whether it can stop.
+        precedence: Which of equal scores comes first, as in `Hits.ordered`.
     """
     bounds = dense_bounds(table, queries)
     width = min(depth, lexical.positions.shape[1])
@@ -60,7 +67,7 @@ def rerank(
         looked_at = dense > -np.inf
         reach = max(width, int(looked_at.sum(axis=1).max()))
         kept = Hits(np.where(looked_at, found.positions, -1), found.scores).cut(reach)
-        best = interpolate(kept, dense[:, :reach], weight, "raw").cut(width)
+        best = interpolate(kept, dense[:, :reach], weight, "raw", precedence).cut(width)
         hits.positions[rows], hits.scores[rows] = best.positions, best.scores
         scored += int(looked_at.sum())
     return Reranked(hits, scored, int((lexical.positions >= 0).sum()))
@@ -94,7 +101,7 @@ def _dense_until_decided(
     best = np.full((len(scores), depth), -np.inf, dtype=np.float32)
     unfinished = np.arange(len(scores))
     for start in range(0, scores.shape[1], at_once):
-        # Equal is not below: of equal scores the lower position wins.
+        # Equal is not below: of equal scores any may go before the others.
         below = ceilings[unfinished, start] < best[unfinished].min(axis=1)
         unfinished = unfinished[present[unfinished, start] & ~below]
         if not len(unfinished):

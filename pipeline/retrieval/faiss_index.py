@@ -12,18 +12,23 @@ from typing import Any
 import faiss
 import numpy as np
 
-from pipeline.checks import one_of
+from pipeline.checks import one_of, whole_number
 from pipeline.errors import UserError
 from pipeline.files import digest_of, digest_of_file, disk_errors, locked, read_json, write_json
 from pipeline.progress import progress
+from pipeline.retrieval.faiss_effort import effort, least_effort
 from pipeline.retrieval.hits import Hits
+from pipeline.retrieval.hybrid import dense_scores
 from pipeline.retrieval.index import Index
 from pipeline.retrieval.table import Table
+from pipeline.retrieval.ties import first_of_ties
 from pipeline.retrieval.torch_index import TorchIndex
 
 ROWS_AT_ONCE = 16_384
 POINTS_PER_CENTROID = 256
 """faiss's own limit: k-means looks at no more points than this for each centroid."""
+LEAST_POINTS_PER_CENTROID = faiss.ClusteringParameters().min_points_per_centroid
+"""faiss's own limit: below so many points for each centroid it warns that centroids will be poor."""
 GPU_LARGEST_K = 2048
 
 
@@ -40,11 +45,13 @@ class FaissIndex(Index):
         fp16: On GPUs, keep vectors as 16-bit numbers.
         shard: On several GPUs, spread the documents over them instead of copying all to each.
         build_parameters: faiss parameters set before documents are added, such as `{efConstruction: 200}`.
-        search_parameters: faiss parameters of a search, such as `{nprobe: 32}` or `{efSearch: 128}`.
+        search_parameters: faiss parameters of a search, such as `{nprobe: 32}` or `{efSearch: 128}`. Where one is None or
+            left out, `nprobe` and `efSearch` follow the number of results (see `effort`).
         seed: Fixes the sample of documents that the index is trained on.
 
     Raises:
-        UserError: When a GPU is asked for where faiss has none, or the device is unknown.
+        UserError: When a GPU is asked for where faiss has none, the device is unknown, or a parameter is no whole number
+            above 0.
     """
 
     def __init__(
@@ -53,8 +60,8 @@ class FaissIndex(Index):
         device: str = "auto",
         fp16: bool = False,
         shard: bool = False,
-        build_parameters: Mapping[str, int] | None = None,
-        search_parameters: Mapping[str, int] | None = None,
+        build_parameters: Mapping[str, int | None] | None = None,
+        search_parameters: Mapping[str, int | None] | None = None,
         seed: int = 0,
     ) -> None:
         one_of("index.device", device, ("auto", "cpu", "gpu"))
@@ -64,18 +71,44 @@ class FaissIndex(Index):
         self.device = device
         self.fp16 = fp16
         self.shard = shard
-        self.build_parameters = dict(build_parameters or {})
-        self.search_parameters = dict(search_parameters or {})
+        self.build_parameters = _whole_numbers("build_parameters", build_parameters)
+        self.search_parameters = _whole_numbers("search_parameters", search_parameters)
         self.seed = seed
         self.on_gpu = False
         self.name = f"faiss {factory}"
         self._index: Any = None
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def exact(self) -> bool:
+        """Whether the vectors are kept as they are and all are looked at."""
+        return isinstance(self._empty(self.table.dimension), faiss.IndexFlat) and not (self.on_gpu and self.fp16)
+
+    def identity(self, k: int) -> dict[str, Any]:
         """What decides its answers beside the vectors."""
         made = {"faiss": faiss.__version__, "factory": self.factory, "build": self.build_parameters, "seed": self.seed}
-        return made | {"search": self.search_parameters, "gpu": self.on_gpu, "fp16": self.on_gpu and self.fp16}
+        return made | {"search": self.parameters(k), "gpu": self.on_gpu, "fp16": self.on_gpu and self.fp16}
+
+    def parameters(self, k: int) -> dict[str, int]:
+        """The search parameters that were given, and those that follow k."""
+        followed = effort(self._empty(self.table.dimension), k, len(self.table))
+        if self.on_gpu and "nprobe" in followed:
+            followed["nprobe"] = min(followed["nprobe"], GPU_LARGEST_K)
+        return followed | self.search_parameters
+
+    def shortcomings(self, k: int) -> list[str]:
+        """Say which search parameters are below what k results need, and whether the training had too few documents."""
+        needed = least_effort(self._empty(self.table.dimension), k, len(self.table))
+        said = [
+            f"{name}={value} is below the {needed[name]:,} that {k:,} results need"
+            for name, value in self.search_parameters.items()
+            if value < needed.get(name, 0)
+        ]
+        wanted = LEAST_POINTS_PER_CENTROID * max(_centroids(self.factory), default=0)
+        if len(self.table) < wanted:
+            said.append(
+                f"it was trained on {len(self.table):,} documents, and faiss wants {wanted:,} for its centroids"
+            )
+        return said
 
     def require(self, documents: int, dimension: int) -> None:
         """Refuse a factory string that is none, or that needs more documents to train on.
@@ -152,13 +185,29 @@ class FaissIndex(Index):
             raise UserError(f"The index {folder} is damaged; delete the folder to make it anew.")
         self._take(self._placed(faiss.read_index(str(path))), table)
 
-    def _search(self, queries: np.ndarray, k: int) -> Hits:
+    def _search(self, queries: np.ndarray, k: int, precedence: np.ndarray | None) -> Hits:
         if self.on_gpu and k > GPU_LARGEST_K:
             exact = TorchIndex()
             exact.build(self.table)
-            return exact.search(queries, k)
+            return exact.search(queries, k, precedence)
+        self._set(self._index, "search_parameters", self.parameters(k))
+        most = min(len(self.table), GPU_LARGEST_K) if self.on_gpu else len(self.table)
+        doubt = self._rounding(queries) if self.exact else np.zeros(len(queries))
+        return first_of_ties(lambda rows, depth: self._found(queries[rows], depth), k, most, doubt, precedence)
+
+    def _found(self, queries: np.ndarray, k: int) -> Hits:
+        """Ask faiss; in no certain order.
+
+        faiss multiplies matrices in pieces of many shapes, which round differently, so that equal vectors may get
+        unequal scores. Where the vectors are all there, each product is computed again on its own.
+        """
         scores, positions = self._index.search(queries, k)
-        return Hits.ordered(positions, scores)
+        return Hits(positions, dense_scores(self.table.vectors, queries, positions) if self.exact else scores)
+
+    def _rounding(self, queries: np.ndarray) -> np.ndarray:
+        """How far two ways to compute one score can be apart, float64 `[queries]`."""
+        lengths = np.linalg.norm(queries.astype(np.float64), axis=1) * self.table.largest_norm
+        return 2 * self.table.dimension * float(np.finfo(np.float32).eps) * lengths
 
     def _key(self, table: Table) -> str:
         """Name everything that determines the index: the vectors, the settings of its making, and faiss's version."""
@@ -206,7 +255,7 @@ class FaissIndex(Index):
 
     def _take(self, index: Any, table: Table) -> None:
         """Become the index over a table."""
-        self._set(index, "search_parameters", self.search_parameters)
+        self._set(index, "search_parameters", self.search_parameters)  # refused here, before any search
         self._index = index
         self._table = table
         self.name = f"faiss {self.factory}{' on GPU' if self.on_gpu else ''}"
@@ -242,6 +291,16 @@ class FaissIndex(Index):
             f"index.factory={self.factory} needs at least {needed:,} documents to train on, but there are"
             f" {documents:,}; use fewer centroids, or Flat."
         )
+
+
+def _whole_numbers(setting: str, parameters: Mapping[str, int | None] | None) -> dict[str, int]:
+    """Keep the parameters that have a value.
+
+    Raises:
+        UserError: When one is no whole number above 0; faiss would find nothing, or take another number, unsaid.
+    """
+    given = {name: value for name, value in (parameters or {}).items() if value is not None}
+    return {name: whole_number(f"index.{setting}.{name}", value) for name, value in given.items()}
 
 
 def _centroids(factory: str) -> list[int]:

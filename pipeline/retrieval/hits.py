@@ -24,15 +24,18 @@ class Hits:
         return len(self.positions)
 
     @classmethod
-    def ordered(cls, positions: np.ndarray, scores: np.ndarray) -> "Hits":
-        """Sort every row: higher score first, equal scores by lower position, missing results last.
+    def ordered(cls, positions: np.ndarray, scores: np.ndarray, precedence: np.ndarray | None = None) -> "Hits":
+        """Sort every row: higher score first, equal scores by precedence, missing results last.
 
         Args:
             positions: Integer `[queries, depth]`, -1 where there is none.
             scores: Numbers `[queries, depth]`; what stands where the position is -1 is ignored.
+            precedence: Which of equal scores comes first, int64 `[documents]` (`Texts.precedence`); None: the one of
+                lower position.
         """
         scores = np.where(positions < 0, -np.inf, scores).astype(np.float32)
-        order = np.lexsort((positions, -scores), axis=-1)
+        ties = positions if precedence is None else precedence[positions]
+        order = np.lexsort((ties, -scores), axis=-1)
         return cls(
             np.take_along_axis(positions, order, axis=1).astype(np.int64), np.take_along_axis(scores, order, axis=1)
         )

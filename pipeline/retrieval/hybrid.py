@@ -35,7 +35,13 @@ def dense_scores(vectors: np.ndarray, queries: np.ndarray, positions: np.ndarray
     return scores
 
 
-def interpolate(lexical: Hits, dense: np.ndarray, weight: float, normalisation: str = "minmax") -> Hits:
+def interpolate(
+    lexical: Hits,
+    dense: np.ndarray,
+    weight: float,
+    normalisation: str = "minmax",
+    precedence: np.ndarray | None = None,
+) -> Hits:
     """Rank the lexical results by `weight * lexical + (1 - weight) * dense`.
 
     Args:
@@ -43,6 +49,7 @@ def interpolate(lexical: Hits, dense: np.ndarray, weight: float, normalisation: 
         dense: Dense scores of the same documents (`dense_scores`), `[queries, candidates]`.
         weight: Share of the lexical score, 0 to 1.
         normalisation: `minmax` maps each query's scores of either kind to 0 to 1 first; `raw` takes them as they are.
+        precedence: Which of equal scores comes first, as in `Hits.ordered`.
 
     Returns:
         The same documents in their new order, with the interpolated scores.
@@ -57,7 +64,7 @@ def interpolate(lexical: Hits, dense: np.ndarray, weight: float, normalisation: 
     parts = [np.where(present, scores, 0.0).astype(np.float64) for scores in (lexical.scores, dense)]
     if normalisation == "minmax":
         parts = [min_max(scores, present) for scores in parts]
-    return Hits.ordered(lexical.positions, mixed(parts[0], parts[1], weight))
+    return Hits.ordered(lexical.positions, mixed(parts[0], parts[1], weight), precedence)
 
 
 def mixed(lexical: np.ndarray, dense: np.ndarray, weight: float) -> np.ndarray:
@@ -84,6 +91,7 @@ def tune_weight(
     weights: Sequence[float],
     measure: Callable[[Hits], float],
     normalisation: str = "minmax",
+    precedence: np.ndarray | None = None,
 ) -> tuple[float, dict[float, float]]:
     """Choose the weight that measures best, on the validation split.
 
@@ -93,6 +101,7 @@ def tune_weight(
         weights: Candidates.
         measure: Measures the interpolated hits; larger is better.
         normalisation: As in `interpolate`.
+        precedence: As in `interpolate`.
 
     Returns:
         The best weight (of several equal ones the smallest: less to rely on) and the measure of every weight.
@@ -103,6 +112,7 @@ def tune_weight(
     if not weights:
         raise UserError("There is no hybrid weight to try; give some, as in evaluation.hybrid_weights=[0,0.5,1].")
     measured = {
-        weight: measure(interpolate(lexical, dense, weight, normalisation)) for weight in sorted(map(float, weights))
+        weight: measure(interpolate(lexical, dense, weight, normalisation, precedence))
+        for weight in sorted(map(float, weights))
     }
     return max(measured, key=lambda weight: (measured[weight], -weight)), measured

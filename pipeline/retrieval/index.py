@@ -30,9 +30,21 @@ class Index(ABC):
         """
 
     @property
-    def identity(self) -> dict[str, Any] | None:
-        """What decides its answers beside the vectors, so that they can be kept; None: they are not kept."""
+    def exact(self) -> bool:
+        """Whether it finds what comparing every query with every document would find."""
+        return False
+
+    def identity(self, k: int) -> dict[str, Any] | None:
+        """What decides its first k answers beside the vectors, so that they can be kept; None: they are not kept."""
         return None
+
+    def parameters(self, k: int) -> dict[str, int]:
+        """How hard an approximate search for k results looks, by the names of its parameters."""
+        return {}
+
+    def shortcomings(self, k: int) -> list[str]:
+        """What about its settings or its making lets a search for k results miss more than it need: sentences."""
+        return []
 
     def require(self, documents: int, dimension: int) -> None:  # noqa: B027
         """Refuse, before anything is encoded, what could not be built.
@@ -57,15 +69,17 @@ class Index(ABC):
     def save(self, folder: Path) -> None:  # noqa: B027
         """Write what the index holds beside the table's vectors; for exact search over the table that is nothing."""
 
-    def search(self, queries: np.ndarray, k: int) -> Hits:
+    def search(self, queries: np.ndarray, k: int, precedence: np.ndarray | None = None) -> Hits:
         """Find the best documents of every query.
 
         Args:
             queries: Finite float32 `[queries, dimension]`.
             k: Results wanted; where there are fewer documents, the rest is padded with -1 and minus infinity.
+            precedence: Which of equal scores comes first, int64 `[documents]` (`Texts.precedence`): so a search for
+                few results begins as one for many does. None: the document of lower position.
 
         Returns:
-            Hits of depth `k`: higher score first, equal scores by lower position.
+            Hits of depth `k`: higher score first, equal scores by precedence.
 
         Raises:
             UserError: When `k` is not positive, or a query's vector is not finite or has another dimension than the
@@ -82,7 +96,7 @@ class Index(ABC):
         unfit = first_not_finite(queries)
         if unfit is not None:
             raise UserError(f"The vector of query {unfit} is not finite; look for NaN in the query tower's weights.")
-        return self._search(queries, min(k, len(self.table))).padded(k)
+        return self._search(queries, min(k, len(self.table)), precedence).padded(k)
 
     @property
     def table(self) -> Table:
@@ -94,5 +108,5 @@ class Index(ABC):
     _table: Table | None = None
 
     @abstractmethod
-    def _search(self, queries: np.ndarray, k: int) -> Hits:
+    def _search(self, queries: np.ndarray, k: int, precedence: np.ndarray | None) -> Hits:
         """Search with checked vectors and a `k` that the table can fill."""

@@ -16,7 +16,7 @@ from pipeline.retrieval.blocks import CHECKSUM_BYTES, checksum
 from pipeline.retrieval.hits import Hits
 
 Arrays = Mapping[str, np.ndarray]
-VERSION = 1
+VERSION = 2
 """Counts up whenever a search or a measurement finds something else in the same inputs."""
 
 

@@ -24,7 +24,7 @@ class TorchIndex(Index):
     """Exact inner products of every query with every document.
 
     Memory is k results a query and one block of scores, whatever the number of documents. Scores and positions are
-    packed into one integer (see `pack`), so that equal scores are ordered by position, on every device.
+    packed into one integer (see `pack`), so that equal scores have one order, on every device.
 
     Args:
         device: `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:0` …
@@ -42,7 +42,11 @@ class TorchIndex(Index):
         self.name = f"exact, torch on {self.device.type}"
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def exact(self) -> bool:
+        """Exact it is."""
+        return True
+
+    def identity(self, k: int) -> dict[str, Any]:
         """What decides its answers beside the vectors."""
         return {"torch": str(torch.__version__), "device": self.device.type}
 
@@ -53,21 +57,24 @@ class TorchIndex(Index):
         self._table = table
 
     @torch.inference_mode()
-    def _search(self, queries: np.ndarray, k: int) -> Hits:
+    def _search(self, queries: np.ndarray, k: int, precedence: np.ndarray | None) -> Hits:
         on_device = torch.from_numpy(queries).to(self.device)
-        positions, scores = self._scan(on_device, k, self._guess(on_device, k))
-        short = positions[:, -1] < 0
+        places = None if precedence is None else torch.from_numpy(precedence).to(self.device)
+        ranks, scores = self._scan(on_device, k, self._guess(on_device, k), places)
+        short = ranks[:, -1] < 0
         if short.any():
             lowest = torch.full((int(short.sum()), 1), -torch.inf, device=self.device)
             rows = torch.from_numpy(short).to(self.device)
-            positions[short], scores[short] = self._scan(on_device[rows], k, lowest)
-        return Hits(positions, scores)
+            ranks[short], scores[short] = self._scan(on_device[rows], k, lowest, places)
+        if precedence is None:
+            return Hits(ranks, scores)
+        return Hits(np.where(ranks < 0, -1, np.argsort(precedence)[ranks]), scores)
 
     def _guess(self, queries: Tensor, k: int) -> Tensor:
-        """Guess a score below every query's k-th best: float32 `[queries, 1]`.
+        """Guess a score that every query's k best reach: float32 `[queries, 1]`.
 
         The guess is a score of a sample of the documents, of such a rank that about one query in thousands has fewer
-        than k documents above it; those are searched again without a guess, so the results stay exact. A good guess
+        than k documents that reach it; those are searched again without a guess, so the results stay exact. A good guess
         spares most of the work beside the matrix products: without one, the first documents all look promising.
         """
         guess = torch.full((len(queries), 1), -torch.inf, device=queries.device)
@@ -82,83 +89,84 @@ class TorchIndex(Index):
             guess[chunk] = largest(inner_products(queries[chunk], sample), rank).amin(dim=1, keepdim=True)
         return guess
 
-    def _scan(self, queries: Tensor, k: int, above: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Score all documents block by block and keep the best k above a threshold for each query.
+    def _scan(self, queries: Tensor, k: int, least: Tensor, places: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+        """Score all documents block by block and keep the best k that reach a threshold for each query.
 
         Returns:
-            Positions int64 and scores float32, both `[queries, k]`; -1 and minus infinity where too few were above.
+            Places int64 (of documents in the order in which equal scores go; None: their positions) and scores float32,
+            both `[queries, k]`; -1 and minus infinity where too few reached it.
         """
         chunks = [
-            BestSoFar(queries[start : start + QUERIES_AT_ONCE], k, above[start : start + QUERIES_AT_ONCE])
+            BestSoFar(queries[start : start + QUERIES_AT_ONCE], k, least[start : start + QUERIES_AT_ONCE])
             for start in range(0, len(queries), QUERIES_AT_ONCE)
         ]
         for start in range(0, len(self.table), self.block):
             # A memory map is read-only, which torch tensors cannot be; the copy is one block.
             documents = torch.from_numpy(self.table.vectors[start : start + self.block].copy()).to(self.device)
+            stop = start + len(documents)
+            of_block = torch.arange(start, stop, device=self.device) if places is None else places[start:stop]
             for best in chunks:
-                best.add(documents, start)
+                best.add(documents, of_block)
         found = [best.finish() for best in chunks]
         empty = (np.empty((0, k), np.int64), np.empty((0, k), np.float32))
-        positions, scores = zip(empty, *found, strict=True)
-        return np.concatenate(positions), np.concatenate(scores)
+        ranks, scores = zip(empty, *found, strict=True)
+        return np.concatenate(ranks), np.concatenate(scores)
 
 
 class BestSoFar:
     """The best k documents so far of one chunk of queries.
 
-    A document enters a query's buffer when its score is above the query's threshold; a full buffer is shrunk to its
-    best k, which raises the threshold to the k-th. Blocks come in ascending position, so a document of equal score
-    that comes later could not win. What passes is little, so the work beside the matrix product is one comparison a
-    score.
+    A document enters a query's buffer when its score reaches the query's threshold; a full buffer is shrunk to its
+    best k, which raises the threshold to the k-th. What passes is little, so the work beside the matrix product is one
+    comparison a score.
 
     Args:
         queries: float32 `[queries, dimension]`.
         k: Documents kept for each.
-        above: Thresholds to begin with, float32 `[queries, 1]`: documents must score above them.
+        least: Thresholds to begin with, float32 `[queries, 1]`.
     """
 
-    def __init__(self, queries: Tensor, k: int, above: Tensor) -> None:
+    def __init__(self, queries: Tensor, k: int, least: Tensor) -> None:
         self.queries = queries
         self.k = k
         self.capacity = k + max(k, 512)
         self.keys = torch.full((len(queries), self.capacity), LOWEST_KEY, device=queries.device)
         self.filled = torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
-        self.threshold = above.clone()
+        self.threshold = least.clone()
 
-    def add(self, documents: Tensor, start: int) -> None:
-        """Score one block of documents, the first of which has the position `start`."""
+    def add(self, documents: Tensor, places: Tensor) -> None:
+        """Score one block of documents, whose places among equal scores are int64 `[documents]`."""
         scores = inner_products(self.queries, documents)
-        if self._add_promising(scores, start):
+        if self._add_promising(scores, places):
             return
         self._keep_best(self.keys)
-        if not self._add_promising(scores, start):
-            self._add_all(scores, start)
+        if not self._add_promising(scores, places):
+            self._add_all(scores, places)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give positions int64 `[queries, k]` and scores float32 `[queries, k]`, best first; -1 where there is none."""
+        """Give places int64 `[queries, k]` and scores float32 `[queries, k]`, best first; -1 where there is none."""
         self._keep_best(self.keys)
         keys = self.keys[:, : self.k].sort(dim=1, descending=True).values
-        positions, scores = unpack(keys)
+        places, scores = unpack(keys)
         none = keys == LOWEST_KEY
-        return positions.masked_fill(none, -1).cpu().numpy(), scores.masked_fill(none, -torch.inf).cpu().numpy()
+        return places.masked_fill(none, -1).cpu().numpy(), scores.masked_fill(none, -torch.inf).cpu().numpy()
 
-    def _add_promising(self, scores: Tensor, start: int) -> bool:
-        """Append what is above the threshold; False, and nothing appended, when a query's buffer cannot hold it."""
-        rows, columns = places_of(scores > self.threshold)
+    def _add_promising(self, scores: Tensor, places: Tensor) -> bool:
+        """Append what reaches the threshold; False, and nothing appended, when a query's buffer cannot hold it."""
+        rows, columns = true_in(scores >= self.threshold)
         counts = torch.bincount(rows, minlength=len(scores))
         after = self.filled + counts
         if int(after.max()) > self.capacity:
             return False
         first = self.filled - counts.cumsum(0) + counts
-        places = first[rows] + torch.arange(len(rows), device=rows.device)
-        self.keys[rows, places] = pack(scores[rows, columns], columns + start)
+        free = first[rows] + torch.arange(len(rows), device=rows.device)
+        self.keys[rows, free] = pack(scores[rows, columns], places[columns])
         self.filled = after
         return True
 
-    def _add_all(self, scores: Tensor, start: int) -> None:
+    def _add_all(self, scores: Tensor, places: Tensor) -> None:
         """Merge a whole block, which happens while thresholds are low."""
-        positions = torch.arange(start, start + scores.shape[1], device=scores.device)
-        keys = pack(scores, positions).masked_fill(scores <= self.threshold, LOWEST_KEY)
+        keys = pack(scores, places).masked_fill(scores < self.threshold, LOWEST_KEY)
         self._keep_best(torch.cat([self.keys[:, : self.k], keys], dim=1))
 
     def _keep_best(self, keys: Tensor) -> None:
@@ -174,12 +182,14 @@ class BestSoFar:
 def inner_products(queries: Tensor, documents: Tensor) -> Tensor:
     """Score every document for every query: float32 `[queries, documents]`."""
     if queries.device.type == "cpu" and torch.backends.mkldnn.is_available():
-        # oneDNN multiplies float32 twice as fast as the MKL behind `@` on AMD processors, and as fast on Intel's.
-        return linear(queries.to_mkldnn(), documents.to_mkldnn()).to_dense()
+        # oneDNN multiplies float32 twice as fast as the MKL behind `@` on AMD processors, and as fast on Intel's. A
+        # single row would take another way through it, which rounds otherwise; doubled, it does not.
+        several = [rows if len(rows) > 1 else rows.expand(2, -1).contiguous() for rows in (queries, documents)]
+        return linear(*(rows.to_mkldnn() for rows in several)).to_dense()[: len(queries), : len(documents)]
     return queries @ documents.T
 
 
-def places_of(mask: Tensor) -> tuple[Tensor, Tensor]:
+def true_in(mask: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and columns where a mask `[rows, columns]` is true, row by row."""
     if mask.device.type != "cpu":
         rows, columns = mask.nonzero(as_tuple=True)
@@ -190,26 +200,26 @@ def places_of(mask: Tensor) -> tuple[Tensor, Tensor]:
     return rows, flat - rows * mask.shape[1]
 
 
-def pack(scores: Tensor, positions: Tensor) -> Tensor:
-    """Pack scores and positions into integers that compare as: higher score first, then lower position.
+def pack(scores: Tensor, places: Tensor) -> Tensor:
+    """Pack scores and places into integers that compare as: higher score first, then lower place.
 
     The bits of a non-negative float32 compare like integers; those of a negative one do when all but the sign are
-    flipped. They become the upper half; the position, counted down, the lower.
+    flipped. They become the upper half; the place, counted down, the lower.
 
     Args:
         scores: float32, any shape.
-        positions: int64 that broadcasts to it, below 2^32.
+        places: int64 that broadcasts to it, below 2^32.
 
     Returns:
         int64 of the scores' shape; larger is better.
     """
     bits = (scores + 0.0).view(torch.int32)  # adding zero turns -0.0, which equals 0.0 but has other bits, into 0.0
     ascending = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
-    return (ascending << 32) + (LARGEST_POSITION - positions)
+    return (ascending << 32) + (LARGEST_POSITION - places)
 
 
 def unpack(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Give back the positions (int64) and scores (float32) that were packed."""
+    """Give back the places (int64) and scores (float32) that were packed."""
     ascending = (keys >> 32).to(torch.int32)
     bits = torch.where(ascending < 0, ascending ^ 0x7FFFFFFF, ascending)
     return LARGEST_POSITION - (keys & LARGEST_POSITION), bits.view(torch.float32)

@@ -13,6 +13,7 @@ from pipeline.data.source import Source, open_dataset
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
+from pipeline.evaluation.approximation import recall_of
 from pipeline.evaluation.names import require_file_names
 from pipeline.evaluation.results import METRICS, SystemResult, write_results
 from pipeline.evaluation.scoring import Retriever
@@ -152,9 +153,12 @@ class Transfers:
                     transfer.systems[name].details.update(marks_of(trained))
                 transfer.write(said)
             if logger is not None:
-                for system, means in transfer.metrics()["systems"].items():
+                metrics = transfer.metrics()
+                for system, means in metrics["systems"].items():
+                    recall = recall_of(metrics.get("details", {}).get(system, {}))
+                    figures = means | {f"{at} of exact search": share for at, share in recall.items()}
                     logger.log_metrics(
-                        {f"transfer/{transfer.name}/{system}/{measure}": mean for measure, mean in means.items()}
+                        {f"transfer/{transfer.name}/{system}/{measure}": mean for measure, mean in figures.items()}
                     )
 
 

@@ -42,6 +42,17 @@ def test_only_what_differs_is_a_column_and_finished_cells_are_rows(sweep):
     assert (rows[0]["mrr@10"], rows[0]["query rank"], rows[0]["document rank"]) == (0.25, 12.345, None)
 
 
+def test_an_approximate_index_has_its_recall_in_the_row(sweep):
+    path = sweep / "b" / "metrics.json"
+    found = {"dense": {"index": "faiss IVF64,Flat", "approximate": {"recall": {"10": 0.5, "1000": 0.125}}}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"details": found}))
+    rows = rows_of(read_cells(sweep))
+    assert [row.get("recall@1000 of exact search") for row in rows] == [None, 0.125]
+    console = Console(width=200, record=True)
+    console.print(cells_table(rows, "a sweep"))
+    assert "0.1250" in console.export_text()
+
+
 def test_a_single_cell_is_named_by_its_folder(tmp_path):
     planted(tmp_path, "only", ["stage=joint"], False)
     assert rows_of(read_cells(tmp_path))[0]["run"] == "only"

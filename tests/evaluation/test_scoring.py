@@ -49,9 +49,9 @@ class CountingIndex(TorchIndex):
 
     asked = 0
 
-    def search(self, queries: np.ndarray, k: int) -> Hits:
+    def search(self, queries: np.ndarray, k: int, precedence: np.ndarray | None = None) -> Hits:
         self.asked += 1
-        return super().search(queries, k)
+        return super().search(queries, k, precedence)
 
 
 def split(name: str, queries: list[tuple[str, str]], judgements: dict[str, dict[str, int]]) -> Split:

@@ -70,6 +70,25 @@ def test_seeds_are_merged_into_one_row_with_their_spread(grid):
     assert "significantly above all of 2 others (Holm), next BM25" in section.findings[0]
 
 
+def test_an_approximate_index_has_its_least_recall_beside_its_figures(grid):
+    for seed, share in ((0, 0.91), (1, 0.82)):
+        path = grid / f"random-{seed}" / "metrics.json"
+        metrics = json.loads(path.read_text())
+        found = {"recall": {"10": 0.97, "1000": share}}
+        metrics["details"] = {"dense": {"index": "faiss IVF64,Flat", "approximate": found}}
+        path.write_text(json.dumps(metrics))
+    cells = read_folders([grid])
+    rows = main_table.section(cells).tables[0].rows
+    assert [row["recall of exact search"] for row in rows] == [None, None, 0.82]
+    notes = what_was_run.section(cells).notes
+    assert [note for note in notes if "approximately" in note] == [
+        "Searched approximately (faiss IVF64,Flat, recall@10): 0.9700 of what exact search finds, in the folder where it"
+        " is the least.",
+        "Searched approximately (faiss IVF64,Flat, recall@1000): 0.8200 of what exact search finds, in the folder where"
+        " it is the least.",
+    ]
+
+
 @pytest.fixture
 def many(tmp_path):
     """More runs than every two of which are compared, BM25 above them all."""

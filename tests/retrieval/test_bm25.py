@@ -13,6 +13,7 @@ from pipeline.data.texts import Texts
 from pipeline.errors import UserError
 from pipeline.retrieval.bm25 import Bm25, best_positive
 from pipeline.retrieval.trec import read_qrels
+from pipeline.retrieval.words import RULES
 
 DOCUMENTS = ["red wing red", "blue wing flow", "heat flow flow of heat and flow", "", "red red red wing", "wings"]
 ENGLISH = {"k1": 1.2, "b": 0.75, "method": "lucene", "stemmer": "english", "stopwords": "english"}
@@ -62,18 +63,51 @@ def test_words_are_stemmed_and_stopwords_ignored(tmp_path):
     assert (hits.positions[1] == -1).all()
 
 
-def test_equal_scores_are_ordered_by_position(tmp_path):
+def test_equal_scores_are_ordered_by_id_backwards(tmp_path):
     bm25 = Bm25(**PLAIN)
     bm25.build(numbered(["same text"] * 50 + ["other"]), tmp_path)
-    assert bm25.search(["text"], 7).positions.tolist() == [[0, 1, 2, 3, 4, 5, 6]]
+    assert bm25.search(["text"], 7).positions.tolist() == [[9, 8, 7, 6, 5, 49, 48]]
+
+
+def test_words_of_one_letter_and_of_scripts_without_spaces_are_found(tmp_path):
+    bm25 = Bm25(**ENGLISH)
+    texts = [
+        "Vitamin C is sour.",
+        "Vitamin D is made of light.",
+        "私は東京に住んでいる。",
+        "京都は古い都だ。",
+        "ภาษาไทย",
+    ]
+    bm25.build(numbered(texts), tmp_path)
+    hits = bm25.search(["vitamin d", "東京", "京都", "ไทย", "c"], 5)
+    assert hits.positions[:, 0].tolist() == [1, 2, 3, 4, 0]
+    assert (hits.positions[1:, 1] == -1).all()
+    assert bm25.nearly_empty == 0
+
+
+def test_documents_of_fewer_than_two_words_are_counted_and_the_count_is_kept(tmp_path):
+    for _ in range(2):
+        bm25 = Bm25(**ENGLISH)
+        bm25.build(numbered(["red wing", "the red", "", "red red"]), tmp_path)
+        assert bm25.nearly_empty == 2
+
+
+def test_an_index_of_other_words_is_another(tmp_path, monkeypatch):
+    key = Bm25(**ENGLISH).build(numbered(DOCUMENTS), tmp_path)
+    for name in RULES:
+        with monkeypatch.context() as changed:
+            changed.setitem(RULES, name, "other")
+            assert Bm25(**ENGLISH).key_of(numbered(DOCUMENTS)) != key
+    assert Bm25(**ENGLISH).key_of(numbered(DOCUMENTS)) == key
 
 
 def test_best_positive_leaves_out_zeros_and_breaks_ties():
     scores = np.array([0, 2, 1, 2, 0, 1, 3], np.float32)
-    positions, best = best_positive(scores, 4)
-    assert positions.tolist() == [6, 1, 3, 2]
+    backwards = np.arange(7)[::-1]
+    positions, best = best_positive(scores, 4, backwards)
+    assert positions.tolist() == [6, 3, 1, 5]
     assert best.tolist() == [3, 2, 2, 1]
-    assert best_positive(scores, 100)[0].tolist() == [6, 1, 3, 2, 5]
+    assert best_positive(scores, 100, backwards)[0].tolist() == [6, 3, 1, 5, 2]
 
 
 def test_an_index_is_kept_and_opened_by_the_next_run(tmp_path):
@@ -162,7 +196,8 @@ def test_scifact_scores_as_lucene_does(shared_data, tmp_path):
     bm25 = Bm25(**ENGLISH)
     bm25.build(documents, tmp_path)
     hits = bm25.search([queries[query_id] for query_id in judgements], 10)
-    assert 0.665 <= ndcg_at_10(hits, documents, list(judgements), judgements) <= 0.685
+    # Lucene has .679 with its default analyser and k1=0.9, b=0.4 (Thakur et al. 2021; Kamalloo et al. 2024).
+    assert 0.675 <= ndcg_at_10(hits, documents, list(judgements), judgements) <= 0.69
 
 
 def test_cranfield_scores_as_known(shared_data, tmp_path):

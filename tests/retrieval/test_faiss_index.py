@@ -127,6 +127,13 @@ def test_parameters_that_do_not_fit_are_one_sentence(table):
         FaissIndex("Flat", build_parameters={"efConstruction": 4}).build(table)
 
 
+@pytest.mark.parametrize("value", [0, -1, 0.5, "many", True])
+def test_parameters_that_are_no_numbers_of_anything_are_refused(value):
+    for setting in ("build_parameters", "search_parameters"):
+        with pytest.raises(UserError, match=rf"index\.{setting}\.nprobe={value} must be a whole number of at least 1"):
+            FaissIndex("IVF4,Flat", **{setting: {"nprobe": value}})
+
+
 def test_devices_that_are_not_there_are_refused():
     with pytest.raises(UserError, match=r"index\.device=tpu is unknown"):
         FaissIndex(device="tpu")

@@ -77,8 +77,8 @@ class EditedRetrieval:
         unwanted = self.subject.dataset.self_hits(split)
         index = TorchIndex(device=self.subject.encoding.device)
         index.build(self.documents)
-        reach = FIRST_RESULTS + int((unwanted >= 0).any())
-        hits = index.search(np.array(self.queries.vectors), min(reach, len(split.documents)))
+        reach = min(FIRST_RESULTS + int((unwanted >= 0).any()), len(split.documents))
+        hits = index.search(np.array(self.queries.vectors), reach, split.documents.precedence)
         hits, ids = hits.without(unwanted).cut(FIRST_RESULTS), split.queries.ids()
         return {query: set(split.documents.ids(row[row >= 0])) for query, row in zip(ids, hits.positions, strict=True)}
 

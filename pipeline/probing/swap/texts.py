@@ -68,7 +68,8 @@ class Search:
         index = TorchIndex(device=device)
         index.build(Table.from_array(documents))
         depth = max(item.cutoff or DEPTH for item in parse_measures(self.measures))
-        hits = index.search(queries, min(depth + int((self.unwanted >= 0).any()), len(documents)))
+        reach = min(depth + int((self.unwanted >= 0).any()), len(documents))
+        hits = index.search(queries, reach, self.documents.precedence)
         run = Run.from_hits("dense", self.queries.ids(), self.documents, hits, unwanted=self.unwanted, depth=depth)
         return measure(run, self.judgements, self.measures, self.relevant_from).per_query
 
