@@ -30,7 +30,7 @@ from pipeline.files import atomic_write, digest_of, write_json
 from pipeline.retrieval.index import Index
 from pipeline.training.cost import Cost
 from pipeline.training.curves_plot import plot_curves
-from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision, use_threads
+from pipeline.training.devices import process_rank, quiet_libraries, require_devices, use_threads
 from pipeline.training.diagnostics_plot import plot_diagnostics
 from pipeline.training.model_card import model_card
 from pipeline.training.parts import parts_of, write_curves
@@ -39,6 +39,7 @@ from pipeline.training.pretraining.on_demand import pretrained
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
+from pipeline.training.trainer import make_trainer
 from pipeline.training.transfer import Transfers, transfer_folders
 from pipeline.training.validation import best_validation
 
@@ -110,7 +111,7 @@ class Cell:
         self.encoding: EncodingSettings = instantiate(config.encoding)
         self.cost = Cost(folder.path, self.encoding.tally)
         self.index = instantiate(config.index)
-        self.trainer = instantiate(config.trainer, _partial_=True, precision=trainer_precision(config.trainer))
+        self.trainer = make_trainer(config.trainer)
         settings = instantiate(config.encoder)
         # Called apart from its making: Hydra would build everything that the composed configuration names.
         self.make_logger = instantiate(config.logger, _partial_=True)
