@@ -105,7 +105,9 @@ def require_trainer(config: DictConfig) -> None:
         number("trainer.gradient_clip_val", config.gradient_clip_val)
     for name, further in (("deterministic", ["warn"]), ("benchmark", []), ("detect_anomaly", [])):
         if config.get(name) not in (None, True, False, *further):
-            raise UserError(f"trainer.{name}={config[name]} is unknown; known are {', '.join(['true', 'false', *further])}.")
+            raise UserError(
+                f"trainer.{name}={config[name]} is unknown; known are {', '.join(['true', 'false', *further])}."
+            )
     trainer_precision(config)
 
 
