@@ -48,9 +48,10 @@ class Cells:
         (place / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
     def compose(self, *overrides: str, config: str = "train") -> DictConfig:
-        """Compose a configuration; overrides come after those of a tiny cell, of which stages without them take none."""
-        untrained = any(word in overrides for word in ("stage=zero_shot", "stage=mlm"))
-        tiny = [word for word in TINY if not (untrained and word.startswith("stage."))]
+        """Compose a configuration; overrides come after those of a tiny cell, as far as their choices know them."""
+        unknown = ["stage."] if {"stage=zero_shot", "stage=mlm"} & {*overrides} else []
+        unknown += ["backbone.width"] if any(word.startswith("backbone=") for word in overrides) else []
+        tiny = [word for word in TINY if not word.startswith(tuple(unknown))]
         places = [f"dataset.path={self.place / 'pairs.jsonl'}", f"tables={self.place / 'tables'}"]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             composed = compose(config, overrides=[*tiny, *places, *overrides], return_hydra_config=True)

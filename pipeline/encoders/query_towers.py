@@ -118,6 +118,7 @@ class Miniature(QueryTower):
             document.prompts,
             document.title_separator,
         )
+        query.drawn += ["transformer", *(["projection"] if projections else [])]
         return query, document
 
     def _pretrained(self, parts: Parts, document: Tower) -> Tower:
@@ -192,6 +193,7 @@ class SharedProjection(QueryTower):
         for tower in towers:
             assert isinstance(tower, TransformerTower)
             tower.projections.append(shared)
+            tower.drawn.append("shared projection")
         return query, document
 
 

@@ -43,7 +43,10 @@ class Static(QueryTower):
         else:
             weights = torch.ones(tokenizer.size)
         spelled = document.tokenizer.special_prompt() if self.special_tokens else ""
-        return static_tower(document, self._vectors(document, parts), weights, spelled), document
+        query = static_tower(document, self._vectors(document, parts), weights, spelled)
+        if self.init == "random" or "transformer" in document.drawn:
+            query.drawn.append("token vectors")
+        return query, document
 
     def _vectors(self, document: TransformerTower, parts: Parts) -> torch.Tensor:
         """Make the token vectors, [vocabulary, dimension]."""

@@ -36,7 +36,10 @@ def evaluate_models(config: DictConfig) -> Results:
         dual_encoder = model.load(config.trust_remote_code)
         retriever.require(dual_encoder)
         systems = systems or retriever.bm25()
-        systems |= retriever.encoder(dual_encoder, dense, hybrid)
+        found = retriever.encoder(dual_encoder, dense, hybrid)
+        if dual_encoder.drawn:
+            found[dense].details["drawn"] = dual_encoder.drawn
+        systems |= found
     results = retriever.results(systems)
     if not config.latency:
         return results

@@ -124,7 +124,10 @@ def caption(metrics: dict[str, Any]) -> list[str]:
     training = metrics.get("training", {})
     if training.get("collapsed"):
         lines.append(collapse_line(training))
+    if training.get("drawn"):
+        lines.append(drawn_line(training["drawn"]))
     for name, details in metrics["details"].items():
+        lines += [f"{name}: {drawn_line(details['drawn'])}"] if details.get("drawn") else []
         lines += [f"{name}: {words}" for words in _hybrid_words(details)]
         lines += [f"{name}: {words}: {details[count]:,}." for count, words in COUNTS.items() if details.get(count)]
     return lines
@@ -144,6 +147,15 @@ def _hybrid_words(details: dict[str, Any]) -> list[str]:
         else:
             words.append(f"scored all {candidates:,} candidates, each of which could enter {best}.")
     return words
+
+
+def drawn_line(drawn: str) -> str:
+    """Say that weights were drawn at random, so that nobody takes their figures for those of a checkpoint.
+
+    Args:
+        drawn: Which, as `DualEncoder.drawn` has it.
+    """
+    return f"Random at the start, not read from a checkpoint: {drawn}."
 
 
 def collapse_line(training: dict[str, Any]) -> str:

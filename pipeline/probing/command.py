@@ -1,5 +1,6 @@
 """What `probe.py` does with its configuration: one probe, some models, one dataset -> a folder of findings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipeline.data.source import open_dataset
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.loggers import flat_config, log_tables
-from pipeline.evaluation.report import console_for_tables
+from pipeline.evaluation.report import console_for_tables, drawn_line
 from pipeline.files import atomic_write, digest_of
 from pipeline.probing.models import open_models, require_alike
 from pipeline.probing.outcome import FINDINGS, Outcome, summary_table
@@ -30,6 +31,10 @@ def run_probe(config: DictConfig) -> Outcome:
     probe.prepare(subject)
     folder = _folder(config, probe)
     outcome = probe.run(subject)
+    drawn = [
+        f"{name}: {drawn_line(model.encoder.drawn)}" for name, model in subject.models.items() if model.encoder.drawn
+    ]
+    outcome = replace(outcome, findings=[*outcome.findings, *drawn])
     title = f"{probe.name}: {', '.join(subject.models)} on {subject.dataset.name}, {subject.split.name}"
     with atomic_write(folder / "config.yaml") as file:
         file.write(OmegaConf.to_yaml(config, resolve=True))

@@ -22,7 +22,7 @@ from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import recorded
 from pipeline.evaluation.loggers import flat_config, log_results
-from pipeline.evaluation.report import print_folder
+from pipeline.evaluation.report import drawn_line, print_folder
 from pipeline.evaluation.results import SystemResult, write_evidence
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
@@ -62,7 +62,13 @@ def run_cell(config: DictConfig) -> float | None:
     use_threads(config.threads)
     if config.preview:
         raise UserError("preview=true is for sweeps; add -m, or look at one run with --cfg job.")
-    folder = RunFolder.of_job(config, HydraConfig.get())
+    hydra = HydraConfig.get()
+    launcher = hydra.runtime.choices.get("launcher", "local")
+    if hydra.mode != RunMode.MULTIRUN and launcher != "local":
+        raise UserError(
+            f"launcher={launcher} is for sweeps, and this is one run here and now; add -m, or leave it out."
+        )
+    folder = RunFolder.of_job(config, hydra)
     if process_rank():
         _cell(config, folder).join()
         return None
@@ -81,6 +87,8 @@ def run_cell(config: DictConfig) -> float | None:
 
 def _cell(config: DictConfig, folder: RunFolder) -> "Cell | PretrainingCell":
     """Put together what retrieves, or what only pre-trains."""
+    if HydraConfig.get().runtime.choices.get("init") == "pretrained" and config.backbone.get("init") == "random":
+        raise UserError("init=pretrained and backbone.init=random say two things; leave one of them out.")
     stage = instantiate(config.stage)
     if isinstance(stage, MaskedLanguageModelling):
         return PretrainingCell(config, folder, stage, _sweep())
@@ -129,6 +137,7 @@ class Cell:
         self.dual_encoder: DualEncoder = build_dual_encoder(
             backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
+        self.drawn = self.dual_encoder.drawn
         self.retriever = self._retriever(self.dataset, self.index)
         self.starting_point = {
             "dataset": self.dataset.fingerprint,
@@ -164,6 +173,7 @@ class Cell:
             "dataset_fingerprint": self.dataset.fingerprint,
             "dataset_notes": self.dataset.notes,
             **({"pretraining": self.pretraining} if self.pretraining else {}),
+            **({"drawn": self.drawn} if self.drawn else {}),
         }
         self._save({"dataset": self.dataset.name, "training": trained})
         self.folder.say("Indexing and scoring.")
@@ -255,6 +265,8 @@ class Cell:
             for name, split in self.dataset.splits.items()
         )
         self.folder.say(f"{self.folder.path}: {self.dataset.name} ({splits}).")
+        if self.drawn:
+            self.folder.say(drawn_line(self.drawn))
 
     def _save(self, metrics: dict[str, Any]) -> None:
         """Save the encoders with a card that tells what is known by now."""
