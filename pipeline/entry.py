@@ -28,6 +28,12 @@ LAUNCHERS = {
     "ray": "hydra-ray-launcher",
 }
 """Packages that Hydra's launchers are in, which few need all of."""
+OURS = {
+    "run.dir": (".", "the folder is folder=…"),
+    "output_subdir": (None, "the folder holds the configuration by itself"),
+    "job.chdir": (False, "relative paths are meant from where the command is given"),
+}
+"""Hydra's settings in whose place a command has its own, with the values that all of them have then."""
 SECONDS_BETWEEN_LOOKS = 2.0
 BAD_INPUT = 2
 """Exit status after input that the user can mend."""
@@ -50,6 +56,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
             os.chdir(HydraConfig.get().runtime.cwd)
             end_with_the_command()
             try:
+                require_own_places(HydraConfig.get())
                 return main(config)
             except Exception as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -86,6 +93,21 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         return answered
 
     return decorate
+
+
+def require_own_places(hydra_settings: Any) -> None:
+    """Refuse settings of Hydra's that say where things go, as nothing goes there.
+
+    Args:
+        hydra_settings: Hydra's part of the composed configuration.
+
+    Raises:
+        UserError: Naming the setting, and what to use instead.
+    """
+    for key, (value, instead) in OURS.items():
+        given = OmegaConf.select(hydra_settings, key)
+        if given != value:
+            raise UserError(f"hydra.{key}={given} would change nothing: {instead}; leave it out.")
 
 
 def instantiate(config: DictConfig, /, *args: Any, **kwargs: Any) -> Any:

@@ -101,6 +101,11 @@ def write_runs(folder: Path) -> list[str]:
     return [f"run_files=[{folder}/good.trec,{folder}/bad.trec]", f"qrels={folder}/qrels.txt", f"folder={folder}/out"]
 
 
+def test_a_backbone_without_weights_is_said_to_be_random(here, pairs, tmp_path):
+    said = here(*dataset_settings(pairs, tmp_path / "out"), "models=[small_bert]", "measures=[mrr]")
+    assert "dense: Random at the start, not read from a checkpoint: transformer." in said.splitlines()
+
+
 # --- run files
 
 

@@ -105,7 +105,7 @@ def position_limit(model: PreTrainedModel) -> int | None:
     limit: Any = getattr(model.config, "max_position_embeddings", None)
     if not isinstance(limit, int) or limit <= 0:
         return None
-    return limit - _first_position(model)
+    return limit - first_position(model)
 
 
 def takes_positions(model: nn.Module) -> bool:
@@ -113,10 +113,15 @@ def takes_positions(model: nn.Module) -> bool:
 
     RoBERTa and its kin find them themselves, and models with relative positions need none.
     """
-    return "position_ids" in inspect.signature(model.forward).parameters and not _first_position(model)
+    return can_be_told_positions(model) and not first_position(model)
 
 
-def _first_position(model: nn.Module) -> int:
+def can_be_told_positions(model: nn.Module) -> bool:
+    """Whether positions may be given with the tokens."""
+    return "position_ids" in inspect.signature(model.forward).parameters
+
+
+def first_position(model: nn.Module) -> int:
     """The number of the first position: 0, or for RoBERTa and its kin the one after the padding's id."""
     table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     return table.padding_idx + 1 if isinstance(table, nn.Embedding) and table.padding_idx is not None else 0

@@ -182,7 +182,7 @@ def build_tower(
     tokenizer, saved = loaded.tokenizer, loaded.layout
     if settings.append_eos:
         tokenizer = tokenizer.with_eos(str(backbone.path or backbone.name))
-    return TransformerTower(
+    tower = TransformerTower(
         loaded.model,
         tokenizer,
         _pooling(pooling, loaded, backbone),
@@ -194,6 +194,9 @@ def build_tower(
         },
         _first(settings.title_separator, saved.title_separator if saved else None, backbone.title_separator),
     )
+    tower.drawn += ["transformer"] if backbone.init == "random" else []
+    tower.drawn += ["projection"] if settings.projection is not None else []
+    return tower
 
 
 def _first(*values: str | None) -> str:

@@ -55,6 +55,14 @@ class DualEncoder(nn.Module):
         """Width of the vectors."""
         return self.document.dimension
 
+    @property
+    def drawn(self) -> str:
+        """Say which weights were drawn at random when the towers were built; empty where all were read."""
+        if self.symmetric:
+            return ", ".join(self.document.drawn)
+        towers = (("query tower", self.query), ("document tower", self.document))
+        return "; ".join(f"{name}: {', '.join(tower.drawn)}" for name, tower in towers if tower.drawn)
+
     def tower(self, kind: Kind) -> Tower:
         """Give the tower of one side."""
         return self.query if kind == "query" else self.document

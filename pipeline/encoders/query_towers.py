@@ -6,7 +6,7 @@ from dataclasses import replace
 from transformers import BertConfig, BertModel
 
 from pipeline.checks import one_of, whole_number
-from pipeline.encoders.architecture import keep_layers
+from pipeline.encoders.architecture import can_be_told_positions, keep_layers
 from pipeline.encoders.backbones import WIDTH_OF_A_HEAD, Backbone, Bert
 from pipeline.encoders.building import Parts, QueryTower, build_tower
 from pipeline.encoders.checkpoints import fresh
@@ -46,6 +46,7 @@ class LayerSubset(QueryTower):
 class Selective(LayerSubset):
     """A query tower that reads only the rarest tokens of a text, over some or all of the document tower's layers.
 
+    The tokens that are kept have the positions that they have in the whole text.
     Rarity is the inverse document frequency in the training texts; a token that is in none of them is the rarest.
 
     Args:
@@ -61,6 +62,11 @@ class Selective(LayerSubset):
         """Make two towers and score the vocabulary for the query's."""
         query, document = super().towers(parts)
         assert isinstance(query, TransformerTower)
+        if not can_be_told_positions(query.backbone):
+            raise UserError(
+                f"query=selective keeps the positions that tokens have in the whole text, and a "
+                f"{query.backbone.config.model_type} model cannot be told them; choose another query tower."
+            )
         scores = inverse_document_frequencies(query.tokenizer, parts.texts, "query=selective")
         scores[query.tokenizer.special_ids] = float("inf")
         query.selection = TokenSelection(self.delta, scores)
@@ -115,6 +121,7 @@ class Miniature(QueryTower):
             document.title_separator,
         )
         query.learning_rate = FROM_NOTHING
+        query.drawn += ["transformer", *(["projection"] if projections else [])]
         return query, document
 
     def _pretrained(self, parts: Parts, document: Tower) -> Tower:
@@ -193,6 +200,7 @@ class SharedProjection(QueryTower):
         for tower in towers:
             assert isinstance(tower, TransformerTower)
             tower.projections.append(shared)
+            tower.drawn.append("shared projection")
         return query, document
 
 

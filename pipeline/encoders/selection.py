@@ -23,29 +23,37 @@ class TokenSelection:
     Attributes:
         delta: Share of the tokens that is kept, above 0 and at most 1.
         scores: Higher is kept sooner, float32 [vocabulary]; infinite for special tokens, which are always kept.
+        renumbered: Whether positions are counted anew over the kept tokens, as before folders said so; the paper keeps
+            those of the whole text.
     """
 
     delta: float
     scores: np.ndarray
+    renumbered: bool = False
 
-    def keep(self, token_ids: list[int]) -> list[int]:
-        """Select from one text's token ids; of equal scores the earlier token stays. At least one token does."""
+    def places(self, token_ids: list[int]) -> np.ndarray:
+        """Select from one text's token ids; of equal scores the earlier token stays. At least one token does.
+
+        Returns:
+            Where the kept tokens stand in the text, ascending.
+        """
         ids = np.asarray(token_ids, dtype=np.int64)
         scores = self.scores[ids]
         special = np.isinf(scores)
         content = np.flatnonzero(~special)
         count = max(1, round(self.delta * len(content)))
         best = content[np.argsort(-scores[content], kind="stable")[:count]]
-        kept = np.sort(np.concatenate([np.flatnonzero(special), best]))
-        return ids[kept].tolist()
+        return np.sort(np.concatenate([np.flatnonzero(special), best]))
 
     def fingerprint(self) -> dict[str, object]:
         """Say what decides the selection."""
-        return {"delta": self.delta, "scores": hashlib.sha256(np.ascontiguousarray(self.scores).data).hexdigest()}
+        scores = hashlib.sha256(np.ascontiguousarray(self.scores).data).hexdigest()
+        return {"delta": self.delta, "scores": scores} | ({} if self.renumbered else {"positions": "of the text"})
 
     def save(self, folder: Path) -> None:
         """Write the scores; sentence-transformers has no place for them and encodes whole texts."""
-        save_file({"scores": torch.from_numpy(self.scores.copy()), "delta": torch.tensor(self.delta)}, folder / SCORES)
+        said = {"delta": torch.tensor(self.delta), "renumbered": torch.tensor(self.renumbered)}
+        save_file({"scores": torch.from_numpy(self.scores.copy()), **said}, folder / SCORES)
 
     @classmethod
     def load(cls, folder: Path) -> "TokenSelection | None":
@@ -53,7 +61,8 @@ class TokenSelection:
         if not (folder / SCORES).exists():
             return None
         saved = load_file(folder / SCORES)
-        return cls(round(float(saved["delta"]), 6), saved["scores"].numpy())
+        renumbered = bool(saved.get("renumbered", True))
+        return cls(round(float(saved["delta"]), 6), saved["scores"].numpy(), renumbered)
 
 
 def checked_delta(delta: float) -> float:

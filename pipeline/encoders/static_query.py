@@ -21,21 +21,32 @@ class Static(QueryTower):
         init: Where token vectors come from: `through_tower` (each entry of the vocabulary, alone, through the document
             tower), `token_embeddings` (the document tower's input embeddings) or `random`.
         weights: What they are weighed by at first: `idf` in the training texts, or all `equal`.
+        special_tokens: Whether [CLS] and [SEP] are averaged too, as DAFT's authors do.
+
+    Raises:
+        UserError: When a value cannot be meant.
     """
 
-    def __init__(self, init: str, weights: str) -> None:
+    def __init__(self, init: str, weights: str, special_tokens: bool = False) -> None:
         self.init = one_of("query.init", init, INITS)
         self.weights = one_of("query.weights", weights, WEIGHTS)
+        if not isinstance(special_tokens, bool):
+            raise UserError(f"query.special_tokens={special_tokens} must be true or false.")
+        self.special_tokens = special_tokens
 
     def towers(self, parts: Parts) -> tuple[Tower, Tower]:
         """Make the document tower, and the static one from it."""
         document = parts.tower("document")
-        tokenizer = document.tokenizer.without_special_tokens()
+        tokenizer = document.tokenizer if self.special_tokens else document.tokenizer.without_special_tokens()
         if self.weights == "idf":
             weights = torch.from_numpy(inverse_document_frequencies(tokenizer, parts.texts, "query.weights=idf"))
         else:
             weights = torch.ones(tokenizer.size)
-        return static_tower(document, self._vectors(document, parts), weights), document
+        spelled = document.tokenizer.special_prompt() if self.special_tokens else ""
+        query = static_tower(document, self._vectors(document, parts), weights, spelled)
+        if self.init == "random" or "transformer" in document.drawn:
+            query.drawn.append("token vectors")
+        return query, document
 
     def _vectors(self, document: TransformerTower, parts: Parts) -> torch.Tensor:
         """Make the token vectors, [vocabulary, dimension]."""

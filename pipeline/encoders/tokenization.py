@@ -163,6 +163,24 @@ class TextTokenizer:
         places = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
         return encoding.ids[: places[0]], encoding.ids[places[-1] + 1 :]
 
+    def special_prompt(self) -> str:
+        """Spell the special tokens of a text, so that put before it they are tokens without being added.
+
+        They all stand before the text then, which makes no difference to an average.
+
+        Raises:
+            UserError: When the tokenizer reads them otherwise in a text than it adds them.
+        """
+        before, after = self.around()
+        spelled = "".join(str(self.backend.id_to_token(token)) for token in (*before, *after))
+        read = self.without_special_tokens().backend.encode(f"{spelled}a").ids
+        if sorted(read) != sorted(self.backend.encode("a").ids):
+            raise UserError(
+                f"query.special_tokens=true: this tokenizer does not read {spelled} in a text as the special tokens that it "
+                "adds, so sentence-transformers could not average them; choose query.special_tokens=false."
+            )
+        return spelled
+
     def cut_to(self, max_length: int) -> "TextTokenizer":
         """Give the same tokenizer with another maximum length."""
         return TextTokenizer(self.backend, self.special, max_length, self.padding_side)

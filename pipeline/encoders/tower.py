@@ -52,6 +52,8 @@ class Tower(nn.Module, ABC):
         self.title_separator = title_separator
         self.truncated = 0
         """How many texts were cut to the maximum length so far."""
+        self.drawn: list[str] = []
+        """Parts whose weights were drawn at random when the tower was built, not read from a checkpoint."""
 
     @property
     @abstractmethod

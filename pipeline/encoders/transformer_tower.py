@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from pipeline.encoders.architecture import takes_positions
+from pipeline.encoders.architecture import first_position, takes_positions
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.cpu import make_fast
 from pipeline.encoders.layout import Similarity
@@ -90,15 +91,27 @@ class TransformerTower(Tower):
         return [projection for projection in self.projections if isinstance(projection, Projection)]
 
     def token_ids(self, texts: list[str], kind: Kind) -> list[list[int]]:
-        """Tokenize texts with the prompt of their kind, and keep the tokens that are selected, at least one."""
-        token_ids = super().token_ids(texts, kind)
-        if self.selection:
-            token_ids = [self.selection.keep(ids) for ids in token_ids]
-        return [ids or [self.tokenizer.lone_id] for ids in token_ids]
+        """Tokenize texts with the prompt of their kind; each has one token at least."""
+        return [ids or [self.tokenizer.lone_id] for ids in super().token_ids(texts, kind)]
 
     def pad(self, token_ids: list[list[int]]) -> Batch:
-        """Make a batch of tokenized texts: `input_ids` and `attention_mask`, both [texts, longest]."""
-        return self.tokenizer.pad(token_ids)
+        """Make a batch of tokenized texts, of the tokens that are selected.
+
+        Returns:
+            `input_ids` and `attention_mask`, both [texts, longest]; of a selection also `position_ids`, where each token
+            stood in the whole text.
+        """
+        if self.selection is None:
+            return self.tokenizer.pad(token_ids)
+        places = [self.selection.places(ids) for ids in token_ids]
+        batch = self.tokenizer.pad(
+            [[ids[place] for place in kept] for ids, kept in zip(token_ids, places, strict=True)]
+        )
+        if self.selection.renumbered:
+            return batch
+        positions = torch.zeros_like(batch["input_ids"])
+        positions[batch["attention_mask"].bool()] = torch.from_numpy(np.concatenate(places))
+        return batch | {"position_ids": positions + first_position(self.backbone)}
 
     def forward(self, batch: Batch) -> Tensor:
         """Turn a batch made by `pad` into vectors [texts, dimension]."""
@@ -153,12 +166,14 @@ class TransformerTower(Tower):
 def token_states(backbone: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """Run a transformer over a batch; returns the last layer's states, [texts, tokens, width].
 
-    Positions are counted from a text's first token, also where padding stands before it, so that a text's states do not
-    depend on how long its neighbours are.
+    Positions are the batch's own, or are counted from a text's first token, also where padding stands before it, so that a
+    text's states do not depend on how long its neighbours are.
     """
     mask = batch["attention_mask"]
     inputs: dict[str, Any] = {"input_ids": batch["input_ids"], "attention_mask": mask}
-    if not bool(mask[:, 0].all()) and takes_positions(backbone):
+    if "position_ids" in batch:
+        inputs["position_ids"] = batch["position_ids"]
+    elif not bool(mask[:, 0].all()) and takes_positions(backbone):
         inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
     return backbone(**inputs, return_dict=True).last_hidden_state
 

@@ -14,14 +14,21 @@ from pipeline.files import digest_of, locked
 from pipeline.progress import progress
 
 
-def static_tower(document: Tower, vectors: torch.Tensor, weights: torch.Tensor) -> StaticTower:
-    """Make a static tower of token vectors that goes with a document tower's tokenizer and prompts."""
+def static_tower(document: Tower, vectors: torch.Tensor, weights: torch.Tensor, spelled: str = "") -> StaticTower:
+    """Make a static tower of token vectors that goes with a document tower's tokenizer and prompts.
+
+    Args:
+        document: The document tower.
+        vectors: float32 [vocabulary, dimension].
+        weights: float32 [vocabulary].
+        spelled: Special tokens that are averaged too, written before every text: `StaticEmbedding` adds none itself.
+    """
     return StaticTower(
         vectors,
         weights,
         document.tokenizer.without_special_tokens(),
         document.similarity,
-        document.prompts,
+        {kind: spelled + prompt for kind, prompt in document.prompts.items()},
         document.title_separator,
     )
 

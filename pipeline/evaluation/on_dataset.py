@@ -44,6 +44,7 @@ def prepare_models(config: DictConfig) -> Prepared:
             dual_encoder = loaded.pop() if loaded else model.load(config.trust_remote_code)
             systems |= retriever.encoder(dual_encoder, dense, hybrid)
             systems[dense].details.update({} if model.keeps_its_name else {"source": str(model.folder)})
+            systems[dense].details.update({"drawn": dual_encoder.drawn} if dual_encoder.drawn else {})
         results = retriever.results(systems)
         if not config.latency:
             return results

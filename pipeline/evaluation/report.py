@@ -139,8 +139,10 @@ def caption(metrics: dict[str, Any]) -> list[str]:
     lines += before
     training = metrics.get("training", {})
     lines += training_lines(training)
+    lines += [drawn_line(training["drawn"])] if training.get("drawn") else []
     for name, details in metrics["details"].items():
         lines += [f"{name} is {details['source']}."] if "source" in details else []
+        lines += [f"{name}: {drawn_line(details['drawn'])}"] if details.get("drawn") else []
         lines += [f"{name}: {words}" for words in [*_hybrid_words(details), *approximation_words(details)]]
         lines += [f"{name}: {words}: {details[count]:,}." for count, words in COUNTS.items() if details.get(count)]
     return lines
@@ -160,6 +162,15 @@ def _hybrid_words(details: dict[str, Any]) -> list[str]:
         else:
             words.append(f"scored all {candidates:,} candidates, each of which could enter {best}.")
     return words
+
+
+def drawn_line(drawn: str) -> str:
+    """Say that weights were drawn at random, so that nobody takes their figures for those of a checkpoint.
+
+    Args:
+        drawn: Which, as `DualEncoder.drawn` has it.
+    """
+    return f"Random at the start, not read from a checkpoint: {drawn}."
 
 
 def read_significance(metrics: dict[str, Any]) -> Significance | None:

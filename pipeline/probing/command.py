@@ -16,7 +16,7 @@ from pipeline.data.source import open_dataset
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.loggers import flat_config, log_tables
-from pipeline.evaluation.report import console_for_tables
+from pipeline.evaluation.report import console_for_tables, drawn_line
 from pipeline.evaluation.result_folder import own_folder, require_place, said_overrides
 from pipeline.probing.models import open_models, require_alike
 from pipeline.probing.outcome import FINDINGS, read_findings, summary_table
@@ -41,10 +41,17 @@ def run_probe(config: DictConfig) -> None:
             folder.say(f"{folder.path} is finished; these are its findings.")
         else:
             found = probe.run(subject)
-            said = replace(found, findings=[*found.findings, *remarks(subject.dataset, subject.split)])
+            further = [*_drawn(subject), *remarks(subject.dataset, subject.split)]
+            said = replace(found, findings=[*found.findings, *further])
             said.write(folder.path, _title(probe, subject, folder.overrides))
             _log(config, hydra, folder.path)
     _print(folder.path)
+
+
+def _drawn(subject: Subject) -> list[str]:
+    """Say of which models weights were drawn at random."""
+    drawn = {name: model.encoder.drawn for name, model in subject.models.items() if model.encoder.drawn}
+    return [f"{name}: {drawn_line(words)}" for name, words in drawn.items()]
 
 
 def _title(probe: Probe, subject: Subject, overrides: Sequence[str]) -> str:

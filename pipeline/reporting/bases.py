@@ -47,6 +47,7 @@ class Base:
         architecture: What two bases share that differ in their weights only.
         tuned_on: What the published weights were tuned for retrieval on.
         frozen: Parts that training leaves as they are.
+        drawn: Whether the weights were random before anything was done to them.
     """
 
     name: str
@@ -54,22 +55,28 @@ class Base:
     architecture: tuple[str, ...]
     tuned_on: tuple[str, ...] = ()
     frozen: str = ""
+    drawn: bool = False
 
     @property
     def weights(self) -> str:
         """What is known of the weights, in words."""
-        twice = self.tuned_on and self.kind in ("masked-LM", "under-trained")
-        return WORDS[self.kind] + (" (tuned for retrieval before that)" if twice else "")
+        if self.kind not in ("masked-LM", "under-trained"):
+            return WORDS[self.kind]
+        before = (
+            " (from random weights)" if self.drawn else " (tuned for retrieval before that)" if self.tuned_on else ""
+        )
+        return WORDS[self.kind] + before
 
     @property
     def words(self) -> str:
         """Name it in a sentence."""
+        began = " of random weights" if self.drawn else ""
         if self.kind == "random":
             return f"{self.name} with random weights"
         if self.kind == "masked-LM":
-            return f"{self.name} after masked-LM pre-training"
+            return f"{self.name} after masked-LM pre-training{began}"
         if self.kind == "under-trained":
-            return f"{self.name} after a masked-LM training that learned too little"
+            return f"{self.name} after a masked-LM training{began} that learned too little"
         return self.name
 
 
@@ -91,7 +98,7 @@ def base_of(cell: Cell) -> Base:
     architecture = (str(backbone.get("_target_")), path, str(layers))
     kind = _kind(cell, backbone, path, bool(tuned_on))
     random = backbone.get("init") == "random"
-    return Base(full_name, kind, architecture, () if random else tuned_on, frozen)
+    return Base(full_name, kind, architecture, () if random else tuned_on, frozen, random)
 
 
 def warnings(begun: Iterable[tuple[Base, Cell]]) -> list[str]:
@@ -147,6 +154,8 @@ def _history(path: str) -> Kind:
             continue
         metrics = read_json(folder / METRICS)
         training = metrics.get("training") or {}
+        if metrics.get("systems") and not training.get("steps") and "transformer" in training.get("drawn", ""):
+            return "random"
         if metrics.get("systems"):
             return "fine-tuned before" if training.get("steps") else "given"
         return "masked-LM" if training.get("pretraining", {}).get("learned") else "under-trained"

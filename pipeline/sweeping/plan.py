@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from pipeline.entry import require_own_places
 from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import CellRecord, read_record
 from pipeline.files import digest_of, read_json
@@ -71,6 +72,12 @@ def plan(config: DictConfig, loader: ConfigLoader, combinations: Sequence[Sequen
         UserError: When a cell cannot be composed, a value of it cannot be meant, two cells would share one folder, or a
             folder holds something else.
     """
+    require_own_places(config.hydra)
+    if config.hydra.sweep.subdir != ".":
+        raise UserError(
+            f"hydra.sweep.subdir={config.hydra.sweep.subdir} would change nothing: the cells of hydra.sweep.dir are named by "
+            "their overrides; leave it out, or give folder=… with the axes in it."
+        )
     cells = [_planned(composed, list(overrides)) for composed, overrides in _composed(config, loader, combinations)]
     folders: dict[Path, PlannedCell] = {}
     for cell in cells:
@@ -137,7 +144,10 @@ def _as_job(config: DictConfig) -> Iterator[DictConfig]:
 
 
 def _untrained(settings: dict[str, Any]) -> str:
-    drawn = settings["backbone"].get("init") == "random" or settings["encoder"]["projection"] is not None
+    query = settings["query"]
+    # A shared projection has a dimension.
+    new_layers = (settings["encoder"]["projection"], query.get("projection"), query.get("dimension"))
+    drawn = "random" in (settings["backbone"].get("init"), query.get("init")) or any(new_layers)
     read = settings["dataset"] if settings["pretraining"] else None
     seed = settings["seed"] if drawn or read else None
     return digest_of([{part: settings[part] for part in UNTRAINED}, read, seed])

@@ -23,7 +23,7 @@ from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import recorded
 from pipeline.evaluation.loggers import flat_config, log_results
-from pipeline.evaluation.report import print_folder
+from pipeline.evaluation.report import drawn_line, print_folder
 from pipeline.evaluation.results import SystemResult, write_evidence
 from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
@@ -32,7 +32,7 @@ from pipeline.files import atomic_write, digest_of, write_json
 from pipeline.retrieval.index import Index
 from pipeline.training.cost import Cost
 from pipeline.training.curves_plot import plot_curves
-from pipeline.training.devices import process_rank, quiet_libraries, require_devices, trainer_precision, use_threads
+from pipeline.training.devices import process_rank, quiet_libraries, require_devices, use_threads
 from pipeline.training.diagnostics_plot import plot_diagnostics
 from pipeline.training.model_card import model_card
 from pipeline.training.parts import parts_of, write_curves
@@ -41,6 +41,7 @@ from pipeline.training.pretraining.on_demand import pretrained
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import Stage, Training, Workplace
+from pipeline.training.trainer import make_trainer
 from pipeline.training.transfer import Transfers, transfer_folders
 from pipeline.training.validation import best_validation
 
@@ -63,7 +64,13 @@ def run_cell(config: DictConfig) -> float | None:
     use_threads(config.threads)
     if config.preview:
         raise UserError("preview=true is for sweeps; add -m, or look at one run with --cfg job.")
-    folder = RunFolder.of_job(config, HydraConfig.get())
+    hydra = HydraConfig.get()
+    launcher = hydra.runtime.choices.get("launcher", "local")
+    if hydra.mode != RunMode.MULTIRUN and launcher != "local":
+        raise UserError(
+            f"launcher={launcher} is for sweeps, and this is one run here and now; add -m, or leave it out."
+        )
+    folder = RunFolder.of_job(config, hydra)
     if process_rank():
         _cell(config, folder).join()
         return None
@@ -82,6 +89,8 @@ def run_cell(config: DictConfig) -> float | None:
 
 def _cell(config: DictConfig, folder: RunFolder) -> "Cell | PretrainingCell":
     """Put together what retrieves, or what only pre-trains."""
+    if HydraConfig.get().runtime.choices.get("init") == "pretrained" and config.backbone.get("init") == "random":
+        raise UserError("init=pretrained and backbone.init=random say two things; leave one of them out.")
     stage = instantiate(config.stage)
     if isinstance(stage, MaskedLanguageModelling):
         return PretrainingCell(config, folder, stage, _sweep())
@@ -112,7 +121,7 @@ class Cell:
         self.encoding: EncodingSettings = instantiate(config.encoding)
         self.cost = Cost(folder.path, self.encoding.tally)
         self.index = instantiate(config.index)
-        self.trainer = instantiate(config.trainer, _partial_=True, precision=trainer_precision(config.trainer))
+        self.trainer = make_trainer(config.trainer)
         settings = instantiate(config.encoder)
         # Called apart from its making: Hydra would build everything that the composed configuration names.
         self.make_logger = instantiate(config.logger, _partial_=True)
@@ -130,6 +139,7 @@ class Cell:
         self.dual_encoder: DualEncoder = build_dual_encoder(
             backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
+        self.drawn = self.dual_encoder.drawn
         self.retriever = self._retriever(self.dataset, self.index)
         self.starting_point = {
             "dataset": self.dataset.fingerprint,
@@ -165,6 +175,7 @@ class Cell:
             "dataset_fingerprint": self.dataset.fingerprint,
             "dataset_notes": self.dataset.notes,
             **({"pretraining": self.pretraining} if self.pretraining else {}),
+            **({"drawn": self.drawn} if self.drawn else {}),
         }
         self._save({"dataset": self.dataset.name, "training": trained})
         self.folder.say("Indexing and scoring.")
@@ -255,7 +266,7 @@ class Cell:
             for name, split in self.dataset.splits.items()
         )
         self.folder.say(f"{self.folder.path}: {self.dataset.label}: {splits}.")
-        for remark in remarks(self.dataset, self.retriever.split):
+        for remark in [*([drawn_line(self.drawn)] if self.drawn else []), *remarks(self.dataset, self.retriever.split)]:
             self.folder.say(remark)
 
     def _save(self, metrics: dict[str, Any]) -> None:

@@ -14,8 +14,6 @@ from pipeline.training.collapse import COLLAPSED, collapse_sentence, fallen_towe
 from pipeline.training.module import ContrastiveModule
 from pipeline.training.validation import Validation, best_row
 
-STEPS_BETWEEN_LOSSES = 10
-
 
 @dataclass
 class History:
@@ -124,7 +122,8 @@ class Course(pl.Callback):
         if step % rhythm.validate_every == 0 or last:
             self._validate(trainer, module, step)
         # A checkpoint ends a row, so that a resumed training's rows are those of an undisturbed one.
-        if step % STEPS_BETWEEN_LOSSES == 0 or step % rhythm.checkpoint_every == 0 or last or self.history.stopped:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if step % every == 0 or step % rhythm.checkpoint_every == 0 or last or self.history.stopped:
             self._log_loss(trainer, module, step)
         if step % rhythm.checkpoint_every == 0 or last or self.history.stopped:
             self._checkpoint(trainer, module, step)

@@ -12,7 +12,6 @@ from threadpoolctl import threadpool_limits
 from transformers.utils import logging as transformers_logging
 
 from pipeline.checks import one_of, whole_number
-from pipeline.encoders.precision import fast_bfloat16
 from pipeline.errors import UserError
 
 
@@ -48,47 +47,42 @@ def require_devices(trainer: DictConfig) -> int:
         How many processes train together.
 
     Raises:
-        UserError: When it asks for GPUs that are not there.
+        UserError: When it asks for devices that are not there.
     """
-    one_of("trainer.accelerator", trainer.accelerator, ("auto", "cpu", "gpu", "cuda", "mps"))
-    wants_gpu = trainer.accelerator in ("gpu", "cuda")
-    available = torch.cuda.device_count()
-    if wants_gpu and not available:
+    accelerator = one_of("trainer.accelerator", trainer.accelerator, ("auto", "cpu", "gpu", "cuda", "mps"))
+    available = 0 if accelerator in ("cpu", "mps") else torch.cuda.device_count()
+    wants_gpu = accelerator in ("gpu", "cuda")
+    if (wants_gpu and not available) or (accelerator == "mps" and not torch.backends.mps.is_available()):
         raise UserError(
-            f"trainer.accelerator={trainer.accelerator} asks for a GPU and this machine has none; use trainer.accelerator=cpu."
+            f"trainer.accelerator={accelerator} asks for a GPU and this machine has none; use trainer.accelerator=cpu."
         )
-    devices = _count(trainer.devices, available if trainer.accelerator != "cpu" else 1)
-    if wants_gpu and devices > available:
+    devices = _count(trainer.devices, available)
+    if available and devices > available:
         raise UserError(
             f"trainer.devices={trainer.devices} asks for {devices} GPUs and this machine has {available}; ask for fewer."
         )
     return devices * int(trainer.get("num_nodes", 1))
 
 
-def trainer_precision(trainer: DictConfig) -> str:
-    """Turn `auto` into the precision that the trainer's device is fastest in.
-
-    Raises:
-        UserError: When the precision is none that a step is reproducible in from a checkpoint.
-    """
-    one_of("trainer.precision", trainer.precision, ("auto", "32-true", "bf16-mixed"))
-    if trainer.precision != "auto":
-        return trainer.precision
-    on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
-    return "bf16-mixed" if fast_bfloat16(torch.device("cuda" if on_gpu else "cpu")) else "32-true"
-
-
 def _count(devices: object, available: int) -> int:
+    """Count devices as Lightning does; `available` GPUs, or none and the training is on the CPU."""
     if isinstance(devices, ListConfig | Sequence) and not isinstance(devices, str):
-        return len(devices)
-    if devices in ("auto", -1):
+        chosen = list(devices)
+        if not chosen or not all(type(one) is int and 0 <= one < available for one in chosen):
+            raise UserError(
+                f"trainer.devices={chosen} names GPUs that are not there (this training has {available}); give their number."
+            )
+        return len(set(chosen))
+    if devices == "auto" or (devices == -1 and available):
         return max(1, available)
     try:
-        count = int(devices)  # type: ignore[call-overload]
+        count = 0 if isinstance(devices, bool) else int(devices)  # type: ignore[call-overload]
     except (TypeError, ValueError):
         count = 0
     if count < 1:
-        raise UserError(f"trainer.devices={devices} must be a whole number of at least 1, a list of GPUs, or auto.")
+        raise UserError(
+            f"trainer.devices={devices} must be a whole number of at least 1, auto, or of GPUs a list, or -1 for all."
+        )
     return count
 
 

@@ -12,6 +12,7 @@ from pipeline.evaluation.measures import parse_measures
 from pipeline.training.pretraining.head import require_encoder
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.stages import Stage
+from pipeline.training.trainer import require_trainer
 from pipeline.training.transfer import transfer_sources
 
 
@@ -33,6 +34,7 @@ def unfit(config: DictConfig) -> str | None:
         for part in ("pooling", "encoder", "encoding", "index", "lexical"):
             instantiate(config[part])
         whole_number("seed", config.seed, least=0)
+        require_trainer(config.trainer)
         whole_number("trainer.max_steps", config.trainer.max_steps)
         parse_measures(list(config.evaluation.measures))
     except UserError as error:

@@ -15,6 +15,10 @@ tags:
 - dense-retrieval
 ---
 """
+WHOLE_TEXTS = (
+    "The query tower reads only the rarest tokens of a query. sentence-transformers has no place for that and encodes all of "
+    "them, which gives other vectors than the measures above rest on; `DualEncoder.load` of this project gives the same."
+)
 
 
 def model_card(
@@ -35,7 +39,7 @@ def model_card(
         f"# {choices['backbone']}, {training.get('stage')} on {metrics['dataset']}\n",
         _training(config, choices, training, dual_encoder),
         _measures(metrics),
-        _usage(folder, dual_encoder.symmetric),
+        _usage(folder, dual_encoder),
     ]
     return "\n".join(sections)
 
@@ -92,9 +96,10 @@ def _measures(metrics: dict[str, Any]) -> str:
     return "\n".join([title, *lines, ""])
 
 
-def _usage(folder: Path, symmetric: bool) -> str:
+def _usage(folder: Path, dual_encoder: DualEncoder) -> str:
     load = f'encoder = SentenceTransformer("{folder}")\nqueries = encoder.encode_query(["…"])\ndocuments = encoder.encode_document(["…"])'
-    if not symmetric:
+    if not dual_encoder.symmetric:
         alone = f'SentenceTransformer("{folder}/query").encode_query(["…"])'
         load += f"\n\n# The query tower alone, for where searches are answered:\nqueries = {alone}"
-    return f"## Use\n\n```python\nfrom sentence_transformers import SentenceTransformer\n\n{load}\n```\n"
+    other = f"\n{WHOLE_TEXTS}\n" if getattr(dual_encoder.query, "selection", None) else ""
+    return f"## Use\n\n```python\nfrom sentence_transformers import SentenceTransformer\n\n{load}\n```\n{other}"

@@ -11,6 +11,7 @@ from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import encode
 from pipeline.encoders.pooling import Cls, Mean
 from pipeline.encoders.query_towers import LayerSubset, Miniature, Other, Selective, SharedProjection, chosen_layers
+from pipeline.encoders.selection import TokenSelection
 from pipeline.errors import UserError
 from tests.encoders.conftest import TEXTS, VOCABULARY
 
@@ -75,13 +76,43 @@ def test_a_subset_of_layers_is_saved_and_opened(bert_folder, tmp_path):
 
 def test_selection_keeps_the_rarest_tokens_in_their_order(bert_folder):
     query = built(bert_folder, Selective(0.5, "all")).query
-    words = [VOCABULARY[token] for token in query.token_ids(["the lift of the wing heat"], "query")[0]]
+    batch = query.pad(query.token_ids(["the lift of the wing heat"], "query"))
+    words = [VOCABULARY[token] for token in batch["input_ids"][0]]
     # Three of six: lift occurs in no training text, of and wing in fewer than the.
     assert words[0] == "[CLS]"
     assert words[-1] == "[SEP]"
     assert len(words) == 5
     assert "the" not in words
     assert words[1] == "lift"
+    assert batch["position_ids"].tolist() == [[0, 2, 3, 5, 7]]
+
+
+@pytest.mark.parametrize("renumbered", [False, True])
+def test_kept_tokens_keep_their_positions_in_the_text(any_folder, tmp_path, renumbered):
+    """The definition: the transformer over the kept ids, told where they stood; older folders counted them anew."""
+    if any_folder.name == "t5":
+        with pytest.raises(UserError, match=r"keeps the positions .* a t5 model cannot be told them"):
+            built(any_folder, Selective(0.5, "all"))
+        return
+    dual = built(any_folder, Selective(0.5, "all"))
+    query, texts = dual.query, ["the lift of the wing heat", "heat of the flow", "wing"]
+    query.selection = TokenSelection(0.5, query.selection.scores, renumbered)
+    first, plain = (1 if any_folder.name == "roberta" else 0), []  # its first position follows its padding's, here 0
+    for ids in query.token_ids(texts, "query"):
+        scores = query.selection.scores[ids]
+        content = [place for place, score in enumerate(scores) if np.isfinite(score)]
+        best = sorted(content, key=lambda place: -scores[place])[: max(1, round(0.5 * len(content)))]
+        places = sorted({*range(len(ids))} - {*content} | {*best})
+        positions = torch.tensor([range(len(places)) if renumbered else places]) + first
+        kept = torch.tensor([[ids[place] for place in places]])
+        states = query.backbone(kept, attention_mask=torch.ones_like(kept), position_ids=positions)
+        plain.append(torch.nn.functional.normalize(states.last_hidden_state.mean(dim=1), dim=-1)[0].detach().numpy())
+    np.testing.assert_allclose(encode(query, texts, "query"), plain, atol=1e-6)
+    dual.save(tmp_path / "model", "the card")
+    opened = DualEncoder.load(tmp_path / "model").query
+    assert opened.selection.renumbered == renumbered
+    assert opened.fingerprint("query") == query.fingerprint("query")
+    np.testing.assert_allclose(encode(opened, texts, "query"), plain, atol=1e-6)
 
 
 def test_a_selection_is_never_empty_and_is_saved(bert_folder, tmp_path):

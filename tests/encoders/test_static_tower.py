@@ -1,8 +1,13 @@
 """Static towers: the plain definition, their gradients, their folders, and where their vectors come from."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from tokenizers import Tokenizer, processors
 
 from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Local
@@ -14,8 +19,10 @@ from pipeline.encoders.pooling import Mean
 from pipeline.encoders.rarity import inverse_document_frequencies
 from pipeline.encoders.static_query import Static
 from pipeline.encoders.static_tower import StaticTower
+from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.encoders.vocabulary import vocabulary_vectors
 from pipeline.errors import UserError
+from tests.cells import ROOT
 from tests.encoders.conftest import TEXTS, VOCABULARY
 
 TRAINING = Texts.from_pairs([("a", "the wing of a wing"), ("b", "the heat"), ("c", "the flow of heat")])
@@ -95,6 +102,47 @@ def test_a_static_query_tower_beside_its_document_tower_is_one_router(bert_folde
         np.testing.assert_allclose(encode(opened.tower(kind), TEXTS, kind), ours, atol=1e-6)
 
 
+def test_the_embedding_average_of_the_papers_code_has_the_special_tokens_in_it(bert_folder, tmp_path):
+    """L = 0: the mean of the input embeddings of all that the tokenizer gives; so opened by sentence-transformers too."""
+    from sentence_transformers import SentenceTransformer
+
+    settings = EncoderSettings(query_prompt="query: ", max_length=9)
+    with initialize_config_dir(str(ROOT / "conf" / "query"), version_base="1.3"):
+        preset = compose("embedding_average")
+    dual = build_dual_encoder(Local(str(bert_folder)), Mean(), instantiate(preset), settings)
+    document, texts = dual.document, [*TEXTS, "", "the lift of a wing in the slipstream of the flow of heat"]
+    embeddings = document.backbone.get_input_embeddings().weight.detach().double()
+    plain = [embeddings[ids].mean(dim=0) for ids in document.token_ids(texts, "query")]
+    plain = torch.stack([vector / vector.norm() for vector in plain]).numpy()
+    np.testing.assert_allclose(encode(dual.query, texts, "query"), plain, atol=1e-6)
+    without = build_dual_encoder(Local(str(bert_folder)), Mean(), Static("token_embeddings", "equal"), settings).query
+    assert without.fingerprint("query") != dual.query.fingerprint("query")
+    assert np.abs(encode(without, texts, "query") - plain).max() > 0.1
+    dual.save(tmp_path / "model", "the card")
+    opened = DualEncoder.load(tmp_path / "model").query
+    assert opened.fingerprint("query") == dual.query.fingerprint("query")
+    np.testing.assert_allclose(encode(opened, texts, "query"), plain, atol=1e-6)
+    for folder in (tmp_path / "model", tmp_path / "model" / "query"):
+        library = SentenceTransformer(str(folder), device="cpu")
+        np.testing.assert_allclose(library.encode_query(texts), plain, atol=1e-5)
+
+
+def test_special_tokens_are_in_every_text_and_so_are_not_rare(bert_folder):
+    dual = build_dual_encoder(Local(str(bert_folder)), Mean(), Static("random", "idf", True), texts=[TRAINING])
+    weights = dual.query.token_weights.detach()[:, 0].numpy()
+    assert weights[VOCABULARY.index("[CLS]")] == pytest.approx(np.log(1 + 0.5 / 3.5))
+    assert weights[VOCABULARY.index("the")] == pytest.approx(np.log(1 + 0.5 / 3.5))
+
+
+def test_special_tokens_that_a_text_cannot_spell_are_refused(bert_folder):
+    known = tower_of(bert_folder).tokenizer
+    described = json.loads(known.backend.to_str())
+    unspelled = Tokenizer.from_str(json.dumps({**described, "added_tokens": []}))
+    unspelled.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 2)])
+    with pytest.raises(UserError, match=r"does not read \[CLS\] in a text .* choose query\.special_tokens=false"):
+        TextTokenizer(unspelled, known.special, 9, "right").special_prompt()
+
+
 def test_through_tower_is_each_token_as_a_text_of_its_own(bert_folder, tmp_path):
     document = build_tower(Local(str(bert_folder)), Mean(), EncoderSettings(), "document", 0)
     vectors = vocabulary_vectors(document, EncodingSettings(), tmp_path)
@@ -127,6 +175,8 @@ def test_what_cannot_be_built_is_refused(bert_folder):
         build_dual_encoder(Local(str(bert_folder)), Mean(), Static("random", "idf"))
     with pytest.raises(UserError, match=r"query\.init=token_embedding is unknown; did you mean token_embeddings"):
         Static("token_embedding", "idf")
+    with pytest.raises(UserError, match=r"query\.special_tokens=maybe must be true or false"):
+        Static("random", "idf", "maybe")
     with pytest.raises(UserError, match=r"choose query\.init=through_tower"):
         build_dual_encoder(
             Local(str(bert_folder)), Mean(), Static("token_embeddings", "equal"), EncoderSettings(projection=5)

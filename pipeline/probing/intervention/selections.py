@@ -106,7 +106,7 @@ def mean_activity(
     backbone = tower.to(settings.torch_device).backbone.eval()
     sizes = sizes_of(backbone, unit)
     sums = [np.zeros(size) for size in sizes]
-    mask = torch.empty(0)
+    mask, tokens = torch.empty(0), 0
 
     def look(layer: int, states: Tensor) -> None:
         total = (states.abs() * mask.unsqueeze(-1)).double().sum(dim=(0, 1))
@@ -117,11 +117,12 @@ def mean_activity(
         for rows in batches_by_length([len(ids) for ids in token_ids], settings.tokens):
             batch = {name: value.to(tower.device) for name, value in tower.pad([token_ids[r] for r in rows]).items()}
             mask = batch["attention_mask"]
+            tokens += int(mask.sum())
             tower(batch)
     finally:
         for handle in handles:
             handle.remove()
-    return [total / sum(map(len, token_ids)) for total in sums]
+    return [total / tokens for total in sums]
 
 
 def _watch(module: nn.Module, layer: int, look: Callable[[int, Tensor], None]) -> RemovableHandle:

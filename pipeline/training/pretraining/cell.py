@@ -13,7 +13,7 @@ from pipeline.encoders.building import build_tower
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.loggers import flat_config, log_results
-from pipeline.training.devices import process_rank, require_devices, trainer_precision
+from pipeline.training.devices import process_rank, require_devices
 from pipeline.training.pretraining.bench import Bench
 from pipeline.training.pretraining.card import pretraining_card
 from pipeline.training.pretraining.head import require_encoder
@@ -21,8 +21,9 @@ from pipeline.training.pretraining.results import finish
 from pipeline.training.pretraining.run import Pretraining
 from pipeline.training.pretraining.stage import MaskedLanguageModelling
 from pipeline.training.run_folder import RunFolder
+from pipeline.training.trainer import make_trainer, trainer_precision
 
-NOT_DECIDING = ("_target_", "max_steps", "devices", "strategy", "log_every_n_steps")
+NOT_DECIDING = ("_target_", "max_steps", "devices", "num_nodes", "strategy", "log_every_n_steps", "detect_anomaly")
 """Settings of the trainer that do not decide what comes out, or are said elsewhere."""
 
 
@@ -53,7 +54,7 @@ class PretrainingCell:
         backbone, pooling = instantiate(config.backbone), instantiate(config.pooling)
         require_encoder(backbone)
         settings, encoding = instantiate(config.encoder), instantiate(config.encoding)
-        trainer = instantiate(config.trainer, _partial_=True, precision=trainer_precision(config.trainer))
+        trainer = make_trainer(config.trainer)
         max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
         store = Path(config.tables)
         self.dataset = open_dataset(instantiate(config.dataset), store)

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.course import STEPS_BETWEEN_LOSSES, History
+from pipeline.training.course import History
 from pipeline.training.pretraining.batches import MaskedBatch
 from pipeline.training.pretraining.held_out import HeldOut
 from pipeline.training.pretraining.module import MaskedLanguageModule
@@ -72,7 +72,8 @@ class PretrainingCourse(pl.Callback):
         if step % pace.validate_every == 0 or last:
             self._validate(trainer, module, step)
         # A checkpoint ends a row, so that a resumed training's rows are those of an undisturbed one.
-        if step % STEPS_BETWEEN_LOSSES == 0 or step % pace.checkpoint_every == 0 or last:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if step % every == 0 or step % pace.checkpoint_every == 0 or last:
             self._log_loss(trainer, module, step)
         if step % pace.checkpoint_every == 0 or last:
             self._checkpoint(trainer, module, step)

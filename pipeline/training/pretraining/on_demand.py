@@ -19,13 +19,13 @@ from pipeline.entry import instantiate
 from pipeline.evaluation.pretraining import pretraining_lines
 from pipeline.evaluation.results import METRICS
 from pipeline.files import locked, read_json
-from pipeline.training.devices import trainer_precision
 from pipeline.training.pretraining.bench import Bench
 from pipeline.training.pretraining.card import pretraining_card
 from pipeline.training.pretraining.cell import deciding_settings
 from pipeline.training.pretraining.head import require_encoder
 from pipeline.training.pretraining.results import finish
 from pipeline.training.pretraining.run import Pretraining
+from pipeline.training.trainer import make_trainer
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,7 @@ def _pretraining(
         dataset=dataset if own.dataset is None else open_dataset(instantiate(own.dataset), store),
         backbone=backbone,
         tower=tower,
-        trainer=instantiate(
-            config.trainer, _partial_=True, precision=trainer_precision(config.trainer), devices=1, strategy="auto"
-        ),
+        trainer=make_trainer(config.trainer, devices=1, num_nodes=1, strategy="auto"),
         trainer_settings=deciding_settings(config.trainer),
         max_steps=whole_number("pretraining.max_steps", own.max_steps),
         encoding=encoding,

@@ -47,12 +47,15 @@ def test_what_was_computed_is_found_again(monkeypatch, tmp_path):
 def test_models_of_unlike_depth_are_compared_by_their_states_alone(monkeypatch, tmp_path):
     base, tuned = save_models(tmp_path)
     words = settings(tmp_path, base, tuned)
-    words[0] = words[0].replace(f"path: {tuned}", f"path: {tuned}, layers: 1")
+    words[0] = words[0].replace(f"path: {tuned}", f"path: {tuned}, layers: 1, init: random")
     give(monkeypatch, "probe=geometry", *words)
     assert not (tmp_path / "out" / "drift.csv").exists()
     rows = [row for row in table(tmp_path / "out" / "similarity.csv") if row["texts"] == "query"]
     assert [row["facing_layer"] for row in rows] == ["0", "0", "1", "1"]
-    assert "they differ in depth: 3 and 1" in (tmp_path / "out" / "findings.md").read_text()
+    said = (tmp_path / "out" / "findings.md").read_text()
+    assert "they differ in depth: 3 and 1" in said
+    assert "- tuned: Random at the start, not read from a checkpoint: transformer.\n" in said
+    assert "base: Random" not in said
 
 
 def test_towers_of_unlike_width_have_no_alignment(monkeypatch, tmp_path):
