@@ -21,7 +21,9 @@ def as_read(model: ProbedModel, lengths: Mapping[Kind, int] | None, title_separa
         lengths: Tokens that texts are cut to, or as many as the model can take; None: as the model does.
         title_separator: What stands between title and text; None: what the model has.
     """
-    towers = [_as_read(model.tower(kind), None if lengths is None else lengths[kind], title_separator) for kind in KINDS]
+    towers = [
+        _as_read(model.tower(kind), None if lengths is None else lengths[kind], title_separator) for kind in KINDS
+    ]
     return replace(model, encoder=DualEncoder(*towers), side="both")
 
 
