@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.plain_linear_probe import train_one, whole_rows
+from benchmarks.plain_linear_probe import accuracy, train_one
 from benchmarks.timing import print_rates, turn_by_turn
 from pipeline.data.python_docs import PythonDocs
 from pipeline.data.source import open_dataset
@@ -58,24 +59,17 @@ def one_by_one(parts: Sequence[RowData], members: Sequence[Member], epochs: int)
     """Train every member on every layer alone, as the first paper does."""
     accuracies = np.empty((LAYERS, len(members)))
     for layer in range(LAYERS):
-        inputs, classes = zip(*(_whole(part, layer) for part in parts), strict=True)
+        training, validation, test = (_whole(part, layer) for part in parts)
         for place, member in enumerate(members):
-            probe = train_one(
-                inputs[0], classes[0], inputs[1], classes[1], epochs, member.learning_rate, seed=member.seed
-            )
-            with torch.no_grad():
-                accuracies[layer, place] = (probe(inputs[2]).argmax(dim=1) == classes[2]).float().mean()
+            draws = repeat(training).__next__, repeat(validation).__next__  # every epoch the same
+            probe = train_one(*draws, epochs, member.learning_rate, seed=member.seed)
+            accuracies[layer, place] = accuracy(probe, *test)
     return accuracies
 
 
 def _whole(data: RowData, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-    inputs = whole_rows(
-        data.queries[layer].numpy(),
-        data.documents[layer].numpy(),
-        data.query_of.numpy(),
-        data.shown(CANDIDATES).numpy(),
-    )
-    return inputs, data.right_place(CANDIDATES, False)
+    documents = data.documents[layer, data.shown(CANDIDATES)].flatten(1)
+    return torch.cat([data.queries[layer, data.query_of], documents], dim=1), data.right_place(CANDIDATES, False)
 
 
 def _noted(

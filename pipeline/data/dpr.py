@@ -27,7 +27,7 @@ class Dpr(Source):
         validation_path: Validation files (DPR's `dev`).
         test_path: Test files.
         passages: `psgs_w100.tsv`, in which every context must then be found by its id; None: the contexts themselves.
-        hard_negatives: How many hard negatives of a question are taken, in the file's order.
+        hard_negatives: How many hard negatives of a question are taken, in the file's order; None: all.
         split: Shares of the questions of `path`.
         validation_share: The share of training questions held out for validation.
         **settings: Those of every source.
@@ -43,7 +43,7 @@ class Dpr(Source):
         validation_path: Paths = None,
         test_path: Paths = None,
         passages: str | None = None,
-        hard_negatives: int = 10,
+        hard_negatives: int | None = 10,
         split: Mapping[str, float] | None = None,
         validation_share: float = 0.1,
         name: str | None = None,

@@ -24,7 +24,7 @@ class MsMarco(Source):
         test_queries: The test queries.
         test_qrels: Their judgements.
         triples: Query, positive, negative, by ids; None: no hard negatives.
-        hard_negatives: How many hard negatives of a query are taken from the triples.
+        hard_negatives: How many hard negatives of a query are taken from the triples; None: all.
         validation_share: The share of training queries held out for validation.
         **settings: Those of every source.
     """
@@ -39,7 +39,7 @@ class MsMarco(Source):
         test_queries: str = "queries.dev.small.tsv",
         test_qrels: str = "qrels.dev.small.tsv",
         triples: str | None = None,
-        hard_negatives: int = 10,
+        hard_negatives: int | None = 10,
         validation_share: float = 0.01,
         name: str | None = "msmarco",
         **settings: Any,
@@ -93,6 +93,6 @@ class MsMarco(Source):
         """Write the first negatives of each query; the file has hundreds of millions of lines."""
         taken: dict[str, int] = {}
         for where, (query, _, negative) in read_table(path, "qid positive negative"):
-            if taken.setdefault(query, 0) < self.hard_negatives:
-                taken[query] += 1
+            if self.hard_negatives is None or taken.setdefault(query, 0) < self.hard_negatives:
+                taken[query] = taken.get(query, 0) + 1
                 writer.hard_negative(split_of(query), query, negative, where=where)

@@ -99,7 +99,7 @@ class PythonDocs(Source):
 
     def _found(self) -> dict[str, Distribution]:
         """Find the packages of the list that are installed with a list of their files, as any installer leaves it."""
-        place = {} if self.packages is None else {"path": [self.packages]}
+        place: dict[str, Any] = {} if self.packages is None else {"path": [self.packages]}
         each = {name: next(iter(distributions(name=name, **place)), None) for name in self.listed if name != LIBRARY}
         return {name: found for name, found in each.items() if found is not None and found.read_text("RECORD")}
 

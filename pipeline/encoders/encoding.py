@@ -12,6 +12,7 @@ from pipeline.encoders.backbones import Kind
 from pipeline.encoders.cpu import TOKENS_PER_THREAD
 from pipeline.encoders.device import chosen_device
 from pipeline.encoders.memory import lacks_memory
+from pipeline.encoders.padding import warn_where_padding_matters
 from pipeline.encoders.precision import PRECISIONS, fast_bfloat16
 from pipeline.encoders.tally import Tally
 from pipeline.encoders.tower import Tower
@@ -87,6 +88,7 @@ class Encoder:
         self.tower = tower
         self.settings = settings
         self.device = settings.torch_device
+        warn_where_padding_matters(tower)
         self.vectors_of = tower.frozen(self.device, settings.dtype, settings.tokens)
 
     def encode(self, texts: list[str], kind: Kind, advance: Callable[[int], None] | None = None) -> np.ndarray:

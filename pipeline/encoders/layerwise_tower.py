@@ -35,6 +35,11 @@ class LayerwiseTower(Tower):
         """Layers, the 0th too, times their width."""
         return (self.depth + 1) * self.tower.width
 
+    @property
+    def transformer(self) -> PreTrainedModel:
+        """The transformer whose layers these are."""
+        return self.tower.backbone
+
     def token_ids(self, texts: list[str], kind: Kind) -> list[list[int]]:
         """Tokenize as the tower does."""
         before = self.tower.truncated

@@ -101,4 +101,25 @@ def _subject(config: DictConfig, probe: Probe) -> Subject:
         Path(config.tables),
         config.protocol,
         config.seed,
+        departures(config),
     )
+
+
+def departures(config: DictConfig) -> list[str]:
+    """Name the settings that are not those of the first paper, where its procedure was asked for.
+
+    Args:
+        config: Its `published` lists the paper's, under the names that the settings have in it.
+    """
+    found: list[str] = []
+
+    def compare(paper: Any, ours: Any, name: str) -> None:
+        if isinstance(paper, dict) and isinstance(ours, dict):
+            for key in paper.keys() & ours.keys():  # another kind of probe or dataset has not all of them
+                compare(paper[key], ours[key], f"{name}.{key}" if name else key)
+        elif paper != ours:
+            found.append(f"{name}={ours} (the paper: {paper})")
+
+    settings: Any = OmegaConf.to_container(config, resolve=True)
+    compare(settings.get("published", {}), settings, "")
+    return sorted(found)

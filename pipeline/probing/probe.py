@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -38,6 +38,7 @@ class Subject:
         store: Tables and kept results, shared between runs.
         protocol: `sound`, or `published`: the first paper's procedure, whose exceptions the findings name.
         seed: Fixes everything that is drawn.
+        departures: Under `published`: which settings are not the paper's, each `name=value (the paper: value)`.
     """
 
     models: Mapping[str, ProbedModel]
@@ -49,6 +50,7 @@ class Subject:
     store: Path
     protocol: Protocol
     seed: int
+    departures: Sequence[str] = ()
 
     def states(self, model: str, texts: Texts, kind: Kind) -> LayerStates:
         """Give the states of all layers of a model over queries or documents."""

@@ -10,7 +10,7 @@ from pipeline.encoders.backbones import Kind
 from pipeline.errors import UserError
 from pipeline.probing.geometry.drift import drifts_of
 from pipeline.probing.geometry.findings import findings, not_aligned, summary
-from pipeline.probing.geometry.layers import alignments, likeness, spread
+from pipeline.probing.geometry.layers import Figures, alignments, changes_of_spread, likeness, spread
 from pipeline.probing.geometry.pictures import pictures
 from pipeline.probing.jackknife import GROUPS
 from pipeline.probing.judged import Judged, judged
@@ -69,17 +69,20 @@ class Geometry(Probe):
         spreads: list[Row] = []
         near: list[Row] = []
         unaligned: list[str] = []
+        figures: Figures = {}
         for model in subject.models:
             states = {kind: subject.states(model, those, kind) for kind, those in texts.items()}
             for kind, of in states.items():
-                spreads += spread(of, model, kind, samples[kind], subject.store)
+                spreads += spread(of, model, kind, samples[kind], subject.store, figures)
                 if model != first:
                     base = subject.states(first, texts[kind], kind)
-                    alike += likeness(base, of, model, kind, samples[kind], subject.store)
+                    alike += likeness(base, of, model, kind, samples[kind], subject.store, figures)
             if len(states) == 2 and states["query"].width != states["document"].width:
                 unaligned.append(not_aligned(model, states["query"].width, states["document"].width))
             elif len(states) == 2:
-                near += alignments(states["query"], states["document"], model, self._pairs(chosen, samples["query"]))
+                pairs = self._pairs(chosen, samples["query"])
+                near += alignments(states["query"], states["document"], model, pairs, figures)
+        alike = [{**row, **changes_of_spread(first, row, figures)} for row in alike]
         drifts = [row for other in others for row in self._drifts(subject, first, other)]
         unlike = {other: self._unlike(subject, first, other) for other in others}
         return Outcome(
@@ -89,7 +92,7 @@ class Geometry(Probe):
                 for name, rows in (("similarity", alike), ("spread", spreads), ("alignment", near), ("drift", drifts))
                 if rows
             },
-            findings=[*findings(first, alike, spreads, near, drifts, unlike), *unaligned],
+            findings=[*findings(first, alike, spreads, near, drifts, unlike, figures), *unaligned],
             pictures=pictures(first, alike, spreads, drifts),
         )
 

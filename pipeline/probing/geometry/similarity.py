@@ -11,10 +11,9 @@ import numpy as np
 from scipy.stats import rankdata
 
 from pipeline.evaluation.geometry import mean_pairwise_cosine, uniformity, unit_length
-from pipeline.evaluation.statistics import Interval
-from pipeline.probing.jackknife import groups, interval_without, jackknife
+from pipeline.probing.jackknife import GROUPS, Jackknifed, groups, interval_without, jackknife
 
-NOTHING = Interval(float("nan"), float("nan"), float("nan"))
+NOTHING = interval_without(float("nan"), [float("nan")] * GROUPS)
 """Where all texts have one state, as the first token has in layer 0, there is no likeness to speak of; nor where all have
 that are left when a group is left out."""
 
@@ -55,7 +54,7 @@ class Sums:
         return Sums(**parts)
 
 
-def linear_cka(blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[Interval, Interval]:
+def linear_cka(blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[Jackknifed, Jackknifed]:
     """Compute linear centred kernel alignment (Kornblith et al. 2019, section 3), streaming over texts.
 
     |Yc^T Xc|_F^2 / (|Xc^T Xc|_F |Yc^T Yc|_F): from products of features, never of texts, so that memory is the square of
@@ -89,7 +88,7 @@ def linear_cka(blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[Interva
     return plain, debiased
 
 
-def linear_cka_of_few(first: np.ndarray, second: np.ndarray) -> tuple[Interval, Interval]:
+def linear_cka_of_few(first: np.ndarray, second: np.ndarray) -> tuple[Jackknifed, Jackknifed]:
     """Compute the same as `linear_cka` from products of texts, where they are fewer than the states are wide.
 
     Memory is the square of the number of texts. The groups of the jackknife are `groups`.
@@ -182,7 +181,7 @@ def _constant(sums: Sums, side: slice, length: float) -> bool:
     return deviation <= ROUNDING * length * sums.count
 
 
-def rsa(first: np.ndarray, second: np.ndarray) -> Interval:
+def rsa(first: np.ndarray, second: np.ndarray) -> Jackknifed:
     """Compute the representational similarity of two models (Kriegeskorte et al. 2008).
 
     Spearman's correlation between the cosine distances of all pairs of texts in one model and in the other.
@@ -220,15 +219,15 @@ def _pearson(first: np.ndarray, second: np.ndarray) -> float:
     return float(first @ second) / lengths**0.5 if lengths else float("nan")
 
 
-def _or_nothing(found: Interval) -> Interval:
+def _or_nothing(found: Jackknifed) -> Jackknifed:
     return found if np.isfinite(found.low) else NOTHING
 
 
-def anisotropy(states: np.ndarray) -> Interval:
+def anisotropy(states: np.ndarray) -> Jackknifed:
     """Compute the mean cosine of all pairs of texts (Ethayarajh 2019) with its interval; states are [texts, width]."""
     return jackknife(lambda kept: mean_pairwise_cosine(states[kept]), len(states))
 
 
-def evenness(states: np.ndarray) -> Interval:
+def evenness(states: np.ndarray) -> Jackknifed:
     """Compute the uniformity of Wang and Isola (2020) with its interval; states are [texts, width]."""
     return jackknife(lambda kept: uniformity(states[kept]), len(states))

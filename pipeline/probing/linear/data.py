@@ -1,7 +1,7 @@
 """The rows of a linear probe with the states of their texts, in memory: some layers at a time."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ class RowData:
         document_of: The candidates of each row, the positive first, [rows, most].
         orders: By N: which columns of `document_of` are shown, in which order, [rows, N].
         control: By N: which of the columns shown is right in the control task, [rows].
+        pool: How many of the columns after the first hold negatives to draw from, [rows]; see `drawn`. None: `orders`
+            stand for good.
     """
 
     queries: Tensor
@@ -31,10 +33,37 @@ class RowData:
     document_of: Tensor
     orders: Mapping[int, Tensor]
     control: Mapping[int, Tensor]
+    pool: Tensor | None = None
     _computed: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.query_of)
+
+    @property
+    def most(self) -> int:
+        """The largest N."""
+        return max(self.orders)
+
+    def drawn(self, candidates: Iterable[int], seed: Sequence[int]) -> "RowData":
+        """Give the rows as one epoch shows them: where there is a pool, negatives and order are drawn from it.
+
+        Args:
+            candidates: The numbers of candidates N, each drawn by itself.
+            seed: Of the draws; an epoch's own.
+        """
+        if self.pool is None:
+            return self
+        sizes = self.pool.cpu().numpy()
+        columns, orders, first = [np.zeros((len(self), 1), dtype=np.int64)], {}, 1
+        for n in candidates:
+            generator = np.random.default_rng([*seed, n])
+            columns.append(1 + drawn_below(sizes, n - 1, generator))
+            shown = np.tile(np.concatenate([[0], np.arange(first, first + n - 1)]), (len(self), 1))
+            orders[n] = torch.from_numpy(generator.permuted(shown, axis=1)).to(self.query_of.device)
+            first += n - 1
+        taken = torch.from_numpy(np.concatenate(columns, axis=1)).to(self.query_of.device)
+        rows = RowData(self.queries, self.documents, self.query_of, self.document_of.gather(1, taken), orders, {})
+        return rows.subset(torch.arange(len(self)))  # without the texts that this epoch does not show
 
     def shown(self, candidates: int) -> Tensor:
         """Give the documents of every row as they are shown, [rows, N]."""
@@ -45,7 +74,7 @@ class RowData:
         order = self.orders[candidates]
         return self.computed(
             f"columns {candidates}",
-            lambda data: functional.pad(order, (0, data.document_of.shape[1] - candidates), value=-1),
+            lambda data: functional.pad(order, (0, data.most - candidates), value=-1),
         )
 
     def right_place(self, candidates: int, control: bool) -> Tensor:
@@ -75,17 +104,18 @@ class RowData:
             document_of,
             {n: order[rows] for n, order in self.orders.items()},
             {n: right[rows] for n, right in self.control.items()},
+            None if self.pool is None else self.pool[rows],
         )
 
     def with_queries(self, query_of: Tensor) -> "RowData":
         """Give the same rows with other questions."""
-        return RowData(self.queries, self.documents, query_of, self.document_of, self.orders, self.control)
+        return replace(self, query_of=query_of, _computed={})
 
     def scaled(self, scaling: "Scaling") -> "RowData":
         """Give the same rows with standardised states."""
         queries = (self.queries - scaling.query_mean) * scaling.query_factor
         documents = (self.documents - scaling.document_mean) * scaling.document_factor
-        return RowData(queries, documents, self.query_of, self.document_of, self.orders, self.control)
+        return replace(self, queries=queries, documents=documents, _computed={})
 
     def slices(self, size: int) -> Iterator["RowData"]:
         """Give all rows in their order, so many at a time."""
@@ -171,7 +201,30 @@ def load(
         torch.from_numpy(rows.documents).to(device),
         {n: torch.from_numpy(order).to(device) for n, order in rows.orders.items()},
         {n: torch.from_numpy(right).to(device) for n, right in control.items()},
+        None if rows.pool is None else torch.from_numpy(rows.pool).to(device),
     )
+
+
+def drawn_below(sizes: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw whole numbers below each size: without replacement, and with it where a size is less than the count.
+
+    Args:
+        sizes: At least 1, int64 [rows].
+        count: How many are drawn for each.
+        generator: Draws.
+
+    Returns:
+        int64 [rows, count].
+    """
+    again = (generator.random((len(sizes), count)) * sizes[:, None]).astype(np.int64)
+    found = np.empty((len(sizes), 0), dtype=np.int64)
+    for place in range(count):
+        # The next of those that are left, counted past the ones already taken in ascending order.
+        following = (generator.random(len(sizes)) * np.maximum(sizes - place, 1)).astype(np.int64)
+        for taken in np.sort(found, axis=1).T:
+            following += following >= taken
+        found = np.concatenate([found, following[:, None]], axis=1)
+    return np.where((sizes >= count)[:, None], found, again)
 
 
 def control_answers(rows: CandidateRows, seed: int) -> dict[int, np.ndarray]:

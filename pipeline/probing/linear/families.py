@@ -110,7 +110,6 @@ class Concat(ProbeFamily):
         ]
         sizes = [n * count for n, count in groups for _ in range(n)]
         by_document = iter((data.documents @ torch.cat(by_place, dim=2)).split(sizes, dim=2))
-        most = data.document_of.shape[1]
         found = []
         for (n, count), of_query in zip(groups, by_query, strict=True):
             shown = data.shown(n)
@@ -118,7 +117,7 @@ class Concat(ProbeFamily):
             for place in range(n):
                 total = total + next(by_document).index_select(1, shown[:, place])
             total = total.view(layers, len(data), count, n)
-            found.append(functional.pad(total, (0, most - n), value=-torch.inf))
+            found.append(functional.pad(total, (0, data.most - n), value=-torch.inf))
         return torch.cat(found, dim=2)
 
     def numbers(self, candidates: int, width: int, rows: int, texts: int) -> int:

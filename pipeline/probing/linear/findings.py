@@ -14,19 +14,20 @@ BLIND = 0.02
 """What a probe may at most lose with the questions of other rows, in accuracy, to be called blind to them."""
 
 
-def findings_of(results: Results, rows: Sequence[Row], material: Material) -> list[str]:
+def findings_of(results: Results, rows: Sequence[Row], material: Material, departures: Sequence[str]) -> list[str]:
     """Write sentences, each with its interval or its test; what was not found out is said too.
 
     Args:
         results: What was measured.
         rows: The same as `rows_of` lays it out.
         material: The rows that were probed.
+        departures: What is not as the first paper has it, where its procedure was asked for.
     """
     most = max(results.design.candidates)
     largest = [row for row in rows if row["candidates"] == most]
     return [
         _setting(results, material, most),
-        *_as_published(results, material, rows),
+        *_as_published(results, material, rows, departures),
         *_dropped(material),
         *_reached(results, largest),
         *_control_task(largest),
@@ -44,34 +45,36 @@ def _setting(results: Results, material: Material, most: int) -> str:
     )
     if results.protocol == "sound":
         return f"{sizes}, no question on two sides; sentences are about N = {most}, layers.csv has the others."
-    if material.learning is material.tested:
-        return f"{sizes}; the dataset has no train split, so the split was divided by question instead."
-    return f"{sizes} by the first paper's procedure: one seed, one learning rate, rows taken as independent."
+    return (
+        f"{sizes} by the first paper's procedure: every epoch draws places and negatives anew, in training and in"
+        " validation, from all of a row's negatives; rows are taken as independent."
+    )
 
 
-def _as_published(results: Results, material: Material, rows: Sequence[Row]) -> Iterator[str]:
-    """Say what the first paper's procedure leaves open: whether training was long enough, and where texts are cut."""
+def _as_published(
+    results: Results, material: Material, rows: Sequence[Row], departures: Sequence[str]
+) -> Iterator[str]:
+    """Say where the first paper's procedure is not followed, and what it leaves open: whether training was long enough."""
     if results.protocol == "sound":
         return
+    if material.divided:
+        departures = [*departures, "no train split to learn from, so that the split was divided by question (division)"]
+    if departures:
+        yield f"NOT AS PUBLISHED: {'; '.join(departures)}."
     recipe = results.design.recipe
     steps = recipe.epochs * -(-len(material.training) // recipe.batch_size)
     falling = sum(row["converged"] < 1 for row in rows)
     verdict = "NOT CONVERGED" if falling else "by the training loss all converged"
     yield (
-        f"{steps:,} optimiser steps in {recipe.epochs} epochs trained every probe, as the first paper has it; {verdict}:"
+        f"{steps:,} optimiser steps in at most {recipe.epochs} epochs trained every probe; {verdict}:"
         f" the training loss of {falling:,} of {len(rows):,} still fell in the second half of the epochs"
         " (column converged)."
-    )
-    limits = ", ".join(f"{model} {query} and {document}" for model, (query, document) in results.limits.items())
-    yield (
-        f"Questions and documents are cut where the models cut them, at so many tokens: {limits}; the first paper's"
-        " 128 and 512 are not set."
     )
 
 
 def _dropped(material: Material) -> Iterator[str]:
     """Say which rows had too few negatives."""
-    splits = [material.tested] if material.learning is material.tested else [material.learning, material.tested]
+    splits = [material.tested] if material.divided else [material.learning, material.tested]
     for rows in splits:
         if rows.dropped:
             count = "1 row was" if rows.dropped == 1 else f"{rows.dropped:,} rows were"

@@ -27,6 +27,7 @@ class Material:
         training: Row numbers in `learning`.
         validation: Row numbers in `learning`.
         test: Row numbers in `tested`.
+        divided: Whether all come from one split.
     """
 
     learning: CandidateRows
@@ -34,6 +35,7 @@ class Material:
     training: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    divided: bool
 
     @property
     def seen(self) -> dict[int, float]:
@@ -48,6 +50,7 @@ class Material:
         arrays = [self.training, self.validation, self.test]
         for rows in (self.learning, self.tested):
             arrays += [rows.questions, rows.documents, *rows.orders.values()]
+            arrays += [] if rows.pool is None else [rows.pool]
         return digest_of([hashlib.sha256(array.astype("<i8").tobytes()).hexdigest() for array in arrays])
 
 

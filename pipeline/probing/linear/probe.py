@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipeline.checks import number, one_of, whole_number
+from pipeline.encoders.backbones import Kind
 from pipeline.errors import UserError
 from pipeline.probing.kept import Arrays
 from pipeline.probing.linear.families import FAMILIES
@@ -15,12 +16,12 @@ from pipeline.probing.linear.layers import Design
 from pipeline.probing.linear.picture import pictures_of
 from pipeline.probing.linear.pieces import Material, Pieces
 from pipeline.probing.linear.published_probes import published_curves
+from pipeline.probing.linear.reading import KINDS, as_read, reading
 from pipeline.probing.linear.results import Results, rows_of, summary_of
 from pipeline.probing.linear.rows import (
     PUBLISHED_NEGATIVES,
-    PUBLISHED_SEED,
-    CandidateRows,
     divide,
+    published_pools,
     published_rows,
     right_places,
     sound_rows,
@@ -30,9 +31,8 @@ from pipeline.probing.models import ProbedModel
 from pipeline.probing.outcome import Outcome
 from pipeline.probing.probe import Probe, Subject
 from pipeline.progress import progress
+from pipeline.retrieval.negatives import Given
 
-PUBLISHED_RECIPE = Recipe(batch_size=32768, epochs=30, patience=None, chosen_by="accuracy")
-PUBLISHED_RATE = 1e-4
 PUBLISHED_VALIDATION = 0.01
 PARTS = ("train", "validation", "test")
 
@@ -47,8 +47,10 @@ class Linear(Probe):
         seeds: Of the probes' first weights.
         learning_rates: Of which the best on validation is taken.
         epochs: At most.
-        patience: Epochs without a better validation loss that end a training.
+        patience: Epochs without a better validation loss that end a training; None: all are trained.
         batch_size: Rows of a step.
+        lengths: Tokens that texts are cut to, by `query` and `document`; None: the models' own.
+        title_separator: What stands between a document's title and its text; None: the models' own.
         division: Shares of the questions for train, validation and test.
         published: From a model's name to the published curve that is drawn beside it.
         limit: See `Probe`.
@@ -64,8 +66,10 @@ class Linear(Probe):
         seeds: Sequence[int],
         learning_rates: Sequence[float],
         epochs: int,
-        patience: int,
+        patience: int | None,
         batch_size: int,
+        lengths: Mapping[Kind, int] | None,
+        title_separator: str | None,
         division: Mapping[str, float],
         published: Mapping[str, str] | None = None,
         limit: int | None = None,
@@ -82,11 +86,13 @@ class Linear(Probe):
             Recipe(
                 whole_number("probe.batch_size", batch_size),
                 whole_number("probe.epochs", epochs),
-                whole_number("probe.patience", patience),
+                None if patience is None else whole_number("probe.patience", patience),
             ),
             controls=True,
             seed=0,
         )
+        self.lengths = _lengths(lengths)
+        self.title_separator = title_separator
         self.division = _shares(division)
         self.published = {str(model): published_curves(name) for model, name in (published or {}).items()}
         self._prepared: Material | None = None
@@ -112,66 +118,81 @@ class Linear(Probe):
     def run(self, subject: Subject) -> Outcome:
         """Train and test every kind of probe on every layer of every model."""
         material, design = self._prepared or self._material(subject), self._design(subject)
+        read = {name: as_read(model, self.lengths, self.title_separator) for name, model in subject.models.items()}
+        subject = replace(subject, models=read)
         layers = {name: self.layers or list(range(model.depth + 1)) for name, model in subject.models.items()}
-        probes = self.probes if subject.protocol == "sound" else ["concat"]
         arrays: dict[tuple[str, str], Arrays] = {}
         pieces = {model: Pieces(subject, model, material, design) for model in subject.models}
-        with progress("Probing", len(probes) * sum(map(len, layers.values())), "layers") as advance:
+        with progress("Probing", len(self.probes) * sum(map(len, layers.values())), "layers") as advance:
             for model in subject.models:
-                for probe, found in pieces[model].of(layers[model], probes, advance).items():
+                for probe, found in pieces[model].of(layers[model], self.probes, advance).items():
                     arrays[model, probe] = found
-        right = [right_places(rows) for rows in (material.learning, material.tested)]
+        tested = {n: places[material.test] for n, places in right_places(material.tested).items()}
+        learned = {n: places[material.training] for n, places in right_places(material.learning).items()}
         results = Results(
             arrays,
             layers,
             design,
             material.tested.questions[material.test],
-            {n: (right[0][n][material.training], right[1][n][material.test]) for n in self.candidates},
+            {n: (learned.get(n, tested[n]), tested[n]) for n in self.candidates},  # drawn anew, none is most frequent
             len(material.training),
             material.seen,
-            {name: _limits(model) for name, model in subject.models.items()},
             subject.protocol,
         )
         rows = rows_of(results)
         return Outcome(
             summary_of(results, rows),
             {"layers": rows},
-            findings_of(results, rows, material),
+            [*findings_of(results, rows, material, _departures(subject)), reading(read, self.lengths)],
             pictures_of(results, rows, self.published),
         )
 
     def _design(self, subject: Subject) -> Design:
         """Say what is trained on every layer."""
         if subject.protocol == "published":
-            rates = (PUBLISHED_RATE,)
-            return Design(self.candidates, (PUBLISHED_SEED,), rates, PUBLISHED_RECIPE, False, PUBLISHED_SEED)
+            recipe = replace(self.design.recipe, chosen_by="accuracy")
+            return replace(self.design, recipe=recipe, controls=False, seed=subject.seed)
         return replace(self.design, seed=subject.seed)
 
     def _material(self, subject: Subject) -> Material:
         """Draw the rows and divide them; the first paper's come from two splits, where the dataset has a train split."""
-        tested = self._rows(subject)
-        published = subject.protocol == "published"
-        if published and subject.split.name != "train" and "train" in subject.dataset.splits:
-            learning = self._rows(replace(subject, split=subject.dataset.split("train")))
-            return Material(learning, tested, *published_division(len(learning)), np.arange(len(tested)))
-        return Material(tested, tested, *divide(tested.questions, self.division, subject.seed))
+        dataset, split = subject.dataset, subject.split
+        drawn_from = dataset, split, self.chosen_queries(split), _negatives(subject)
+        if subject.protocol == "sound":
+            rows = sound_rows(*drawn_from, self.candidates, subject.seed)
+            train, validation, test = divide(rows.questions, self.division, subject.seed)
+            return Material(rows, rows, train, validation, test, divided=True)
+        tested = published_rows(*drawn_from, self.candidates, subject.seed)
+        if split.name != "train" and "train" in dataset.splits:
+            learned = replace(subject, split=dataset.split("train"))
+            chosen = self.chosen_queries(learned.split)
+            pools = published_pools(dataset, learned.split, chosen, _negatives(learned))
+            train, validation = published_division(np.arange(len(pools)), subject.seed)
+            return Material(pools, tested, train, validation, np.arange(len(tested)), divided=False)
+        *others, test = divide(tested.questions, self.division, subject.seed)
+        train, validation = published_division(np.concatenate(others), subject.seed)
+        return Material(published_pools(*drawn_from), tested, train, validation, test, divided=True)
 
-    def _rows(self, subject: Subject) -> CandidateRows:
-        """Draw the rows of one split."""
-        negatives = subject.negative_positions()
-        if negatives is None:
-            raise UserError("probe=linear needs documents that do not answer; use negatives=bm25 or negatives=given.")
-        chosen = self.chosen_queries(subject.split)
-        if subject.protocol == "published":
-            return published_rows(subject.dataset, subject.split, chosen, negatives, self.candidates)
-        return sound_rows(subject.dataset, subject.split, chosen, negatives, self.candidates, subject.seed)
 
-
-def published_division(rows: int) -> tuple[np.ndarray, np.ndarray]:
+def published_division(rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Divide row numbers at random, 99 to 1, into training and validation; by row, as the first paper does."""
-    shuffled = np.random.default_rng(PUBLISHED_SEED).permutation(rows)
-    held_out = max(1, round(PUBLISHED_VALIDATION * rows))
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    held_out = max(1, round(PUBLISHED_VALIDATION * len(rows)))
     return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
+
+
+def _negatives(subject: Subject) -> np.ndarray:
+    """Give the negatives of a split's queries."""
+    negatives = subject.negative_positions()
+    if negatives is None:
+        raise UserError("probe=linear needs documents that do not answer; use negatives=bm25 or negatives=given.")
+    return negatives
+
+
+def _departures(subject: Subject) -> list[str]:
+    """Name what is not as the first paper has it."""
+    given = isinstance(subject.negatives, Given)
+    return [*subject.departures, *([] if given else ["negatives that are not the dataset's own"])]
 
 
 def _refuse_unlike_widths(name: str, model: ProbedModel) -> None:
@@ -184,9 +205,13 @@ def _refuse_unlike_widths(name: str, model: ProbedModel) -> None:
         )
 
 
-def _limits(model: ProbedModel) -> tuple[int, int]:
-    """Give the tokens that questions and documents are cut to."""
-    return model.tower("query").max_length, model.tower("document").max_length
+def _lengths(lengths: Mapping[Kind, int] | None) -> dict[Kind, int] | None:
+    """Return the tokens that texts are cut to."""
+    if lengths is None:
+        return None
+    if not isinstance(lengths, Mapping) or set(lengths) != set(KINDS):
+        raise UserError(f"probe.lengths={lengths} must be {{query: …, document: …}}, or null for the models' own.")
+    return {kind: whole_number(f"probe.lengths.{kind}", lengths[kind]) for kind in KINDS}
 
 
 def _some(setting: str, values: Any) -> list[Any]:

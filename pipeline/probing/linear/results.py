@@ -26,10 +26,10 @@ class Results:
         layers: By model: the layers that were probed.
         design: What was trained.
         questions: The question of each test row, [rows].
-        places: By N: the place of the right candidate in the training rows and in the test rows.
+        places: By N: the place of the right candidate in the training rows and in the test rows, those of the test rows
+            twice where training draws places anew.
         sent: Rows whose answers the code sends.
         seen: By N: the share of test rows whose candidates were all seen in training, which the control task needs.
-        limits: By model: the tokens that questions and documents are cut to.
         protocol: Decides the tests.
     """
 
@@ -40,7 +40,6 @@ class Results:
     places: Mapping[int, tuple[np.ndarray, np.ndarray]]
     sent: int
     seen: Mapping[int, float]
-    limits: Mapping[str, tuple[int, int]]
     protocol: Protocol
 
     @property

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class CandidateRows:
         document_texts: The documents that are used.
         dropped: Rows left out for want of negatives.
         first_dropped: The id of the first question that lost a row; None: none did.
+        pool: How many of the columns of `documents` after the first hold negatives that every epoch draws from anew,
+            int64 [rows], and `orders` is empty; None: every epoch shows the same.
     """
 
     questions: np.ndarray
@@ -37,6 +39,7 @@ class CandidateRows:
     document_texts: Texts
     dropped: int
     first_dropped: str | None
+    pool: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -74,10 +77,38 @@ def sound_rows(
     return _rows(dataset, split, questions, kept, orders, without, needed)
 
 
+def published_pools(dataset: Dataset, split: Split, chosen: np.ndarray, negatives: np.ndarray) -> CandidateRows:
+    """Make the rows that the first paper trains and validates on: all of a question's negatives stand beside a positive.
+
+    Which of them are shown, and in which order, every epoch draws anew; see `RowData.drawn`.
+
+    Args:
+        dataset: Whose relevance counts.
+        split: Whose questions, documents and judgements.
+        chosen: Positions of the questions that are used.
+        negatives: Positions of each query's negatives in the corpus, -1 where there are fewer, [queries, depth].
+
+    Raises:
+        UserError: When no row is left.
+    """
+    kept, questions, sizes, without = [], [], [], []
+    for question, positive in _pairs(dataset, split, chosen):
+        pool = _pool(negatives, question).tolist()
+        if not pool:
+            without.append(question)
+            continue
+        questions.append(question)
+        sizes.append(len(pool))
+        kept.append([positive, *pool])
+    most = 1 + max(sizes, default=0)
+    filled = [row + row[:1] * (most - len(row)) for row in kept]
+    return replace(_rows(dataset, split, questions, filled, {}, without, 1), pool=np.array(sizes))
+
+
 def published_rows(
-    dataset: Dataset, split: Split, chosen: np.ndarray, negatives: np.ndarray, candidates: Sequence[int]
+    dataset: Dataset, split: Split, chosen: np.ndarray, negatives: np.ndarray, candidates: Sequence[int], seed: int
 ) -> CandidateRows:
-    """Make rows as the first paper does: four negatives once for each, with replacement when there are fewer.
+    """Make the rows that the first paper tests on: four negatives once for each, with replacement when there are fewer.
 
     Args:
         dataset: Whose relevance counts.
@@ -85,11 +116,12 @@ def published_rows(
         chosen: Positions of the questions that are used.
         negatives: Positions of each query's negatives in the corpus, -1 where there are fewer, [queries, depth].
         candidates: The numbers of candidates N, at most five.
+        seed: The paper's is `PUBLISHED_SEED`.
 
     Raises:
         UserError: When no row is left.
     """
-    generator = random.Random(PUBLISHED_SEED)
+    generator = random.Random(seed)
     kept, questions, without = [], [], []
     for question, positive in _pairs(dataset, split, chosen):
         pool = _pool(negatives, question).tolist()
@@ -102,25 +134,26 @@ def published_rows(
         )
         questions.append(question)
         kept.append([positive, *drawn])
-    orders = {n: published_order(len(kept), n) for n in candidates}
+    orders = {n: published_order(len(kept), n, seed) for n in candidates}
     return _rows(dataset, split, questions, kept, orders, without, 1)
 
 
-def published_order(rows: int, candidates: int) -> np.ndarray:
+def published_order(rows: int, candidates: int, seed: int) -> np.ndarray:
     """Choose and shuffle the candidates of every row as the first paper's code did.
 
-    Row after row from one generator with seed 42: N-1 of the four negatives are sampled, then they and the positive
-    are shuffled. Over 54,414 and 10,448 rows this gives the published class counts of all N (what a probe that always
+    Row after row from one generator: N-1 of the four negatives are sampled, then they and the positive
+    are shuffled. With seed 42, over 54,414 and 10,448 rows this gives the published class counts of all N (what a probe that always
     says one class gets right: layer 0 of a model that is read at [CLS]).
 
     Args:
         rows: How many.
         candidates: N.
+        seed: Of the draws.
 
     Returns:
         Column 0 is the positive and 1 to 4 are the negatives; int64 [rows, N].
     """
-    generator = random.Random(PUBLISHED_SEED)
+    generator = random.Random(seed)
     order = np.empty((rows, candidates), dtype=np.int64)
     for row in range(rows):
         shown = [0, *generator.sample(range(1, PUBLISHED_NEGATIVES + 1), candidates - 1)]

@@ -99,15 +99,16 @@ def train(
         training: The rows that they learn from.
         validation: The rows that say which epoch is best.
         recipe: How.
-        seed: Of the order of the rows.
+        seed: Of the order of the rows, and of what every epoch draws.
         advance: Called with the number of epochs just done.
     """
-    together = _Together(family, members, training)
+    together, candidates = _Together(family, members, training), sorted({member.candidates for member in members})
     losses = []
     for epoch in range(1, recipe.epochs + 1):
-        steps = [together.step(batch) for batch in training.batches(recipe.batch_size, seed, epoch)]
+        shown = training.drawn(candidates, [seed, epoch, 0])
+        steps = [together.step(batch) for batch in shown.batches(recipe.batch_size, seed, epoch)]
         losses.append(torch.stack(steps).mean(dim=0))
-        going_on = together.look(validation, epoch, recipe)
+        going_on = together.look(validation.drawn(candidates, [seed, epoch, 1]), epoch, recipe)
         advance(1)
         if not going_on.any():
             break

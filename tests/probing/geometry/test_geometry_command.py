@@ -22,6 +22,15 @@ def test_a_planted_layer_is_found(monkeypatch, capsys, tmp_path):
         assert cka[:SPOILT] == pytest.approx([1.0] * SPOILT, abs=1e-9)
         assert max(cka[SPOILT:]) < 0.9
         assert all(float(row["rsa_low"]) <= float(row["rsa"]) <= float(row["rsa_high"]) for row in rows)
+        spreads = {
+            (row["model"], row["layer"]): float(row["mean_cosine"])
+            for row in table(out / "spread.csv")
+            if row["texts"] == kind
+        }
+        for row in rows:
+            change = spreads["tuned", row["facing_layer"]] - spreads["base", row["layer"]]
+            assert float(row["mean_cosine_change"]) == pytest.approx(change, abs=1e-12)
+            assert float(row["mean_cosine_change_low"]) <= change <= float(row["mean_cosine_change_high"])
     moved = [row for row in table(out / "drift.csv") if float(row["relative_change"])]
     assert [(row["unit"], row["module"]) for row in moved] == [(f"layer {SPOILT}", "norms")]
     # 13 ones are gone of the base's two norms of 16 and 3 ones (biases are 0).

@@ -136,3 +136,11 @@ def test_spread_is_told_with_intervals(states):
     same = np.ones((TEXTS, 4), dtype=np.float32)
     assert anisotropy(same).mean == pytest.approx(1)
     assert evenness(same).mean == pytest.approx(0)
+
+
+def test_the_difference_of_two_figures_is_the_jackknife_of_their_difference():
+    values = np.random.default_rng(3).normal(size=(2, TEXTS))
+    first, second = (jackknife(lambda kept, of=of: float(of[kept].mean() ** 2), TEXTS) for of in values)
+    both = jackknife(lambda kept: float(values[1][kept].mean() ** 2 - values[0][kept].mean() ** 2), TEXTS)
+    found = second.minus(first)
+    assert (found.mean, found.low, found.high) == pytest.approx((both.mean, both.low, both.high))

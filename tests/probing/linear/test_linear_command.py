@@ -13,11 +13,14 @@ import probe as probe_command
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, build_tower
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import Encoder
 from pipeline.encoders.pooling import Mean
 from pipeline.probing.linear import pieces as linear_pieces
 from pipeline.probing.linear import probe as linear
 from pipeline.probing.linear.layers import probe_layers
-from pipeline.probing.linear.probe import PUBLISHED_RATE, PUBLISHED_RECIPE, published_division
+from pipeline.probing.linear.probe import published_division
+from pipeline.probing.linear.training import Recipe
+from pipeline.retrieval import tabulate
 from tests.conftest import ROOT
 from tests.evaluation.conftest import save_tiny_model
 
@@ -124,36 +127,114 @@ def test_what_was_computed_before_a_kill_is_not_computed_again(give, tmp_path, m
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_the_published_protocol_is_the_first_papers(give, tmp_path, monkeypatch):
-    seen = []
+@pytest.fixture
+def given(made):
+    """The words that take a dataset in DPR's layout, with more than ten hard negatives a question."""
+    for split, count in (("train", 100), ("test", 40)):
+        records = [
+            {
+                "question": f"what {TOPICS[number % 12]} {split} {number} " + "long " * 60,
+                "positive_ctxs": [{"title": f"t{number}", "text": f"{split} {number} answers"}],
+                "negative_ctxs": [],
+                "hard_negative_ctxs": [{"title": f"n{place}", "text": f"{split} {place}"} for place in range(14)],
+            }
+            for number in range(count)
+        ]
+        (made / f"{split}.json").write_text(json.dumps(records), encoding="utf-8")
+    words = ["protocol=published", "dataset=dpr", "dataset.path=null"]
+    return words + [f"dataset.{s}_path={made}/{s}.json" for s in ("train", "test")]
+
+
+@pytest.fixture
+def long_models(made, tmp_path):
+    """Models that can take 600 tokens, and cut at 64 by themselves; titles are joined by [SEP]."""
+    for name in ("base", "tuned"):
+        plain = shutil.copytree(made / f"{name}.plain", tmp_path / name)
+        BertModel(BertConfig.from_pretrained(plain, max_position_embeddings=600)).save_pretrained(plain)
+    encoder = "encoder: {title_separator: ' [SEP] '}"
+    named = (
+        f"{name}: {{model: local, pooling: mean, settings: {{backbone: {{path: {tmp_path}/{name}}}, {encoder}}}}}"
+        for name in ("base", "tuned")
+    )
+    return f"models={{{', '.join(named)}}}"
+
+
+def test_the_published_protocol_is_the_first_papers_by_itself(give, given, long_models, tmp_path, monkeypatch):
+    seen, encoded = [], []
 
     def watched(family, parts, design):
         seen.append((family.name, len(parts.training), len(parts.validation), len(parts.test), design))
+        assert (parts.training.pool == 14).all()  # all of the file's
+        assert (parts.validation.pool == 14).all()
         return probe_layers(family, parts, design)
 
+    class Watched(Encoder):
+        def encode_tokens(self, token_ids, advance=None):
+            encoded.extend(token_ids)
+            return super().encode_tokens(token_ids, advance)
+
+        def encode(self, texts, kind, advance=None):
+            assert not any("[SEP]" in text for text in texts)
+            assert kind == "query" or all(text.split(" ")[0][0] in "tn" for text in texts)  # title, one space, text
+            return super().encode(texts, kind, advance)
+
     monkeypatch.setattr(linear_pieces, "probe_layers", watched)
-    give("protocol=published", f"folder={tmp_path}/out")
-    name, training, validation, test, design = seen[0]
-    assert {entry[0] for entry in seen} == {name} == {"concat"}
-    splits = training + validation, test  # the train split teaches, the test split tests
-    assert sum(splits) == 120
-    assert validation == max(1, round(0.01 * splits[0]))
-    assert (design.seeds, design.learning_rates, design.candidates) == ((42,), (1e-4,), (2, 3, 4, 5))
-    assert (design.recipe.batch_size, design.recipe.epochs, design.recipe.patience) == (32768, 30, None)
+    monkeypatch.setattr(tabulate, "Encoder", Watched)
+    give(long_models, *given, f"folder={tmp_path}/out", f"tables={tmp_path}/tables")
+    assert {(name, *sizes) for name, *sizes, _ in seen} == {("concat", 99, 1, 40)}  # all training questions
+    assert max(map(len, encoded)) == 128  # the questions, which are longer
+    design = seen[0][-1]
+    assert (design.seeds, design.seed, design.learning_rates) == ((42,), 42, (1e-4,))
+    assert design.candidates == (2, 3, 4, 5)
+    assert design.recipe == Recipe(batch_size=32768, epochs=30, patience=None, chosen_by="accuracy")
     rows = rows_in(tmp_path / "out" / "layers.csv")
     tuned = [row for row in rows if row["model"] == "tuned" and row["candidates"] == "2"]
     for row in tuned:  # Bonferroni over the two layers
         assert float(row["p_corrected"]) == pytest.approx(min(1.0, 2 * float(row["p"])))
     assert "code_bits" not in rows[0]
     findings = (tmp_path / "out" / "findings.md").read_text()
+    assert "NOT AS PUBLISHED" not in findings
     assert "t-test, Bonferroni" in findings
     # One batch an epoch, at a rate that moves a loss by little: what the best epoch is says nothing of the end.
-    assert "30 optimiser steps in 30 epochs trained every probe, as the first paper has it; NOT CONVERGED" in findings
-    assert "0.0" in {row["converged"] for row in rows}
-    assert "base 64 and 64, tuned 64 and 64; the first paper's 128 and 512 are not set" in findings
+    assert "30 optimiser steps in at most 30 epochs trained every probe" in findings
+    assert "cut at so many tokens: base 128 and 512, tuned 128 and 512; titles and texts are joined by ' '" in findings
 
 
-def test_both_splits_count_in_memory_and_no_model_keeps_its_states_to_the_end(give, tmp_path, monkeypatch):
+def test_what_departs_from_the_published_procedure_is_named(give, given, tmp_path):
+    give(
+        *given,
+        "probe.candidates=[2]",
+        "negatives=bm25",
+        "probe.epochs=5",
+        "probe.limit=30",
+        "dataset.hard_negatives=12",
+        "seed=1",
+        f"folder={tmp_path}/out",
+    )
+    findings = (tmp_path / "out" / "findings.md").read_text()
+    for said in (
+        "NOT AS PUBLISHED: dataset.hard_negatives=12 (the paper: None); probe.epochs=5 (the paper: 30);"
+        " probe.limit=30 (the paper: None); seed=1 (the paper: 42); negatives that are not the dataset's own.",
+        "base 64 and 64, tuned 64 and 64; asked for are 128 and 512, which the model cannot take",
+    ):
+        assert said in findings
+    assert rows_in(tmp_path / "out" / "layers.csv")[0]["epochs"] in set("12345")
+
+
+def test_without_a_train_split_the_published_protocol_divides_the_questions_and_says_so(give, given, made, tmp_path):
+    alone = [word for word in given if "train_path" not in word]
+    give(*alone, "probe.candidates=[2]", f"folder={tmp_path}/out")
+    findings = (tmp_path / "out" / "findings.md").read_text()
+    assert "27 rows trained, 1 validated and 12 tested" in findings
+    assert "NOT AS PUBLISHED: no train split to learn from" in findings
+
+
+def test_the_published_protocol_refuses_a_dataset_without_negatives_of_its_own(give, tmp_path):
+    _, error = give("protocol=published", f"folder={tmp_path}/out")
+    assert "test split of pairs has no hard negatives; use negatives=bm25" in error
+
+
+def test_both_splits_count_in_memory_and_no_model_keeps_its_states_to_the_end(give, given, tmp_path, monkeypatch):
     made = []
 
     class Watched(linear_pieces.Pieces):
@@ -162,7 +243,7 @@ def test_both_splits_count_in_memory_and_no_model_keeps_its_states_to_the_end(gi
             made.append(self)
 
     monkeypatch.setattr(linear, "Pieces", Watched)
-    give("protocol=published", "probe.candidates=[2]", f"folder={tmp_path}/out")
+    give(*given, "probe.candidates=[2]", f"folder={tmp_path}/out")
     assert [pieces._loaded for pieces in made] == [{}, {}]
     texts = sum(len(states) for states in (*made[0].learning, *made[0].tested))
     numbers = (4 * texts + 3 * len(made[0].material.training)) * 16  # a row of two candidates has three states
@@ -172,12 +253,10 @@ def test_both_splits_count_in_memory_and_no_model_keeps_its_states_to_the_end(gi
     assert made[0].layers_at_once() == 2
 
 
-def test_the_published_division_and_optimiser_are_the_first_papers():
-    training, validation = published_division(1000)
+def test_the_published_division_is_the_first_papers():
+    training, validation = published_division(np.arange(1000), 42)
     assert (len(training), len(validation)) == (990, 10)
     assert sorted(np.concatenate([training, validation])) == list(range(1000))
-    assert (PUBLISHED_RECIPE.batch_size, PUBLISHED_RECIPE.epochs, PUBLISHED_RATE) == (32768, 30, 1e-4)
-    assert linear.PUBLISHED_SEED == 42
 
 
 def test_a_probe_that_did_not_converge_is_named(give, tmp_path):
@@ -205,6 +284,8 @@ def test_a_probe_that_did_not_converge_is_named(give, tmp_path):
         (["negatives=in_batch"], "probe=linear needs documents that do not answer; use negatives=bm25"),
         (["probe.published={base: nq/cls/brt}"], "no curve of nq/cls/brt was published; did you mean nq/cls/bert"),
         (["probe.published={bass: nq/cls/bert}"], "probe.published: the model=bass is unknown; did you mean base?"),
+        (["probe.lengths={query: 5}"], "probe.lengths={'query': 5} must be {query: …, document: …}, or null"),
+        (["protocol=publish"], "protocol=publish is not a configuration; did you mean published?"),
         (["protocol=published", "probe.candidates=[6]"], "6 is too many for protocol=published"),
     ],
 )

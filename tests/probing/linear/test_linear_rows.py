@@ -10,6 +10,7 @@ from pipeline.probing.linear.rows import (
     divide,
     documents_seen,
     published_order,
+    published_pools,
     published_rows,
     right_places,
     sound_rows,
@@ -73,12 +74,24 @@ def test_published_rows_draw_with_replacement_and_skip_rows_without_any():
     dataset, negatives = dataset_of(), negatives_of()
     negatives[4, 2:] = -1
     negatives[7] = -1
-    rows = published_rows(dataset, dataset.split("test"), np.arange(30), negatives, (2, 5))
+    rows = published_rows(dataset, dataset.split("test"), np.arange(30), negatives, (2, 5), 42)
     assert (len(rows), rows.dropped, rows.first_dropped) == (58, 2, "q7")
     assert rows.documents.shape == (58, 5)
     assert len(set(rows.documents[8, 1:].tolist())) <= 2  # question 4
-    again = published_rows(dataset, dataset.split("test"), np.arange(30), negatives, (2, 5))
+    again = published_rows(dataset, dataset.split("test"), np.arange(30), negatives, (2, 5), 42)
     assert np.array_equal(rows.documents, again.documents)
+
+
+def test_published_pools_hold_all_negatives_of_a_question():
+    dataset, negatives = dataset_of(), negatives_of()
+    negatives[4, 2:] = -1
+    negatives[7] = -1
+    rows = published_pools(dataset, dataset.split("test"), np.arange(30), negatives)
+    assert (len(rows), rows.dropped, rows.first_dropped) == (58, 2, "q7")
+    assert rows.orders == {}
+    assert rows.pool[:10].tolist() == [6] * 8 + [2] * 2
+    ids = [int(name[1:]) for name in rows.document_texts.ids(rows.documents[8])]
+    assert ids == [40, 43, 44, 40, 40, 40, 40]  # question 4: what fills a row up is never drawn
 
 
 @pytest.mark.parametrize(
@@ -96,7 +109,7 @@ def test_published_rows_draw_with_replacement_and_skip_rows_without_any():
 )
 def test_the_published_sampler_has_the_published_class_counts(rows, candidates, published):
     # Of a model read at [CLS], layer 0 says the same of all texts: its probe names one class, and is right so often.
-    places = (published_order(rows, candidates) == 0).argmax(axis=1)
+    places = (published_order(rows, candidates, 42) == 0).argmax(axis=1)
     assert published <= set(np.bincount(places).tolist())
 
 
