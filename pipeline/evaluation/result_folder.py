@@ -160,11 +160,13 @@ def require_place(config: DictConfig, hydra: Any) -> None:
     Raises:
         UserError: Naming the setting that does.
     """
-    for key, value in {"hydra.run.dir": hydra.run.dir, "hydra.sweep.subdir": hydra.sweep.subdir}.items():
-        if value != ".":
-            raise UserError(f"{key}={value} says nothing here; give folder=…, or of a sweep hydra.sweep.dir=….")
     if hydra.mode != RunMode.MULTIRUN:
         return
+    if hydra.sweep.subdir != ".":
+        raise UserError(
+            f"hydra.sweep.subdir={hydra.sweep.subdir} would change nothing: jobs' folders are named by their settings; "
+            "leave it out."
+        )
     if config.folder is not None:
         raise UserError(
             f"folder={config.folder} is one folder, and every job of a sweep has its own; leave it out, and give "
