@@ -5,12 +5,12 @@ import gc
 import hashlib
 import os
 import platform
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pipeline.data.docstrings import Pair, read_pairs, words
 from pipeline.data.lookup import hash_of
@@ -99,8 +99,9 @@ class PythonDocs(Source):
 
     def _found(self) -> dict[str, Distribution]:
         """Find the packages of the list that are installed with a list of their files, as any installer leaves it."""
-        place: dict[str, Any] = {} if self.packages is None else {"path": [self.packages]}
-        each = {name: next(iter(distributions(name=name, **place)), None) for name in self.listed if name != LIBRARY}
+        place = sys.path if self.packages is None else [self.packages]
+        names = [name for name in self.listed if name != LIBRARY]
+        each = {name: next(iter(distributions(name=name, path=place)), None) for name in names}
         return {name: found for name, found in each.items() if found is not None and found.read_text("RECORD")}
 
 

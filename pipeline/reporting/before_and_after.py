@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.reporting.bases import warnings
 from pipeline.reporting.cells import Cells, Group
 from pipeline.reporting.charts import forest
+from pipeline.reporting.configurations import setting_words
 from pipeline.reporting.controls import Pair, against_random, against_random_table, pairs_of
 from pipeline.reporting.estimates import gains, interval_of, share_before
 from pipeline.reporting.quarters import rotations
@@ -91,7 +92,7 @@ def _chart(group: Group, tuned: Sequence[Tuned]) -> Chart:
 
 def _label(one: Tuned) -> str:
     weights = {"random": "random", "masked-LM": "masked-LM", "under-trained": "under-trained"}
-    parts = [one.base.name, weights.get(one.base.kind, ""), *one.recipe_settings.values()]
+    parts = [one.base.name, weights.get(one.base.kind, ""), *setting_words(one.recipe_settings)]
     return ", ".join(part for part in parts if part)
 
 

@@ -206,7 +206,7 @@ def _set_against(
         f"{_called(one)}, {measure_words(measure)} {interval_words(one.interval(measure))}, and {below} below (Holm); the highest is "
         f"{_called(found[others[0]])} ({signed(gap)})."
     )
-    return Finding(sentence, strength(gap))
+    return Finding(sentence, strength(gap), place=1)
 
 
 def _highest(
