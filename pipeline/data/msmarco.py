@@ -1,5 +1,6 @@
 """MS MARCO's passages: `collection.tsv`, `queries.*.tsv`, `qrels.*.tsv` and, optionally, `qidpidtriples`."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,8 @@ class MsMarco(Source):
 
     def _write_negatives(self, path: Path, split_of: Callable[[str], str], writer: DatasetWriter) -> None:
         """Write the first negatives of each query; the file has hundreds of millions of lines."""
-        taken: dict[str, int] = {}
+        taken: Counter[str] = Counter()
         for where, (query, _, negative) in read_table(path, "qid positive negative"):
-            if self.hard_negatives is None or taken.setdefault(query, 0) < self.hard_negatives:
-                taken[query] = taken.get(query, 0) + 1
+            if self.hard_negatives is None or taken[query] < self.hard_negatives:
+                taken[query] += 1
                 writer.hard_negative(split_of(query), query, negative, where=where)

@@ -1,5 +1,6 @@
 """What `probe.py` does with its configuration: one probe, some models, one dataset -> a folder of findings."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -118,7 +119,7 @@ def departures(config: DictConfig) -> list[str]:
             for key in paper.keys() & ours.keys():  # another kind of probe or dataset has not all of them
                 compare(paper[key], ours[key], f"{name}.{key}" if name else key)
         elif paper != ours:
-            found.append(f"{name}={ours} (the paper: {paper})")
+            found.append(f"{name}={json.dumps(ours)} (the paper: {json.dumps(paper)})")
 
     settings: Any = OmegaConf.to_container(config, resolve=True)
     compare(settings.get("published", {}), settings, "")

@@ -31,6 +31,11 @@ def test_passages_queries_and_triples(opened, folder):
     assert train.documents.take([3]) == ["passage 3"]
 
 
+def test_all_negatives_are_taken_where_no_number_is_given(opened, folder):
+    train = opened(MsMarco(path=str(folder), triples="triples.tsv.gz", hard_negatives=None)).split("train")
+    assert {len(found) for found in train.hard_negatives.values()} == {5}
+
+
 def test_without_training(opened, folder):
     assert list(opened(MsMarco(path=str(folder), train_queries=None)).splits) == ["test"]
 

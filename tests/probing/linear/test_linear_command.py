@@ -213,8 +213,8 @@ def test_what_departs_from_the_published_procedure_is_named(give, given, tmp_pat
     )
     findings = (tmp_path / "out" / "findings.md").read_text()
     for said in (
-        "NOT AS PUBLISHED: dataset.hard_negatives=12 (the paper: None); probe.epochs=5 (the paper: 30);"
-        " probe.limit=30 (the paper: None); seed=1 (the paper: 42); negatives that are not the dataset's own.",
+        "NOT AS PUBLISHED: dataset.hard_negatives=12 (the paper: null); probe.epochs=5 (the paper: 30);"
+        " probe.limit=30 (the paper: null); seed=1 (the paper: 42); negatives that are not the dataset's own.",
         "base 64 and 64, tuned 64 and 64; asked for are 128 and 512, which the model cannot take",
     ):
         assert said in findings
