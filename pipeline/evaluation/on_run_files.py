@@ -4,6 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from pipeline.data.remarks import without_relevant
 from pipeline.evaluation.measures import measure, parse_measures, require_relevant
 from pipeline.evaluation.names import distinct_names
 from pipeline.evaluation.results import Results, SystemResult
@@ -37,4 +38,5 @@ def evaluate_run_files(config: DictConfig) -> Results:
             run.name: SystemResult(run, measure(run, judgements, measures, config.relevant_from), run.counts)
             for run in runs
         },
+        remarks=without_relevant(judgements, config.relevant_from),
     )
