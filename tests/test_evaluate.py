@@ -162,7 +162,7 @@ def test_run_files_of_one_name_are_told_apart_by_their_folders(here, tmp_path):
 
 def test_odd_run_files_are_scored_as_trec_eval_scores_them_and_that_is_said(here, tmp_path):
     """Worked by hand: score, then id, both descending, is d4 d3 d2 d1 d0, so MAP is (1/2 + 2/5) / 2 / 3."""
-    (tmp_path / "qrels").write_text("q0 0 d0 1\nq0 0 d3 2\nq1 0 d4 1\nq2 0 d1 1\n")
+    (tmp_path / "qrels").write_text("q0 0 d0 1\nq0 0 d3 2\nq1 0 d4 1\nq2 0 d1 0\n")
     for name, score in (("tied", lambda _: 1.0), ("against", lambda place: place)):
         rows = [f"q0 Q0 d{place} {place + 1} {score(place)} tag\n" for place in range(5)]
         (tmp_path / f"{name}.trec").write_text("".join(rows))
@@ -172,6 +172,7 @@ def test_odd_run_files_are_scored_as_trec_eval_scores_them_and_that_is_said(here
     assert [round(system["map"], 4) for system in systems.values()] == [0.15, 0.15]
     assert said.count("queries whose ranks say another order than score, then id") == 2
     assert "tied: queries whose results all have one score, so that ids alone order them: 1." in said
+    assert "Queries without a document of grade 1 or more, which count 0 in all but graded measures: 1." in said
     assert "tied: queries without results, which count 0: 2." in said
 
 

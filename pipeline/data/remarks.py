@@ -1,5 +1,6 @@
 """What must be said of a dataset beside its figures: what was left out, merged, removed or is there twice."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.data.dataset import Dataset, Split
@@ -28,7 +29,7 @@ def remarks(dataset: Dataset, split: Split) -> list[str]:
         *_counts(dataset.notes),
         *_leaks(dataset.notes, split.name),
     ]
-    return [*found, *_self_hits(dataset, split), *_without_relevant(dataset, split)]
+    return [*found, *_self_hits(dataset, split), *without_relevant(split.judgements, dataset.relevant_from)]
 
 
 def _limit(notes: dict[str, Any]) -> list[str]:
@@ -68,12 +69,12 @@ def _self_hits(dataset: Dataset, split: Split) -> list[str]:
     return found
 
 
-def _without_relevant(dataset: Dataset, split: Split) -> list[str]:
-    """Say how many queries can earn nothing."""
-    without = len(split.queries) - len(dataset.positives(split))
+def without_relevant(judgements: Mapping[str, Mapping[str, int]], relevant_from: int) -> list[str]:
+    """Say how many queries can earn nothing, if any."""
+    without = sum(all(grade < relevant_from for grade in grades.values()) for grades in judgements.values())
     if not without:
         return []
     return [
-        f"Queries without a document of grade {dataset.relevant_from} or more, which count 0 in all but graded measures: "
+        f"Queries without a document of grade {relevant_from} or more, which count 0 in all but graded measures: "
         f"{without:,}."
     ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from pipeline.data.remarks import without_relevant
 from pipeline.evaluation.measures import measure, parse_measures, require_relevant
 from pipeline.evaluation.names import distinct_names, file_labels
 from pipeline.evaluation.results import Prepared, Results, SystemResult
@@ -41,6 +42,7 @@ def prepare_run_files(config: DictConfig) -> Prepared:
         remove_self_hits=False,
         fingerprint=digest_of(judgements),
         systems=systems,
+        remarks=without_relevant(judgements, config.relevant_from),
     )
     inputs = {f"run file {given}": digest_of_file(path) for given, path in zip(config.run_files, paths, strict=True)}
     return Prepared(inputs | {"judgements": digest_of_file(Path(config.qrels))}, lambda: results)

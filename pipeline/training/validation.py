@@ -12,6 +12,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.data.texts import Texts
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings, encode
+from pipeline.errors import UserError
 from pipeline.evaluation.geometry import FIGURES, LEAST_SAMPLE, alignment, distinct_rows, kl_divergence
 from pipeline.evaluation.scoring import measure_retrieval
 from pipeline.files import digest_of
@@ -74,6 +75,9 @@ class Validation:
         store: What runs share.
         frozen: Whether the document tower is; its vectors are kept in the store then.
         seed: Fixes which texts are used.
+
+    Raises:
+        UserError: When nothing in the split counts as relevant.
     """
 
     def __init__(
@@ -92,6 +96,11 @@ class Validation:
         found = positive_positions(dataset, self.split)
         self.pairs = np.array([[row, positions[0]] for row, positions in enumerate(found) if len(positions)])
         """A query and its first relevant document, positions [pairs, 2]."""
+        if not len(self.pairs):
+            raise UserError(
+                f"The split validation of {dataset.name} has no document of grade {dataset.relevant_from} or more, so no "
+                "measure of relevance could be above 0; lower dataset.relevant_from, or give other judgements."
+            )
         self._vectors: np.ndarray | None = None
         """Of the documents, where their tower is frozen."""
 
