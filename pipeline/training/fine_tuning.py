@@ -99,8 +99,13 @@ class ContrastiveFineTuning(Stage):
         self.checkpoint_every = whole_number("stage.checkpoint_every", checkpoint_every)
 
     def require(self, query: QueryTower, negatives: Negatives) -> None:
-        """Refuse to compare one tower with itself."""
+        """Refuse to compare one tower with itself, and a learning rate of weights that are not there."""
         super().require(query, negatives)
+        if self.query_learning_rate is not None and not query.own_weights:
+            raise UserError(
+                f"stage.query_learning_rate={self.query_learning_rate} is of a query tower with weights of its own, and this "
+                "one's are the document tower's; give stage.learning_rate alone."
+            )
         if self.monitor == KL and isinstance(query, Shared):
             raise UserError("stage.monitor=kl compares two towers, and query=shared is one; choose another measure.")
 
