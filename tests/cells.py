@@ -40,6 +40,8 @@ class Cells:
 
     def __init__(self, place: Path) -> None:
         self.place, self.numbers = place, count()
+        self.common: list[str] = []
+        """Overrides of every cell."""
         rows = [
             {"query": f"what {topic} {number}", "document": f"{topic} number {number} of {TOPICS[number % 5]}"}
             for topic in TOPICS
@@ -49,6 +51,7 @@ class Cells:
 
     def compose(self, *overrides: str, config: str = "train") -> DictConfig:
         """Compose a configuration; overrides come after those of a tiny cell, as far as their choices know them."""
+        overrides = (*self.common, *overrides)
         unknown = ["stage."] if {"stage=zero_shot", "stage=mlm"} & {*overrides} else []
         unknown += ["backbone.width"] if any(word.startswith("backbone=") for word in overrides) else []
         tiny = [word for word in TINY if not word.startswith(tuple(unknown))]

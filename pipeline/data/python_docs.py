@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pipeline.data.docstrings import Pair, read_pairs, words
 from pipeline.data.lookup import hash_of

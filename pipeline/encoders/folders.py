@@ -43,6 +43,8 @@ def find_folder(path: str | Path, revision: str | None = None) -> Path:
     """
     folder = Path(path).expanduser()
     if folder.is_dir():
+        if revision is not None:
+            raise UserError(f"revision={revision} is of a model on the hub, and {path} is a folder; leave it out.")
         # A run folder keeps its encoder in `model/`, and nothing of a model beside it.
         inside = folder / "model"
         return inside if (inside / "config.json").exists() and not (folder / "config.json").exists() else folder

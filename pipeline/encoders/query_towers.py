@@ -93,6 +93,8 @@ class Miniature(QueryTower):
         if width % WIDTH_OF_A_HEAD:
             raise UserError(f"query.width={width} must be a multiple of {WIDTH_OF_A_HEAD}, the width of a head.")
         self.init = one_of("query.init", init, ("pretrained", "random"))
+        if path is not None and init == "random":
+            raise UserError(f"query.path={path} would not be read, as query.init=random; give query.init=pretrained.")
         self.path, self.pooling = path, pooling
         self.projection = None if projection is None else whole_number("query.projection", projection)
 

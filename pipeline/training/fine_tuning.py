@@ -114,8 +114,13 @@ class ContrastiveFineTuning(Stage):
         self.checkpoint_every = whole_number("stage.checkpoint_every", checkpoint_every)
 
     def require(self, query: QueryTower, negatives: Negatives, backbone: Backbone) -> None:
-        """Refuse to compare one tower with itself, or with a copy."""
+        """Refuse to compare one tower with itself or a copy, and a learning rate of weights that are not there."""
         super().require(query, negatives, backbone)
+        if self.query_learning_rate is not None and not query.own_weights:
+            raise UserError(
+                f"stage.query_learning_rate={self.query_learning_rate} is of a query tower with weights of its own, and this "
+                "one's are the document tower's; give stage.learning_rate alone."
+            )
         self.require_divergence(query, backbone)
 
     def require_divergence(self, query: QueryTower, backbone: Backbone) -> None:
