@@ -47,9 +47,7 @@ def effect_of_padding(tower: Tower) -> float:
     Returns:
         The distance between the two vectors, relative to the first's length; 0 where the tower cuts both texts alike.
     """
-    truncated = tower.truncated
-    short, long = tower.token_ids([SHORT, LONG], "document")
-    tower.truncated = truncated
+    (short, long), _ = tower.tokenizer.token_ids([SHORT, LONG])
     modes = [(module, module.training) for module in tower.modules()]
     tower.eval()
     try:

@@ -4,10 +4,14 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from torch.nn import functional
 
 from benchmarks.plain_linear_probe import Row, accuracy, collate, train_one
+from pipeline.entry import CONFIGS
+from pipeline.probing.command import departures
 from pipeline.probing.linear.data import RowData, drawn_below
 from pipeline.probing.linear.families import FAMILIES
 from pipeline.probing.linear.layers import Design, Parts, probe_layers
@@ -118,3 +122,36 @@ def test_training_and_validation_draw_of_their_own_in_every_epoch(monkeypatch):
     train(FAMILIES["concat"], members, *parts, Recipe(32768, 3, None, "accuracy"), seed=7)
     assert [seed for rows, *seed in drawn if rows == 30] == [[7, 1, 0], [7, 2, 0], [7, 3, 0]]
     assert [seed for rows, *seed in drawn if rows == 10] == [[7, 1, 1], [7, 2, 1], [7, 3, 1]]
+
+
+def composed(name: str, *words: str):
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        return compose(name, [*words])
+
+
+@pytest.mark.parametrize(
+    "dataset", ["beir", "dpr", "huggingface", "huggingface_beir", "ir_datasets", "jsonl", "msmarco", "squad"]
+)
+def test_all_training_questions_and_negatives_are_read_by_the_published_protocol_alone(dataset):
+    published = composed("probe", f"dataset={dataset}", "protocol=published").dataset
+    assert published.validation_share == 0
+    assert published.get("hard_negatives") is None
+    for name in ("probe", "train"):
+        usual = composed(name, f"dataset={dataset}").dataset
+        assert usual.validation_share in (0.1, 0.01)
+        assert usual.get("hard_negatives", 10) == 10
+
+
+def test_a_setting_that_is_given_stays_and_is_named_whichever_the_protocol():
+    words = ["dataset=dpr", "probe.seeds=[3]", "probe.lengths={query: 64, document: 512}", "dataset.limit=9"]
+    config = composed("probe", "protocol=published", *words)
+    assert (config.negatives._target_.rpartition(".")[2], config.seed, config.probe.epochs) == ("Given", 42, 30)
+    assert departures(config) == [
+        "dataset.limit=9 (the paper: null)",
+        "probe.lengths.query=64 (the paper: 128)",
+        "probe.seeds=[3] (the paper: [42])",
+    ]
+    assert departures(composed("probe", "protocol=published", "dataset=dpr")) == []
+    sound = composed("probe", *words)
+    assert (sound.negatives._target_.rpartition(".")[2], sound.seed, sound.probe.epochs) == ("Bm25Mined", 0, 400)
+    assert departures(sound) == []
