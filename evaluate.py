@@ -5,14 +5,17 @@
 `python evaluate.py compare=[outputs/collapse_quick]`; `python evaluate.py --help` lists every setting.
 """
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pipeline.entry import entry_point
+from pipeline.evaluation.modes import require_used
 
 
 @entry_point("evaluate")
 def main(config: DictConfig) -> None:
     """Score, compare, write the results and print their table."""
+    require_used(config, HydraConfig.get().overrides.task)
     if config.compare is not None:
         from pipeline.reporting.command import report
 
