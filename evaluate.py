@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pipeline.entry import entry_point
+from pipeline.evaluation.modes import require_used
 
 
 @entry_point("evaluate")
@@ -16,6 +17,7 @@ def main(config: DictConfig) -> None:
     """Score, compare, write the results and print their table."""
     from pipeline.evaluation.result_folder import require_place  # late: help and composition must not wait for torch
 
+    require_used(config, HydraConfig.get().overrides.task)
     require_place(config, HydraConfig.get())
     if config.compare is not None:
         from pipeline.reporting.command import report

@@ -113,6 +113,19 @@ UNTRAINED = {
 }
 """Settings without a use where nothing is trained: a sweep has `stage=zero_shot` beside stages that have."""
 
+IDLE = {
+    ("stage=align", "query=static", "stage.monitor=ndcg@10"): {
+        "stage.dropout": "a look-up has no dropout",
+        "stage.weight_decay": "token vectors that are in no text of a step would shrink all the same",
+        "trainer.gradient_clip_val": "sparse gradients cannot be clipped, as its comment says",
+    },
+    ("stage=mse", "query=twin"): {
+        "stage.temperature": "of the contrastive objective, beside which a sweep has this one",
+        "stage.normalisation": "of the contrastive objective, beside which a sweep has this one",
+    },
+}
+"""Settings without a use in a combination, and with one in others."""
+
 CELLS = {
     "untrained": ["stage=zero_shot", "query=twin"],
     "torch index": ["stage=zero_shot", "index=torch"],
@@ -235,3 +248,10 @@ def test_no_setting_of_training_is_accepted_and_ignored(cells, configs, name):
 
 def test_reasons_are_of_settings_that_there_are(configs):
     assert REASONS.keys() - {key for config in configs.values() for key in settings_of(config)} == set()
+
+
+@pytest.mark.parametrize("words", IDLE, ids=" ".join)
+def test_what_is_idle_in_a_combination_is_so(cells, words):
+    config = cells.compose(*words, "query.init=token_embeddings" if "query=static" in words else "seed=0")
+    before = outcome(cells, config)
+    assert [key for key in IDLE[words] if outcome(cells, changed(config, key)) != before] == []

@@ -333,6 +333,7 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(argument, sentence, tmp
         ("index=faiss_ivf", "index.factory=IVF1024,Flat needs at least 1,024 documents"),
         ("index=faiss_pq|index.factory=PQ4np", "index.factory=PQ4np needs at least 256 documents"),
         ("backbone.freeze=[embeddings,layer 0,layer 1]", "Nothing is left to train"),
+        ("stage.query_learning_rate=1e-3", "is of a query tower with weights of its own"),
         ("evaluation.k=5", "ndcg@10 looks deeper than the 5 results"),
         ("evaluation.hybrid_weights=[0.2,1.5]", "must be between 0 and 1"),
         ("evaluation.hybrid_normalisation=zscore", "evaluation.hybrid_normalisation=zscore is unknown"),

@@ -93,10 +93,6 @@ def _check(config: DictConfig) -> None:
         raise UserError(f"latency={config.latency} must be true or false.")
     if config.latency and config.run_files:
         raise UserError("latency=true times encoders, and run files have none; give models=[…], or leave it out.")
-    if config.models and (config.qrels is not None or config.relevant_from != 1):
-        raise UserError(
-            "qrels and relevant_from are of run_files; with models give dataset=…, dataset.relevant_from=…."
-        )
     require_letters(len(config.run_files))
     parse_measures(config.measures)
     whole_number("relevant_from", config.relevant_from)
