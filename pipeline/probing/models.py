@@ -28,12 +28,14 @@ class ProbedModel:
         encoder: Its towers, both with a transformer inside.
         side: Which of its towers encodes: `query` or `document` for all texts, `both` for each its own.
         normalise: Whether the states of every layer are scaled to length 1.
+        backbone: The name of `conf/backbone` that it was opened by; None for a folder.
     """
 
     name: str
     encoder: DualEncoder
     side: Side = "both"
     normalise: bool = False
+    backbone: str | None = None
 
     def tower(self, kind: Kind) -> TransformerTower:
         """Give the tower that encodes queries or documents."""
@@ -108,8 +110,9 @@ def _choice(name: str, entry: Any) -> Choice:
 
 def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
     side: Kind | None = None if choice.side == "both" else choice.side  # type: ignore[assignment]
-    encoder = find_models([choice.model], choice.settings)[0].load(trust_remote_code, side)
-    probed = ProbedModel(name, encoder, choice.side, choice.normalise)  # type: ignore[arg-type]
+    (found,) = find_models([choice.model], choice.settings)
+    encoder = found.load(trust_remote_code, side)
+    probed = ProbedModel(name, encoder, choice.side, choice.normalise, found.backbone)  # type: ignore[arg-type]
     for kind in probed.kinds:
         tower = encoder.tower(kind)
         if not isinstance(tower, TransformerTower):
