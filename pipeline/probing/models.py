@@ -31,6 +31,7 @@ class ProbedModel:
         side: Which of its towers encodes: `query` or `document` for all texts, `both` for each its own.
         normalise: Whether the states of every layer are scaled to length 1.
         source: What it is: a run folder's name or a backbone's, and what was chosen of it.
+        backbone: The name of `conf/backbone` that it was opened by; None for a folder.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ProbedModel:
     side: Side = "both"
     normalise: bool = False
     source: str = ""
+    backbone: str | None = None
 
     def tower(self, kind: Kind) -> TransformerTower:
         """Give the tower that encodes queries or documents."""
@@ -116,7 +118,7 @@ def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
     (found,) = find_models([choice.model], choice.settings)
     encoder = found.load(trust_remote_code, side)
     source = " ".join([found.name, *_chosen(choice)])
-    probed = ProbedModel(name, encoder, choice.side, choice.normalise, source)  # type: ignore[arg-type]
+    probed = ProbedModel(name, encoder, choice.side, choice.normalise, source, found.backbone)  # type: ignore[arg-type]
     for kind in probed.kinds:
         tower = encoder.tower(kind)
         if not isinstance(tower, TransformerTower):

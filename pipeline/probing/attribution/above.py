@@ -38,17 +38,18 @@ class Rest(ABC):
         self.parts = dict(block.named_modules())
 
     @abstractmethod
-    def after_inner(self, states: Tensor, seen: Seen) -> Tensor:
+    def after_inner(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
         """Go on from the inner sub-layer's output to the outer one's.
 
         Args:
-            states: In the place of the inner sub-layer's output, [..., texts, tokens, neurons].
+            states: In the place of the inner sub-layer's output, [rows, tokens, neurons].
             seen: What the texts left in this block.
+            texts: Which text each row is a version of, [rows].
         """
 
     @abstractmethod
-    def after_outer(self, states: Tensor, seen: Seen) -> Tensor:
-        """Go on from the outer sub-layer's output, [..., texts, tokens, width], to the block's."""
+    def after_outer(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
+        """Go on from the outer sub-layer's output, [rows, tokens, width], to the block's."""
 
 
 class BertRest(Rest):
@@ -61,13 +62,13 @@ class BertRest(Rest):
         "outer_output": ("output.dense", "output"),
     }
 
-    def after_inner(self, states: Tensor, seen: Seen) -> Tensor:
+    def after_inner(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
         """Activate and multiply."""
         return self.parts["output.dense"](self.parts["intermediate.intermediate_act_fn"](states))
 
-    def after_outer(self, states: Tensor, seen: Seen) -> Tensor:
+    def after_outer(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
         """Add what the attention gave, and normalise."""
-        return self.parts["output.LayerNorm"](states + seen["inner_input"])
+        return self.parts["output.LayerNorm"](states + seen["inner_input"][texts])
 
 
 class LlamaRest(Rest):
@@ -82,13 +83,13 @@ class LlamaRest(Rest):
         "outer_output": ("mlp.down_proj", "output"),
     }
 
-    def after_inner(self, states: Tensor, seen: Seen) -> Tensor:
+    def after_inner(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
         """Activate the gate and multiply."""
-        return self.parts["mlp.down_proj"](self.parts["mlp.act_fn"](states) * seen["up"])
+        return self.parts["mlp.down_proj"](self.parts["mlp.act_fn"](states) * seen["up"][texts])
 
-    def after_outer(self, states: Tensor, seen: Seen) -> Tensor:
+    def after_outer(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
         """Add what the attention gave."""
-        return states + seen["residual"]
+        return states + seen["residual"][texts]
 
 
 RESTS: dict[str, type[Rest]] = {"BERT's": BertRest, "Llama's": LlamaRest}
@@ -161,25 +162,29 @@ class Upper:
         mask = batch["attention_mask"]
         return Trace(mask, seen, inputs, self.tower.pooling(states, mask))
 
-    def pooled(self, trace: Trace, layer: int, states: Tensor) -> Tensor:
-        """Run changed outputs of a block through everything above it.
+    def pooled(self, trace: Trace, layer: int, name: str, states: Tensor, texts: Tensor) -> Tensor:
+        """Run changed outputs of a sub-layer through everything above it.
 
         Args:
             trace: What the texts left.
             layer: Number of the block from 0.
-            states: In the place of its output, [versions, texts, tokens, width].
+            name: Of the sub-layer, `inner` or `outer`.
+            states: In the place of its output, [rows, tokens, neurons or width].
+            texts: Which text each row is a version of, [rows].
 
         Returns:
-            Pooled token states, [versions * texts, width].
+            Pooled token states, [rows, width].
         """
-        versions, texts = states.shape[:2]
-        states = states.flatten(0, 1)
+        rest, seen, of = self.rests[layer], trace.seen[layer], len(trace.mask)
+        if name == "inner":
+            states = rest.after_inner(states, seen, texts)
+        states = rest.after_outer(states, seen, texts)
         for block, (args, kwargs) in zip(self.blocks[layer + 1 :], trace.inputs[layer + 1 :], strict=True):
-            given = block(states, *_repeated(args, versions, texts), **_repeated(kwargs, versions, texts))
+            given = block(states, *_of_rows(args, texts, of), **_of_rows(kwargs, texts, of))
             states = given[0] if isinstance(given, tuple) else given
         last = getattr(self.backbone, "norm", None)
         states = states if last is None else last(states)
-        return self.tower.pooling(states, trace.mask.repeat(versions, 1))
+        return self.tower.pooling(states, trace.mask[texts])
 
     @torch.no_grad()
     def _check(self) -> None:
@@ -188,10 +193,10 @@ class Upper:
         Names can be alike where the order of normalisation and residual is not (Gemma's, for one).
         """
         words = torch.linspace(0, self.backbone.config.vocab_size - 1, 8).long().tolist()
-        trace = self.run([words])
-        for layer, (rest, seen) in enumerate(zip(self.rests, trace.seen, strict=True)):
-            states = rest.after_outer(rest.after_inner(seen["inner_output"], seen), seen)
-            if not torch.allclose(self.pooled(trace, layer, states[None]), trace.pooled, rtol=1e-3, atol=1e-4):
+        trace, text = self.run([words]), torch.zeros(1, dtype=torch.long, device=self.device)
+        for layer, seen in enumerate(trace.seen):
+            pooled = self.pooled(trace, layer, "inner", seen["inner_output"], text)
+            if not torch.allclose(pooled, trace.pooled, rtol=1e-3, atol=1e-4):
                 raise UserError(
                     f"A {self.backbone.config.model_type} model names its parts like BERT or Llama but joins them"
                     " otherwise; attribution knows BERT's and Llama's blocks."
@@ -212,12 +217,12 @@ def _keep_inputs(inputs: list[Any], number: int) -> Callable[..., None]:
     return hook
 
 
-def _repeated(value: Any, versions: int, texts: int) -> Any:
-    """Repeat what belongs to each text as often as there are versions of the texts."""
-    if isinstance(value, Tensor) and value.ndim > 1 and len(value) == texts > 1:
-        return value.repeat(versions, *[1] * (value.ndim - 1))
+def _of_rows(value: Any, texts: Tensor, of: int) -> Any:
+    """Give every row what belongs to its text, where something does; there are so many texts."""
+    if isinstance(value, Tensor) and value.ndim > 1 and len(value) == of > 1:
+        return value[texts]
     if isinstance(value, tuple):
-        return tuple(_repeated(part, versions, texts) for part in value)
+        return tuple(_of_rows(part, texts, of) for part in value)
     if isinstance(value, dict):
-        return {name: _repeated(part, versions, texts) for name, part in value.items()}
+        return {name: _of_rows(part, texts, of) for name, part in value.items()}
     return value

@@ -11,8 +11,10 @@ from pipeline.encoders.backbones import Kind
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.files import digest_of
 from pipeline.probing.attribution.integrated_gradients import SUB_LAYERS, TOKEN_BUDGET, Attribution, Attributor
-from pipeline.probing.attribution.quadrature import Quadrature
-from pipeline.probing.attribution.targets import Along, Norm
+from pipeline.probing.attribution.method import Method
+from pipeline.probing.attribution.pooler import read_pooler
+from pipeline.probing.attribution.targets import Along, Norm, PoolerNorm, Target
+from pipeline.probing.attribution.texts import UniqueTexts
 from pipeline.probing.kept import Arrays, kept
 from pipeline.probing.probe import Subject
 from pipeline.progress import progress
@@ -20,34 +22,14 @@ from pipeline.progress import progress
 TEXTS_IN_PIECE = 32
 """Lost at most when a probe is killed."""
 GPU_TOKEN_BUDGET = 16_384
-
-
-@dataclass(frozen=True)
-class Method:
-    """How texts are attributed, and what counts as active.
-
-    Attributes:
-        quadrature: Where the path is looked at.
-        target: `norm`, `score` or `margin`.
-        thresholds: Ascending; parts of a text's largest attribution.
-        max_length: Tokens a text is cut to.
-    """
-
-    quadrature: Quadrature
-    target: str
-    thresholds: Sequence[float]
-    max_length: int
-
-    def description(self) -> dict[str, object]:
-        """Say what decides a piece, JSON-like."""
-        thresholds = list(self.thresholds)
-        return {"quadrature": self.quadrature.description(), "target": self.target, "thresholds": thresholds}
+FORMAT = 2
+"""Counts up whenever a piece holds something else."""
 
 
 def cut_to(tower: TransformerTower, max_length: int) -> TransformerTower:
     """Give the same tower, of the same weights, with texts cut shorter."""
     cut = copy.copy(tower)
-    cut.tokenizer = tower.tokenizer.cut_to(min(max_length, tower.max_length))
+    cut.tokenizer = tower.tokenizer.cut_to(max_length)
     return cut
 
 
@@ -57,8 +39,7 @@ class Pieces:
     Args:
         subject: What is looked into.
         name: Of the model.
-        kind: Whether the texts are queries or documents.
-        texts: The texts; put those of like length together.
+        texts: The texts; those of like length stand together.
         directions: What they are looked at along, [texts, dimension]; None for the norm.
         method: How.
     """
@@ -67,15 +48,16 @@ class Pieces:
         self,
         subject: Subject,
         name: str,
-        kind: Kind,
-        texts: list[str],
+        texts: UniqueTexts,
         directions: np.ndarray | None,
         method: Method,
     ) -> None:
-        self.subject, self.name, self.kind, self.method = subject, name, kind, method
-        self.texts, self.directions = texts, directions
-        self.tower = cut_to(subject.models[name].tower(kind), method.max_length)
-        self.fingerprint = self.tower.fingerprint(kind)
+        self.subject, self.name, self.kind, self.method = subject, name, texts.kind, method
+        self.texts = texts.read(subject, subject.models[name], " " if method.published else None)
+        self.ids, self.rows, self.directions = texts.ids(subject), texts.rows, directions
+        tower = subject.models[name].tower(self.kind)
+        self.tower = cut_to(tower, method.length(tower))
+        self.fingerprint = self.tower.fingerprint(self.kind)
         self._attributor: Attributor | None = None
 
     def __len__(self) -> int:
@@ -94,7 +76,7 @@ class Pieces:
 
         Returns:
             `inner` and `outer`: whether each neuron is active, packed into bits, uint8
-            [thresholds, texts, layers, neurons / 8]; `difference` and `gap`, [texts, layers, 2].
+            [thresholds, texts, layers, neurons / 8]; `difference`, `gap` and `points`, [texts, layers, 2].
         """
         rows = slice(number * TEXTS_IN_PIECE, (number + 1) * TEXTS_IN_PIECE)
         texts = self.texts[rows]
@@ -104,7 +86,8 @@ class Pieces:
             "kind": self.kind,
             "texts": digest_of(texts),
             "along": None if along is None else hashlib.sha256(along.astype(np.float32).tobytes()).hexdigest(),
-            **self.method.description(),
+            "format": FORMAT,
+            **self.method.description(self.name),
         }
         return kept(self.subject.store, "attribution", made_from, lambda: self._made(texts, along))
 
@@ -113,9 +96,17 @@ class Pieces:
             device = self.subject.encoding.torch_device
             usual = TOKEN_BUDGET if device.type == "cpu" else GPU_TOKEN_BUDGET
             self._attributor = Attributor(self.tower, device, self.subject.encoding.token_budget or usual)
-        target = Norm() if along is None else Along(along)
         ids = self.tower.token_ids(texts, self.kind)
-        return _packed(self._attributor.attribute(ids, self.method.quadrature, target), self.method.thresholds)
+        return _packed(
+            self._attributor.attribute(ids, self.method.quadrature, self._target(along)), self.method.thresholds
+        )
+
+    def _target(self, along: np.ndarray | None) -> Target:
+        if along is not None:
+            return Along(along)
+        if self.method.targets[self.name] == "norm":
+            return Norm()
+        return PoolerNorm(read_pooler(self.tower, self.name).to(self.subject.encoding.torch_device))
 
 
 def _packed(found: Attribution, thresholds: Sequence[float]) -> Arrays:
@@ -125,7 +116,7 @@ def _packed(found: Attribution, thresholds: Sequence[float]) -> Arrays:
         name: np.stack([np.packbits(getattr(found, name) > threshold * largest, axis=-1) for threshold in thresholds])
         for name in SUB_LAYERS
     }
-    return {**bits, "difference": found.difference, "gap": found.gap}
+    return {**bits, "difference": found.difference, "gap": found.gap, "points": found.points}
 
 
 @dataclass(frozen=True)
@@ -135,35 +126,43 @@ class Activity:
     Attributes:
         model: Its name.
         kind: Of the texts.
-        texts: How many.
+        ids: Of every text one of its ids, [texts].
+        max_length: Tokens that they were cut to.
         rows: How many pairs of a query and a relevant document they come from.
         counts: By sub-layer, the texts for which each neuron is active, int64 [thresholds, layers, neurons].
         active: By sub-layer, how many neurons are active for each text, int64 [thresholds, texts, layers].
         gap: Completeness gaps, [texts, layers, 2].
         difference: P(1) - P(0), [texts, layers, 2].
+        points: Where on the path the gradient was taken, int64 [texts, layers, 2].
     """
 
     model: str
     kind: Kind
-    texts: int
+    ids: Sequence[str]
+    max_length: int
     rows: int
     counts: Mapping[str, np.ndarray]
     active: Mapping[str, np.ndarray]
     gap: np.ndarray
     difference: np.ndarray
+    points: np.ndarray
+
+    @property
+    def texts(self) -> int:
+        """How many texts there are."""
+        return len(self.ids)
 
 
-def count(pieces: Pieces, rows: int, sizes: Mapping[str, int]) -> Activity:
+def count(pieces: Pieces, sizes: Mapping[str, int]) -> Activity:
     """Count over all pieces.
 
     Args:
         pieces: Of one model.
-        rows: See `Activity`.
         sizes: By sub-layer, how many neurons a layer has.
     """
     counts: dict[str, np.ndarray] = {}
     active: dict[str, list[np.ndarray]] = {name: [] for name in SUB_LAYERS}
-    rest: dict[str, list[np.ndarray]] = {"gap": [], "difference": []}
+    rest: dict[str, list[np.ndarray]] = {"gap": [], "difference": [], "points": []}
     for piece in (pieces.piece(number) for number in range(len(pieces))):
         for name in SUB_LAYERS:
             bits = np.unpackbits(piece[name], axis=-1, count=sizes[name])
@@ -172,8 +171,8 @@ def count(pieces: Pieces, rows: int, sizes: Mapping[str, int]) -> Activity:
         for name, parts in rest.items():
             parts.append(piece[name])
     joined = {name: np.concatenate(parts, axis=1) for name, parts in active.items()}
-    gap, difference = (np.concatenate(rest[name]) for name in ("gap", "difference"))
-    return Activity(pieces.name, pieces.kind, len(pieces.texts), rows, counts, joined, gap, difference)
+    whole = {name: np.concatenate(parts) for name, parts in rest.items()}
+    return Activity(pieces.name, pieces.kind, pieces.ids, pieces.tower.max_length, pieces.rows, counts, joined, **whole)
 
 
 def shared(first: Pieces, second: Pieces) -> dict[str, np.ndarray]:

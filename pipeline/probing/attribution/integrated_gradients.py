@@ -19,15 +19,14 @@ from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.encoders.memory import lacks_memory
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError
-from pipeline.probing.attribution.above import Trace, Upper
-from pipeline.probing.attribution.quadrature import Quadrature, Rule
+from pipeline.probing.attribution.above import Upper
+from pipeline.probing.attribution.path import Path
+from pipeline.probing.attribution.quadrature import Quadrature
 from pipeline.probing.attribution.targets import Target
 
 TOKEN_BUDGET = 4096
 """Tokens run at once, all points of all texts of a batch counted: what is kept for the gradient stays within memory."""
 SUB_LAYERS = ("inner", "outer")
-ROUNDING = 1e-5
-"""A gap this small, relative to P(1), is float32's and not the quadrature's."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Attribution:
         total: All attributions of a sub-layer added up, with their signs and the bias's, [texts, layers, 2].
         difference: P(1) - P(0), which `total` should be, [texts, layers, 2]; inner first.
         value: P(1), [texts].
-        points: Points of the path used, [texts].
+        points: Where on the path the gradient was taken, int64 [texts, layers, 2].
     """
 
     inner: np.ndarray
@@ -94,99 +93,49 @@ class Attributor:
         """
         found = _empty(len(token_ids), len(self.parts), self.parts[0].neurons, self.parts[0].outer.out_features)
         left = np.arange(len(token_ids))
-        for rule in quadrature.rules():
-            self._by_rule(token_ids, left, rule, target, found)
-            off = np.abs(found.total - found.difference) > ROUNDING * np.abs(found.value)[:, None, None]
-            worse = ((found.gap > quadrature.tolerance) & off).any(axis=(1, 2))
-            if advance:
-                advance(int(np.count_nonzero(~worse[left])))
-            left = left[worse[left]]
-            if not len(left):
-                break
-        if advance and len(left):
-            advance(len(left))
-        return found
-
-    def _by_rule(
-        self, token_ids: list[list[int]], texts: np.ndarray, rule: Rule, target: Target, found: Attribution
-    ) -> None:
-        """Attribute some texts by one rule, batch by batch, and with smaller batches where memory does not suffice."""
-        while len(texts):
-            lengths = [len(token_ids[text]) * len(rule) * len(SUB_LAYERS) for text in texts]
+        while len(left):
+            lengths = [len(token_ids[text]) * quadrature.points for text in left]
             batch = next(batches_by_length(lengths, self.token_budget))
+            texts = left[batch]
             try:
-                self._batch(token_ids, texts[batch], rule, target, found)
+                self._batch(token_ids, texts, quadrature, target, found)
             except RuntimeError as error:
                 self._shrink(error, max(len(token_ids[text]) for text in texts))
                 continue
-            texts = np.delete(texts, batch)
+            left = np.delete(left, batch)
+            if advance:
+                advance(len(texts))
+        return found
 
     def _batch(
-        self, token_ids: list[list[int]], texts: np.ndarray, rule: Rule, target: Target, found: Attribution
+        self, token_ids: list[list[int]], texts: np.ndarray, quadrature: Quadrature, target: Target, found: Attribution
     ) -> None:
         """Attribute one batch of texts."""
         trace = self.upper.run([token_ids[text] for text in texts])
+
+        def explained(pooled: Tensor, rows: np.ndarray) -> Tensor:
+            return target(pooled, self.upper.finish, texts[rows])
+
         with torch.no_grad():
-            value = target(trace.pooled, self.upper.finish, texts)
-        found.value[texts] = _numbers(value)
-        found.points[texts] = len(rule)
+            value = explained(trace.pooled, np.arange(len(texts))).double().cpu().numpy()
+        found.value[texts] = value
         for layer, part in enumerate(self.parts):
-            gradients = self._gradients(trace, layer, rule, target, texts)
-            for place, (name, gradient) in enumerate(zip(SUB_LAYERS, gradients, strict=True)):
-                seen, linear = trace.seen[layer], getattr(part, name)
-                getattr(found, name)[texts, layer] = _numbers(_by_neuron(linear, gradient, seen[f"{name}_input"]))
-                output = seen[f"{name}_output"].masked_fill(trace.mask[..., None] == 0, 0)
-                found.total[texts, layer, place] = _numbers((gradient * output).sum(dim=(1, 2)))
-            found.difference[texts, layer] = _numbers(value[:, None] - self._at_zero(trace, layer, target, texts))
-
-    @torch.enable_grad()
-    def _gradients(
-        self, trace: Trace, layer: int, rule: Rule, target: Target, texts: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
-        """Average dP/dz over the path, for both sub-layers of a block; 0 at padding.
-
-        Instead of one gradient for each point, one shift is added to all points: its gradient is the weighted sum.
-        """
-        seen = trace.seen[layer]
-        outputs = [seen[f"{name}_output"] for name in SUB_LAYERS]
-        sums = [torch.zeros_like(output) for output in outputs]
-        tokens = trace.mask.numel() * len(SUB_LAYERS)
-        for some in np.array_split(np.arange(len(rule)), -(-len(rule) * tokens // max(tokens, self.token_budget))):
-            shifts = [torch.zeros_like(output).requires_grad_() for output in outputs]
-            values = self._values(trace, layer, rule.points[some], shifts, target, texts)
-            weights = torch.from_numpy(rule.weights[some]).to(values)
-            for total, gradient in zip(
-                sums, torch.autograd.grad((values * weights[:, None]).sum(), shifts), strict=True
-            ):
-                total += gradient
-        padding = trace.mask[..., None] == 0
-        return sums[0].masked_fill_(padding, 0), sums[1].masked_fill_(padding, 0)
-
-    def _values(
-        self, trace: Trace, layer: int, points: np.ndarray, shifts: list[Tensor], target: Target, texts: np.ndarray
-    ) -> Tensor:
-        """Compute P along the path, [2, points, texts]: first with the inner sub-layer scaled, then with the outer."""
-        seen, rest = trace.seen[layer], self.upper.rests[layer]
-        inner, outer = (
-            torch.from_numpy(points).to(shift)[:, None, None, None] * seen[f"{name}_output"] + shift
-            for name, shift in zip(SUB_LAYERS, shifts, strict=True)
-        )
-        states = rest.after_outer(torch.cat([rest.after_inner(inner, seen), outer]), seen)
-        pooled = self.upper.pooled(trace, layer, states)
-        versions = len(SUB_LAYERS) * len(points)
-        return target(pooled, self.upper.finish, np.tile(texts, versions)).view(len(SUB_LAYERS), len(points), -1)
-
-    @torch.no_grad()
-    def _at_zero(self, trace: Trace, layer: int, target: Target, texts: np.ndarray) -> Tensor:
-        """Compute P(0), [texts, 2]."""
-        nothing = [torch.zeros_like(trace.seen[layer][f"{name}_output"]) for name in SUB_LAYERS]
-        return self._values(trace, layer, np.zeros(1), nothing, target, texts)[:, 0].T
+            for place, name in enumerate(SUB_LAYERS):
+                path = Path(self.upper, trace, layer, name, explained, self.token_budget)
+                integral = path.integral(quadrature, value)
+                states = trace.seen[layer][f"{name}_input"]
+                attributed = _by_neuron(getattr(part, name), integral.gradient, states)
+                getattr(found, name)[texts, layer] = attributed.cpu().numpy()
+                total = (integral.gradient * path.output).sum(dim=(1, 2), dtype=torch.float64)
+                found.total[texts, layer, place] = total.cpu().numpy()
+                found.difference[texts, layer, place] = value - integral.at_zero
+                found.points[texts, layer, place] = integral.points
 
     def _shrink(self, error: RuntimeError, longest: int) -> None:
         """Halve the batch after a lack of memory; anything else is raised again."""
         if not lacks_memory(error):
             raise error
-        if self.token_budget <= longest * len(SUB_LAYERS):
+        if self.token_budget <= longest:
             raise UserError(
                 f"Memory does not suffice to attribute one text of {longest} tokens; lower probe.max_length."
             ) from error
@@ -203,12 +152,8 @@ def _by_neuron(linear: nn.Linear, gradient: Tensor, states: Tensor) -> Tensor:
     return torch.stack([product.abs_().mul_(sizes).sum(dim=1) for product in products])
 
 
-def _numbers(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().float().cpu().numpy()
-
-
 def _empty(texts: int, layers: int, neurons: int, width: int) -> Attribution:
     """Make room for the attributions of all texts."""
     inner, outer = np.zeros((texts, layers, neurons), np.float32), np.zeros((texts, layers, width), np.float32)
-    total, difference = (np.zeros((texts, layers, len(SUB_LAYERS)), np.float32) for _ in range(2))
-    return Attribution(inner, outer, total, difference, np.zeros(texts, np.float32), np.zeros(texts, np.int64))
+    total, difference = (np.zeros((texts, layers, len(SUB_LAYERS))) for _ in range(2))
+    return Attribution(inner, outer, total, difference, np.zeros(texts), np.zeros(total.shape, np.int64))

@@ -1,15 +1,15 @@
 """Rules for the integral along the path from 0 to 1: where the gradient is taken, and how much each point counts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.checks import number, one_of, whole_number
+from pipeline.errors import UserError
 
-MOST_POINTS = 256
-"""Where an adaptive rule gives up doubling."""
+PUBLISHED_POINTS, POINTS = 20, 6
+TOLERANCE, MOST_POINTS = 0.02, 2000
 
 
 @dataclass(frozen=True)
@@ -29,42 +29,44 @@ class Rule:
 
 
 class Quadrature(ABC):
-    """One rule, or rules to be tried one after the other until one is good enough.
+    """One rule over the whole path, or over pieces of it that are divided until the integral is good enough.
 
     Attributes:
-        tolerance: The completeness gap at which no further rule is tried; infinite where there is only one.
+        points: Of the rule.
+        tolerance: The completeness gap from which on pieces are divided, relative to P(1) - P(0); infinite: never.
+        most_points: Of a text's path; pieces that would need more are not divided.
     """
 
+    name: str
+    points: int
     tolerance: float = float("inf")
+    most_points: int = MOST_POINTS
 
     @abstractmethod
-    def rules(self) -> Iterator[Rule]:
-        """Give the rules, each better than the one before it."""
+    def rule(self) -> Rule:
+        """Give the rule for a path from 0 to 1."""
 
-    @abstractmethod
     def description(self) -> dict[str, object]:
         """Say what decides the integral, JSON-like."""
+        return {"name": self.name, "points": self.points}
 
 
 @dataclass(frozen=True)
-class Riemann(Quadrature):
-    """The right Riemann sum: the points k/n for k = 1 to n, all of one weight.
+class Published(Quadrature):
+    """The published sum: points evenly from 1e-6 to 1, all of one weight (Yao, Wang and Zuccon 2025).
 
-    The published procedure, with n = 20 (Yao, Wang and Zuccon 2025). Its error falls as 1/n.
+    As both ends count in full, its error falls no faster than 1/n.
 
     Args:
         points: How many.
     """
 
-    points: int = 20
+    points: int = PUBLISHED_POINTS
+    name = "published"
 
-    def rules(self) -> Iterator[Rule]:
-        """Give the one rule."""
-        yield Rule(np.arange(1, self.points + 1) / self.points, np.full(self.points, 1 / self.points))
-
-    def description(self) -> dict[str, object]:
-        """Name the rule and its points."""
-        return {"name": "riemann", "points": self.points}
+    def rule(self) -> Rule:
+        """Give points and weights."""
+        return Rule(np.linspace(1e-6, 1, self.points), np.full(self.points, 1 / self.points))
 
 
 @dataclass(frozen=True)
@@ -75,64 +77,74 @@ class GaussLegendre(Quadrature):
         points: How many.
     """
 
-    points: int = 6
+    points: int = POINTS
+    name = "gauss"
 
-    def rules(self) -> Iterator[Rule]:
-        """Give the one rule."""
-        yield _gauss(self.points)
-
-    def description(self) -> dict[str, object]:
-        """Name the rule and its points."""
-        return {"name": "gauss", "points": self.points}
+    def rule(self) -> Rule:
+        """Move Gauss's rule from [-1, 1] to [0, 1]."""
+        places, weights = np.polynomial.legendre.leggauss(self.points)
+        return Rule((places + 1) / 2, weights / 2)
 
 
 @dataclass(frozen=True)
-class Adaptive(Quadrature):
-    """Gauss's rule with twice as many points until the completeness gap is small enough, text by text.
+class Adaptive(GaussLegendre):
+    """Gauss's rule over pieces of the path, each divided for as long as it misses its own part of P(1) - P(0).
+
+    The gradient's integral over a piece is known but for one number, which is exactly P at its end less P at its start.
 
     Args:
-        points: How many at first.
-        tolerance: The relative completeness gap that is small enough.
+        points: Of every piece; the first piece is the whole path.
+        tolerance: The gaps of all pieces together, relative to P(1) - P(0), that are small enough.
+        most_points: See `Quadrature`.
     """
 
-    points: int = 6
-    tolerance: float = 0.01
-
-    def rules(self) -> Iterator[Rule]:
-        """Give rules of n, 2n, 4n … points, up to `MOST_POINTS`."""
-        points = self.points
-        while points <= max(self.points, MOST_POINTS):
-            yield _gauss(points)
-            points *= 2
+    tolerance: float = TOLERANCE
+    most_points: int = MOST_POINTS
+    name = "adaptive"
 
     def description(self) -> dict[str, object]:
-        """Name the rule, its first points and its tolerance."""
-        return {"name": "adaptive", "points": self.points, "tolerance": self.tolerance}
+        """Name the rule, its points, and when it ends."""
+        return {**super().description(), "tolerance": self.tolerance, "most_points": self.most_points}
 
 
-QUADRATURES = ("gauss", "riemann", "adaptive")
+def divided(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Say where to divide pieces of the path.
+
+    What is added to a state may be a thousand times as long as the state (the first token's, in models that write large
+    values early); the norm of their sum then turns near a = 0.001. So pieces halve on a logarithmic scale.
+
+    Args:
+        low: Where they start, [pieces].
+        high: Where they end, [pieces].
+    """
+    return np.where(low > 0, np.sqrt(low * high), high / 8)
 
 
-def quadrature_named(name: str, points: int, tolerance: float) -> Quadrature:
+QUADRATURES: dict[str, type[Quadrature]] = {rule.name: rule for rule in (Adaptive, GaussLegendre, Published)}
+
+
+def quadrature_named(
+    name: str, points: int | None = None, tolerance: float | None = None, most_points: int | None = None
+) -> Quadrature:
     """Make a quadrature as the configuration names it.
 
     Args:
-        name: `gauss`, `riemann` or `adaptive`.
-        points: How many points, or of `adaptive` how many at first.
-        tolerance: Of `adaptive`: the completeness gap that is small enough.
+        name: `adaptive`, `gauss` or `published`.
+        points: How many; None: what is usual for the rule.
+        tolerance: Of `adaptive`; None: what is usual.
+        most_points: Of `adaptive`; None: what is usual.
 
     Raises:
         UserError: When there is no such rule, or a number cannot be meant.
     """
     one_of("probe.quadrature.name", name, QUADRATURES)
-    whole_number("probe.quadrature.points", points)
-    number("probe.quadrature.tolerance", tolerance, above=True)
-    if name == "adaptive":
-        return Adaptive(points, tolerance)
-    return GaussLegendre(points) if name == "gauss" else Riemann(points)
-
-
-def _gauss(points: int) -> Rule:
-    """Move Gauss's rule from [-1, 1] to [0, 1]."""
-    places, weights = np.polynomial.legendre.leggauss(points)
-    return Rule((places + 1) / 2, weights / 2)
+    given = {"points": points, "tolerance": tolerance, "most_points": most_points}
+    settings = {setting: value for setting, value in given.items() if value is not None}
+    for setting, value in settings.items():
+        address = f"probe.quadrature.{setting}"
+        if name != "adaptive" and setting != "points":
+            raise UserError(
+                f"{address}={value} is for adaptive, and probe.quadrature.name={name} has none; leave it null."
+            )
+        number(address, value, above=True) if setting == "tolerance" else whole_number(address, value)
+    return QUADRATURES[name](**settings)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.encoders.backbones import Kind
-from pipeline.probing.attribution.activity import Activity, Method
+from pipeline.probing.attribution.activity import Activity
 from pipeline.probing.attribution.activity_change import Change, change
 from pipeline.probing.attribution.integrated_gradients import SUB_LAYERS
+from pipeline.probing.attribution.method import Method
+from pipeline.probing.attribution.quadrature import TOLERANCE
 
 PLURAL = {"query": "queries", "document": "documents"}
 
@@ -50,21 +52,20 @@ class Results:
 
     Args:
         found: Of each kind of text.
-        method: How it was found.
-        threshold: Which of the method's thresholds reports are about.
-        protocol: Under `published`, shares are of pairs of a query and a document, and not of unique texts.
+        method: How it was found; as published, shares are of pairs of a query and a document, not of unique texts.
         seed: Of the bootstrap.
     """
 
-    def __init__(self, found: Sequence[Compared], method: Method, threshold: float, protocol: str, seed: int) -> None:
+    def __init__(self, found: Sequence[Compared], method: Method, seed: int) -> None:
         self.found, self.method, self.seed = found, method, seed
-        self.published = protocol == "published"
-        self.threshold, self.place = threshold, list(method.thresholds).index(threshold)
+        self.threshold, self.place = method.threshold, list(method.thresholds).index(method.threshold)
+        own = method.quadrature.tolerance
+        self.tolerance = own if np.isfinite(own) else TOLERANCE
         self._changes: dict[tuple[int, int | None], list[Changed]] = {}
 
     def shares(self, activity: Activity, name: str) -> np.ndarray:
         """Give the share of texts for which each neuron is active, [layers, neurons]."""
-        whole = activity.rows if self.published else activity.texts
+        whole = activity.rows if self.method.published else activity.texts
         return activity.counts[name][self.place] / whole
 
     def each(self) -> Iterator[tuple[Activity, str]]:

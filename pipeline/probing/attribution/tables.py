@@ -27,7 +27,8 @@ def summary(results: Results) -> list[Row]:
             "sub-layer": name,
             "active": float(activity.active[name][results.place].sum(axis=1).mean()),
             "at least once": f"{int((counts > 0).sum())} of {counts.size}",
-            "gap": float(np.median(activity.gap[..., SUB_LAYERS.index(name)])),
+            **completeness(activity, name),
+            f"gap above {share(results.tolerance)}": int((_gap(activity, name) > results.tolerance).sum()),
         }
         found = changes.get((activity.model, activity.kind, name))
         if found:
@@ -41,18 +42,19 @@ def layers(results: Results) -> list[Row]:
     rows: list[Row] = []
     for activity, name in results.each():
         shares = results.shares(activity, name)
-        for layer, share in enumerate(shares):
+        for layer, active in enumerate(shares):
             rows.append(
                 {
                     **_place(activity, name, layer),
                     "texts": activity.texts,
                     "rows": activity.rows,
-                    "neurons": len(share),
-                    "mean share": float(share.mean()),
+                    "neurons": len(active),
+                    "mean share": float(active.mean()),
                     "active per text": float(activity.active[name][results.place, :, layer].mean()),
-                    "active at least once": int((share > 0).sum()),
-                    "gap, median": float(np.median(activity.gap[:, layer, SUB_LAYERS.index(name)])),
-                    "gap, 95%": float(np.quantile(activity.gap[:, layer, SUB_LAYERS.index(name)], 0.95)),
+                    "active at least once": int((active > 0).sum()),
+                    f"gap above {share(results.tolerance)}": int(
+                        (_gap(activity, name, layer) > results.tolerance).sum()
+                    ),
                     "P(1) - P(0), mean": float(activity.difference[:, layer, SUB_LAYERS.index(name)].mean()),
                 }
             )
@@ -62,10 +64,10 @@ def layers(results: Results) -> list[Row]:
 def neurons(results: Results) -> list[Row]:
     """Give the share of every neuron that is active at least once, the largest of a layer first."""
     return [
-        {**_place(activity, name, layer), "neuron": int(neuron), "share": float(share[neuron])}
+        {**_place(activity, name, layer), "neuron": int(neuron), "share": float(active[neuron])}
         for activity, name in results.each()
-        for layer, share in enumerate(results.shares(activity, name))
-        for neuron in np.argsort(-share, kind="stable")[: int((share > 0).sum())]
+        for layer, active in enumerate(results.shares(activity, name))
+        for neuron in np.argsort(-active, kind="stable")[: int((active > 0).sum())]
     ]
 
 
@@ -79,8 +81,8 @@ def distribution(results: Results) -> list[Row]:
             "neurons": int(number),
         }
         for activity, name in results.each()
-        for layer, share in enumerate(results.shares(activity, name))
-        for place, (start, number) in enumerate(zip(BINS[:-1], np.histogram(share, BINS)[0], strict=True))
+        for layer, active in enumerate(results.shares(activity, name))
+        for place, (start, number) in enumerate(zip(BINS[:-1], np.histogram(active, BINS)[0], strict=True))
     ]
 
 
@@ -90,7 +92,9 @@ def changes_by_layer(results: Results) -> list[Row]:
     rows: list[Row] = []
     for layer in (None, *range(depth)):
         for one in results.changes(layer=layer):
-            rows.append({"base": one.base.model, **_place(one.other, one.name, layer), **_columns(one.change)})
+            base = {f"base {key}": value for key, value in completeness(one.base, one.name, layer).items()}
+            place = _place(one.other, one.name, layer)
+            rows.append({"base": one.base.model, **place, **base, **_columns(one.change)})
     return rows
 
 
@@ -108,6 +112,7 @@ def sweep(results: Results) -> list[Row]:
                     "sub-layer": name,
                     "active per text": float(activity.active[name][place].sum(axis=1).mean()),
                     "active at least once": int((activity.counts[name][place] > 0).sum()),
+                    **completeness(activity, name),
                     **found.get((activity.model, activity.kind, name), {}),
                 }
             )
@@ -117,7 +122,64 @@ def sweep(results: Results) -> list[Row]:
 def _place(activity: Activity, name: str, layer: int | None) -> dict[str, Any]:
     """Say what a row is about; layers are counted from 1, as the first block's."""
     number = "all" if layer is None else layer + 1
-    return {"model": activity.model, "texts of": activity.kind, "sub-layer": name, "layer": number}
+    place = {"model": activity.model, "texts of": activity.kind, "sub-layer": name, "layer": number}
+    return {**place, **completeness(activity, name, layer)}
+
+
+def completeness(activity: Activity, name: str, layer: int | None = None) -> dict[str, float]:
+    """Say by how many points, and how completely, what stands beside it was attributed.
+
+    Args:
+        activity: Of a model.
+        name: Of the sub-layer.
+        layer: From 0; None: all of them together.
+    """
+    gap, points = _of(activity.gap, name, layer), _of(activity.points, name, layer)
+    return {
+        "points": float(points.mean()),
+        "gap, median": float(np.median(gap)),
+        "gap, together": together(gap, _of(activity.difference, name, layer)),
+    }
+
+
+def together(gap: np.ndarray, difference: np.ndarray) -> float:
+    """Give the gap of all differences together, relative to them: a single difference may be near 0."""
+    size = np.abs(difference)
+    return float((gap * size).sum() / max(size.sum(), 1e-30))
+
+
+def _of(values: np.ndarray, name: str, layer: int | None) -> np.ndarray:
+    """Take of [texts, layers, 2] what belongs to a sub-layer of one layer or of all."""
+    chosen = values[..., SUB_LAYERS.index(name)]
+    return chosen if layer is None else chosen[:, layer]
+
+
+def incomplete(results: Results) -> list[Row]:
+    """List, by text and layer, the attributions that the adaptive rule could not make complete, the widest gap first."""
+    rows: list[Row] = []
+    if results.method.quadrature.tolerance == float("inf"):
+        return rows  # of rules that do not adapt, `layers` counts them
+    for activity, name in results.each():
+        place = SUB_LAYERS.index(name)
+        for text, layer in np.argwhere(_gap(activity, name) > results.tolerance):
+            rows.append(
+                {
+                    "model": activity.model,
+                    "texts of": activity.kind,
+                    "text": activity.ids[text],
+                    "layer": int(layer) + 1,
+                    "sub-layer": name,
+                    "gap": float(activity.gap[text, layer, place]),
+                    "points": int(activity.points[text, layer, place]),
+                    "P(1) - P(0)": float(activity.difference[text, layer, place]),
+                }
+            )
+    return sorted(rows, key=lambda row: -row["gap"])
+
+
+def share(value: float) -> str:
+    """Write a share in per cent."""
+    return f"{100 * value:g}%"
 
 
 def _columns(found: Change) -> dict[str, Any]:

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.encoders.projection import Projection
+
 Finish = Callable[[Tensor], Tensor]
 """What a tower does after pooling, [rows, width] -> [rows, dimension]: projections, and length 1 for a cosine."""
 
-TARGETS = ("norm", "score", "margin")
+TARGETS = ("norm", "pooler_norm", "score", "margin")
 
 
 class Target(ABC):
@@ -33,7 +35,7 @@ class Target(ABC):
 
 @dataclass(frozen=True)
 class Norm(Target):
-    """The L2 norm of the pooled states, the published target (Yao, Wang and Zuccon 2025).
+    """The L2 norm of the pooled states, the published target of all but BERT (Yao, Wang and Zuccon 2025).
 
     It is taken before normalisation: after it, it would be constant.
     """
@@ -41,6 +43,21 @@ class Norm(Target):
     def __call__(self, pooled: Tensor, finish: Finish, texts: np.ndarray) -> Tensor:
         """Take the norm."""
         return torch.linalg.vector_norm(pooled, dim=-1)
+
+
+@dataclass(frozen=True)
+class PoolerNorm(Target):
+    """The L2 norm after BERT's pooler, the published target of BERT.
+
+    Args:
+        pooler: See `read_pooler`; where the states are.
+    """
+
+    pooler: Projection
+
+    def __call__(self, pooled: Tensor, finish: Finish, texts: np.ndarray) -> Tensor:
+        """Take the norm."""
+        return torch.linalg.vector_norm(self.pooler(pooled), dim=-1)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Kind
 from pipeline.errors import UserError
 from pipeline.probing.models import ProbedModel
 from pipeline.probing.probe import Subject
+from pipeline.retrieval.negatives import Given
 from pipeline.retrieval.tabulate import tabulate
 
 NEGATIVES = 4
@@ -30,10 +32,17 @@ class UniqueTexts:
     rows: int
     queries: list[list[int]]
 
-    def read(self, subject: Subject, model: ProbedModel) -> list[str]:
-        """Read the texts as a model wants them."""
-        texts = subject.split.queries if self.kind == "query" else subject.split.documents
-        return texts.take(self.positions, model.tower(self.kind).title_separator)
+    def read(self, subject: Subject, model: ProbedModel, separator: str | None = None) -> list[str]:
+        """Read the texts, each after its title, with the separator between them or else the model's own."""
+        separator = model.tower(self.kind).title_separator if separator is None else separator
+        return self._texts(subject).take(self.positions, separator)
+
+    def ids(self, subject: Subject) -> list[str]:
+        """Read one id of each text."""
+        return self._texts(subject).ids(self.positions)
+
+    def _texts(self, subject: Subject) -> Texts:
+        return subject.split.queries if self.kind == "query" else subject.split.documents
 
 
 def relevant(subject: Subject, chosen: np.ndarray) -> dict[int, np.ndarray]:
@@ -43,14 +52,38 @@ def relevant(subject: Subject, chosen: np.ndarray) -> dict[int, np.ndarray]:
         UserError: When none has.
     """
     positives, ids = subject.dataset.positives(subject.split), subject.split.queries.ids(chosen)
-    found = {
+    every = {
         int(query): subject.split.documents.positions(positives[identifier])
         for query, identifier in zip(chosen, ids, strict=True)
         if identifier in positives
     }
+    found = {query: documents[documents >= 0] for query, documents in every.items() if (documents >= 0).any()}
     if not found:
         raise UserError(
             f"No query of {subject.dataset.name}'s {subject.split.name} split has a relevant document; give another split."
+        )
+    return found
+
+
+def answered(subject: Subject, positives: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Leave out queries that came without hard negatives, where the dataset's own are taken: the study has no such rows.
+
+    Args:
+        subject: What is looked into.
+        positives: See `relevant`.
+
+    Raises:
+        UserError: When none came with any.
+    """
+    if not isinstance(subject.negatives, Given):
+        return positives
+    negatives = subject.negative_positions()
+    assert negatives is not None
+    found = {query: documents for query, documents in positives.items() if (negatives[query] >= 0).any()}
+    if not found:
+        raise UserError(
+            f"No query of {subject.dataset.name}'s {subject.split.name} split has both a relevant document and a hard"
+            " negative; give another split, or negatives=bm25."
         )
     return found
 

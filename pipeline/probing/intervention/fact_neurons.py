@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.probing.attribution.integrated_gradients import Attributor
-from pipeline.probing.attribution.quadrature import GaussLegendre
+from pipeline.probing.attribution.quadrature import Adaptive
 from pipeline.probing.attribution.targets import Along, Norm, Target
 from pipeline.probing.intervention.edited_retrieval import EditedRetrieval
 from pipeline.probing.intervention.edits import Unit
@@ -33,7 +33,7 @@ class FactNeurons:
     retrieval: EditedRetrieval
     kinds: tuple[Kind, ...]
     target: str
-    quadrature = GaussLegendre()
+    quadrature = Adaptive()
 
     @property
     def tower(self) -> TransformerTower:
