@@ -28,7 +28,7 @@ def summary(results: Results) -> list[Row]:
             "active": float(activity.active[name][results.place].sum(axis=1).mean()),
             "at least once": f"{int((counts > 0).sum())} of {counts.size}",
             **completeness(activity, name),
-            f"gap above {share(results.tolerance)}": int((_gap(activity, name) > results.tolerance).sum()),
+            f"gap above {share(results.tolerance)}": int((_of(activity.gap, name) > results.tolerance).sum()),
         }
         found = changes.get((activity.model, activity.kind, name))
         if found:
@@ -53,7 +53,7 @@ def layers(results: Results) -> list[Row]:
                     "active per text": float(activity.active[name][results.place, :, layer].mean()),
                     "active at least once": int((active > 0).sum()),
                     f"gap above {share(results.tolerance)}": int(
-                        (_gap(activity, name, layer) > results.tolerance).sum()
+                        (_of(activity.gap, name, layer) > results.tolerance).sum()
                     ),
                     "P(1) - P(0), mean": float(activity.difference[:, layer, SUB_LAYERS.index(name)].mean()),
                 }
@@ -148,7 +148,7 @@ def together(gap: np.ndarray, difference: np.ndarray) -> float:
     return float((gap * size).sum() / max(size.sum(), 1e-30))
 
 
-def _of(values: np.ndarray, name: str, layer: int | None) -> np.ndarray:
+def _of(values: np.ndarray, name: str, layer: int | None = None) -> np.ndarray:
     """Take of [texts, layers, 2] what belongs to a sub-layer of one layer or of all."""
     chosen = values[..., SUB_LAYERS.index(name)]
     return chosen if layer is None else chosen[:, layer]
@@ -161,7 +161,7 @@ def incomplete(results: Results) -> list[Row]:
         return rows  # of rules that do not adapt, `layers` counts them
     for activity, name in results.each():
         place = SUB_LAYERS.index(name)
-        for text, layer in np.argwhere(_gap(activity, name) > results.tolerance):
+        for text, layer in np.argwhere(_of(activity.gap, name) > results.tolerance):
             rows.append(
                 {
                     "model": activity.model,
