@@ -55,5 +55,7 @@ class Daft(Stage):
         aligned = align(logger)
         workplace.say(f"Aligned in {aligned['best_step']} steps; measuring, then fine-tuning both towers.")
         workplace.score("aligned")
+        query = workplace.dual_encoder.query
+        query.learning_rate = type(query).learning_rate  # weights that were random are so no longer
         self.fine_tune.begins, self.fine_tune.start = aligned["steps"], aligned["curves"]["validation"][0]
         return fine_tune(logger) | {"stage": self.name, "align": aligned}
