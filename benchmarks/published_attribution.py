@@ -3,8 +3,6 @@
 Yao, Wang and Zuccon (2025): for each feed-forward sub-layer, its weight and bias are scaled in place by each point of
 linspace(1e-6, 1, 20) and restored; each time the whole model is run on one text, forwards and backwards, the gradient of
 the representation's norm with respect to the weight is read, and all of them count 1/20. Nothing of `pipeline` is used.
-
-`python -m benchmarks.published_attribution` compares the two on real models: the published threshold decides what is active.
 """
 
 from collections.abc import Sequence

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer, BertModel
 
+from benchmarks.published_attribution import published
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import Shared, build_dual_encoder
 from pipeline.encoders.pooling import Mean
 from pipeline.probing.attribution import activity
-from tests.encoders.conftest import bert_folder, llama_folder, one_thread  # noqa: F401
+from tests.encoders.conftest import bare_bert_folder, bert_folder, llama_folder, one_thread  # noqa: F401
 from tests.probing.commands import give, refusal
 
 
@@ -128,18 +130,96 @@ def test_one_model_alone_a_margin_and_a_limit(here, settings, tmp_path):
         "probe.limit=12",
         "probe.quadrature.points=3",
     )
-    assert "Target margin, quadrature gauss, 3 points" in said
+    assert "Target margin, quadrature adaptive, 3 points, pieces divided down to a gap of 2%" in said
     assert not (tmp_path / "out" / "changes.csv").exists()
     assert {row["texts"] for row in rows_of(tmp_path, "layers")} <= {"11", "12"}
     values = [float(row["mean share"]) for row in rows_of(tmp_path, "layers")]
     assert np.mean(values) > 0
 
 
-def test_the_published_protocol_is_followed_whatever_is_set(here, settings, tmp_path):
-    model = f"models={{only: {{model: {tmp_path}/base, side: query}}}}"
-    said = here(model, *settings[1:], "protocol=published", "probe.target=score", "probe.limit=12")
-    assert "Target norm, quadrature riemann, 20 points" in said
-    assert "pairs of a query and a document" in said
+@pytest.fixture
+def titled(tmp_path) -> list[str]:
+    """Twelve documents with titles, each of two queries that come with a negative, and one of a query without."""
+    texts = [f"{one} {other}" for one in ("lift", "wing", "slip", "flow") for other in ("heat", "boundary", "query")]
+    rows = [
+        {"q": f"{word} {text}", "d": {"title": "heat", "text": f"the {text}"}, "no": ["slip"]}
+        for text in texts
+        for word in ("the", "a")
+    ]
+    rows.append({"q": "without", "d": {"title": "", "text": "the query"}, "no": []})
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return [
+        "dataset=jsonl",
+        "dataset.query=q",
+        "dataset.document=d",
+        "dataset.negative=no",
+        f"dataset.train_path={path}",
+        f"dataset.test_path={path}",
+        f"tables={tmp_path / 'tables'}",
+        f"folder={tmp_path / 'out'}",
+        "protocol=published",
+    ]
+
+
+def bert(folder: Path, pooling: str = "cls") -> str:
+    """A BERT that would cut its texts and join its titles otherwise than published."""
+    settings = f"{{backbone: {{path: {folder}}}, encoder: {{max_length: 5, title_separator: ' [SEP] '}}}}"
+    return f"models={{only: {{model: bert, side: document, pooling: {pooling}, settings: {settings}}}}}"
+
+
+def test_the_published_protocol_alone_is_the_published_procedure(here, titled, tmp_path, bare_bert_folder):  # noqa: F811
+    said = here(bert(bare_bert_folder), "negatives=given", *titled)
+    assert "Target pooler_norm, quadrature published, 20 points, texts of at most 64 tokens" in said
+    assert "padding is masked" in said
+    assert "texts are cut to 64 tokens, as the model reads no more (published: 256)" in said
+    assert "negatives=given" not in said
+    assert {(row["texts"], row["rows"]) for row in rows_of(tmp_path, "layers")} == {("12", "24")}
+    model, tokenizer = BertModel.from_pretrained(bare_bert_folder), AutoTokenizer.from_pretrained(bare_bert_folder)
+    expected: dict[tuple[str, ...], float] = {}
+    for one in ("lift", "wing", "slip", "flow"):
+        for other in ("heat", "boundary", "query"):
+            found = published(model, tokenizer(f"heat the {one} {other}")["input_ids"], "pooler")
+            largest = max(part.max() for part in found)
+            for place, part in enumerate(found):
+                for neuron in np.flatnonzero(part.detach() > 0.1 * largest):
+                    key = ("inner" if place % 2 == 0 else "outer", str(place // 2 + 1), str(neuron))
+                    expected[key] = expected.get(key, 0) + 1 / 24
+    shares = {
+        (row["sub-layer"], row["layer"], row["neuron"]): float(row["share"]) for row in rows_of(tmp_path, "neurons")
+    }
+    assert shares.keys() == expected.keys()
+    assert all(shares[key] == pytest.approx(value) for key, value in expected.items())
+
+
+def test_other_models_are_published_by_their_state_and_llamas_at_a_lower_threshold(
+    here,
+    titled,
+    tmp_path,
+    bare_bert_folder,  # noqa: F811
+    llama_folder,  # noqa: F811
+):
+    said = here(bert(bare_bert_folder, "mean"), "probe.limit=20", *titled)
+    assert "Target norm, quadrature published" in said
+    assert "above 0.1 of" in said
+    assert "at most 20 queries are looked at (probe.limit)" in said
+    assert "queries without hard negatives are not left out (give negatives=given)" in said
+    llama = saved(llama_folder, tmp_path / "llama")
+    said = here(f"models={{only: {{model: {llama}, side: document}}}}", *titled)
+    assert "Target norm, quadrature published" in said
+    assert "above 0.01 of" in said
+
+
+def test_published_settings_are_not_overruled(refused, titled, bare_bert_folder, bert_folder):  # noqa: F811
+    for arguments, said in (
+        (("probe.target=score",), "probe.target is set, and protocol=published decides it"),
+        (("probe.quadrature.points=10",), "probe.quadrature is set"),
+        (("probe.threshold=0.2",), "probe.threshold is set"),
+        (("probe.max_length=128",), "probe.max_length is set"),
+    ):
+        assert said in refused(bert(bare_bert_folder), *titled, *arguments), said
+    assert "models.only: " in refused(bert(bert_folder), *titled)
+    assert "has no pooler weights" in refused(bert(bert_folder), *titled)
 
 
 def test_what_cannot_work_is_refused(refused, settings, tmp_path, llama_folder):  # noqa: F811
