@@ -53,7 +53,7 @@ class Daft(Stage):
         self, workplace: Workplace, align: Training, fine_tune: Training, logger: Logger | None
     ) -> dict[str, Any]:
         aligned = align(logger)
-        workplace.say(f"Aligned in {aligned['best_step']} steps; measuring, then fine-tuning both towers.")
+        workplace.say(f"Aligned in {aligned['kept_step']} steps; measuring, then fine-tuning both towers.")
         workplace.score("aligned")
         query = workplace.dual_encoder.query
         query.learning_rate = type(query).learning_rate  # weights that were random are so no longer
