@@ -10,6 +10,7 @@ from pipeline.checks import one_of
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.padding import warn_where_padding_matters
 from pipeline.encoders.pooling import pooling_named
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError, nearest
@@ -128,6 +129,7 @@ def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
             )
         if choice.pooling is not None:
             tower.pooling = pooling_named(choice.pooling)
+        warn_where_padding_matters(tower)
     return probed
 
 

@@ -160,7 +160,7 @@ class Linear(Probe):
         drawn_from = dataset, split, self.chosen_queries(split), _negatives(subject)
         if subject.protocol == "sound":
             rows = sound_rows(*drawn_from, self.candidates, subject.seed)
-            train, validation, test = divide(rows.questions, self.division, subject.seed)
+            train, validation, test = divide(rows.distinct_questions, self.division, subject.seed)
             return Material(rows, rows, train, validation, test, divided=True)
         tested = published_rows(*drawn_from, self.candidates, subject.seed)
         if split.name != "train" and "train" in dataset.splits:
@@ -169,7 +169,7 @@ class Linear(Probe):
             pools = published_pools(dataset, learned.split, chosen, _negatives(learned))
             train, validation = published_division(np.arange(len(pools)), subject.seed)
             return Material(pools, tested, train, validation, np.arange(len(tested)), divided=False)
-        *others, test = divide(tested.questions, self.division, subject.seed)
+        *others, test = divide(tested.distinct_questions, self.division, subject.seed)
         train, validation = published_division(np.concatenate(others), subject.seed)
         return Material(published_pools(*drawn_from), tested, train, validation, test, divided=True)
 

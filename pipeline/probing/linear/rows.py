@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.data.dataset import Dataset, Split
+from pipeline.data.normal_form import normal_form
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError
 
@@ -43,6 +44,14 @@ class CandidateRows:
 
     def __len__(self) -> int:
         return len(self.questions)
+
+    @property
+    def distinct_questions(self) -> np.ndarray:
+        """Number the rows' questions, those alike that are equal but for white space and case, int64 [rows]."""
+        first: dict[str, int] = {}
+        texts = self.query_texts.take(slice(None))
+        same = [first.setdefault(normal_form(text), place) for place, text in enumerate(texts)]
+        return np.array(same, dtype=np.int64)[self.questions]
 
 
 def sound_rows(

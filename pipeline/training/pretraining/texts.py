@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.data.dataset import Dataset
 from pipeline.data.lookup import hash_of
+from pipeline.data.normal_form import normal_form
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError
 from pipeline.training.pretraining.held_out import LEAST_TEXTS
@@ -63,9 +64,9 @@ def divide(dataset: Dataset, stage: MaskedLanguageModelling, separator: str) -> 
 
 
 def _hashes(texts: Texts, separator: str) -> np.ndarray:
-    """Hash texts, uint64 [texts]."""
+    """Hash texts, uint64 [texts]; those that differ in white space or case alone are one."""
     found = np.empty(len(texts), dtype=np.uint64)
     for start in range(0, len(texts), TEXTS_AT_ONCE):
         chunk = texts.take(slice(start, start + TEXTS_AT_ONCE), separator)
-        found[start : start + len(chunk)] = [hash_of(text, SALT) for text in chunk]
+        found[start : start + len(chunk)] = [hash_of(normal_form(text), SALT) for text in chunk]
     return found

@@ -1,5 +1,7 @@
 """Rows of the linear probe: drawn without overlap, counted when dropped, and as published where that is asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -136,3 +138,14 @@ def test_documents_are_seen_where_training_shows_all_of_a_row():
         test = np.arange(20, 60)
         wanted = [all(document in known for document in rows.documents[row, rows.orders[n][row]]) for row in test]
         assert documents_seen(rows, n, one, test) == np.mean(wanted)
+
+
+def test_questions_that_differ_in_white_space_or_case_alone_are_one_when_rows_are_divided():
+    dataset = dataset_of()
+    # Two spellings of each question: query 15 + n asks what query n does.
+    spelled = (f"query {n}" if n < 15 else f" QUERY\t{n - 15}" for n in range(30))
+    queries = Texts.from_pairs((f"q{n}", text) for n, text in enumerate(spelled))
+    split = replace(dataset.split("test"), queries=queries)
+    rows = sound_rows(dataset, split, np.arange(30), negatives_of(), (2,), seed=0)
+    assert set(rows.distinct_questions) == set(range(15))
+    assert np.array_equal(rows.distinct_questions, rows.questions % 15)

@@ -80,3 +80,12 @@ def test_another_split_may_be_held_out_without_what_is_trained_on():
 def test_too_few_texts_are_refused(splits, settings, sentence):
     with pytest.raises(UserError, match=sentence):
         divide(dataset(**splits), stage(**settings), " ")
+
+
+def test_texts_that_differ_in_white_space_or_case_alone_are_on_one_side():
+    spelled = [f"  Text\tNUMBER {number}" for number in range(2000)]
+    found = divide(dataset(train=[*LINES, *spelled]), stage(), " ")
+    forms = [
+        {" ".join(text.lower().split()) for text in side} for side in (found.held_out, found.trained.take(slice(None)))
+    ]
+    assert forms[0] and forms[0].isdisjoint(forms[1])
