@@ -23,7 +23,7 @@ from pipeline.probing.attribution.integrated_gradients import Attribution, Attri
 from pipeline.probing.attribution.quadrature import Adaptive, GaussLegendre, Published, Quadrature
 from pipeline.probing.attribution.targets import Norm
 
-TOKENS, ROUNDS = 64, 3
+TOKENS, ROUNDS = 64, 1
 TEXTS = int(sys.argv[1]) if len(sys.argv) > 1 else 4
 FOLDERS = sys.argv[2:]
 RULES: tuple[Quadrature, ...] = (Published(), GaussLegendre(), Adaptive())
