@@ -49,7 +49,7 @@ IDLE = {
 CELLS = {
     "untrained": ["stage=zero_shot", "query=twin"],
     "torch index": ["stage=zero_shot", "index=torch"],
-    "graph index": ["stage=zero_shot", "index=faiss_hnsw"],
+    "graph index": ["stage=zero_shot", "index=faiss_hnsw", "index.factory=HNSW2", "index.search_parameters.efSearch=2"],
     "clustered index": ["stage=zero_shot", "index=faiss_ivf", "index.factory='IVF4,Flat'"],
     "trained": ["query=twin"],
     "given negatives": ["negatives=given"],
