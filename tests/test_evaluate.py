@@ -109,6 +109,14 @@ def test_a_backbone_without_weights_is_said_to_be_random(here, pairs, tmp_path):
 # --- run files
 
 
+def test_a_baseline_may_be_named_by_a_number(here, tmp_path):
+    *_, qrels, folder = write_runs(tmp_path)
+    for number, name in enumerate(("good", "bad")):
+        (tmp_path / f"{name}.trec").rename(tmp_path / f"{number}.trec")
+    files = f"run_files=[{tmp_path}/0.trec,{tmp_path}/1.trec]"
+    assert "randomisation test against 1" in here(files, qrels, folder, "measures=[mrr]", "baseline=1")
+
+
 def test_trec_evals_own_run_has_trec_evals_figures(shared_data, tmp_path):
     data = shared_data / "trec_eval"
     done = evaluate(
@@ -338,6 +346,8 @@ def test_bad_input_ends_the_command_with_one_sentence_and_status_2(tmp_path):
         (["compare=[no/such]", "level=0.01"], "level would change nothing beside compare=…"),
         (["sweep=no/such"], "sweep=no/such has no finished run folder in it"),
         (["run_files=[a.trec]"], "run_files needs judgements; give them as qrels=FILE."),
+        (["run_files=1", "qrels=b"], "run_files=1 must be a list; write run_files=[1]."),
+        (["models=[minilm]", "hybrid_weights=0.5"], "hybrid_weights=0.5 must be a list; write hybrid_weights=[0.5]."),
         (["run_files=a.trec", "qrels=b"], "run_files=a.trec must be a list; write run_files=[a.trec]."),
         (["models=[minilm]", "test=fischer"], "test=fischer is unknown; did you mean fisher?"),
         (["models=[minilm]", "level=0"], "level=0 must be above 0 and below 1"),

@@ -1,4 +1,4 @@
-"""Settings of Hydra's that would change nothing are refused by every command, alone and in a sweep."""
+"""Settings that would change nothing are refused by every command: Hydra's, and those that a probe makes no use of."""
 
 import sys
 
@@ -44,3 +44,28 @@ def test_a_sweep_is_refused_before_any_cell(refused, tmp_path, word):
 def test_a_launcher_without_a_sweep_is_refused(refused):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     assert "launcher=joblib is for sweeps" in refused("train", "launcher=joblib")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["probe=geometry", "negatives=given"], "negatives would change nothing: probe=geometry makes no use of it"),
+        (["probe=geometry", "++lexical.b=0"], "lexical.b would change nothing: probe=geometry"),
+        (["probe=swap", "protocol=published"], "protocol would change nothing: probe=swap"),
+        (["probe=linear", "negatives.count=4"], "negatives.count would change nothing: probe=linear"),
+        (["probe=linear", "negatives=given", "lexical.b=0"], "lexical.b would change nothing: probe=linear"),
+        (["probe=attribution", "negatives.depth=4"], "negatives.depth would change nothing: probe=attribution"),
+        (["probe=intervention", "probe.factor=3"], "probe.factor would change nothing: probe=intervention"),
+        (["probe=relearning", "probe.groups=a", "seed=1"], "seed would change nothing: probe=relearning"),
+        (["protocol=published", "published.probe.epochs=5"], "is what the first paper did; to depart from it"),
+        (["logger=csv"], "logger=csv is of training's curves"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_what_a_probe_makes_no_use_of_is_refused(refused, words, said):
+    assert said in refused("probe", *words)
+
+
+def test_what_compares_is_refused_with_nothing_to_compare(refused):
+    said = refused("evaluate", "run_files=[a]", "qrels=b", "test=student")
+    assert "test would change nothing: a single run file is compared with nothing" in said

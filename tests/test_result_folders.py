@@ -172,9 +172,9 @@ def test_jobs_of_a_sweep_of_evaluations_have_folders_of_their_own(give, refused,
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["level=0.05,0.01", "folder={}/out"], "/out is one folder, and every job of a sweep has its own;"),
-        (["level=0.05,0.01", "hydra.sweep.subdir=x"], "hydra.sweep.subdir=x would change nothing"),
-        (["level=0.05,0.01", "compare=[conf]"], "compare=[…] and sweep=FOLDER read many finished folders at once"),
+        (["relevant_from=1,2", "folder={}/out"], "/out is one folder, and every job of a sweep has its own;"),
+        (["relevant_from=1,2", "hydra.sweep.subdir=x"], "hydra.sweep.subdir=x would change nothing"),
+        (["relevant_from=1,2", "compare=[conf]"], "compare=[…] and sweep=FOLDER read many finished folders at once"),
     ],
 )
 def test_places_that_are_not_heeded_are_refused(refused, files, tmp_path, arguments, sentence):

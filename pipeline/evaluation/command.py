@@ -40,18 +40,23 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         if folder.finished:
             folder.say(f"{folder.path} is finished; this is its table.")
         else:
-            _write(config, prepared.score(), folder.path)
+            _write(config, _scored(config, prepared), folder.path)
     metrics = read_json(folder.path / METRICS)
     print_metrics(metrics, latency=Latencies.read(folder.path / LATENCY, prepared.encoders) if config.latency else None)
     print(f"Written to {folder.path}.")
     return metrics
 
 
+def _scored(config: DictConfig, prepared: Prepared) -> Results:
+    """Score the systems, and compare them where there are two."""
+    results = prepared.score()
+    if len(results.systems) == 1:
+        return results
+    scores = {name: system.scores for name, system in results.systems.items()}
+    return replace(results, significance=compare(scores, config.test, config.baseline, config.level))
+
+
 def _write(config: DictConfig, results: Results, folder: Path) -> None:
-    """Compare the systems and write everything."""
-    if len(results.systems) > 1:
-        scores = {name: system.scores for name, system in results.systems.items()}
-        results = replace(results, significance=compare(scores, config.test, config.baseline, config.level))
     write_results(results, folder, plotted=_plotted(config, results), with_runs=bool(config.models))
 
 
@@ -82,7 +87,9 @@ def _prepared(config: DictConfig) -> Prepared:
 
 def _check(config: DictConfig) -> None:
     """Refuse settings that cannot be meant, before anything is read."""
-    for setting in ("models", "run_files", "measures"):
+    if config.baseline is not None:
+        config.baseline = str(config.baseline)  # a system may be named by a number, as of 1.trec
+    for setting in ("models", "run_files", "measures", "hybrid_weights"):
         if not OmegaConf.is_list(config[setting]):
             raise UserError(f"{setting}={config[setting]} must be a list; write {setting}=[{config[setting]}].")
     if bool(config.models) == bool(config.run_files):

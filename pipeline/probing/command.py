@@ -16,12 +16,14 @@ from pipeline.data.remarks import remarks
 from pipeline.data.source import open_dataset
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
-from pipeline.evaluation.loggers import flat_config, log_tables
+from pipeline.evaluation.loggers import csv_logger, flat_config, log_tables
+from pipeline.evaluation.modes import keys_and_groups
 from pipeline.evaluation.report import console_for_tables, drawn_line
 from pipeline.evaluation.result_folder import own_folder, require_place, said_overrides
 from pipeline.probing.models import open_models, require_alike
-from pipeline.probing.outcome import FINDINGS, read_findings, summary_table
+from pipeline.probing.outcome import FINDINGS, Outcome, read_findings, summary_table
 from pipeline.probing.probe import PROTOCOLS, Probe, Subject
+from pipeline.retrieval.negatives import Given, InBatch
 
 
 def run_probe(config: DictConfig) -> None:
@@ -33,6 +35,7 @@ def run_probe(config: DictConfig) -> None:
     hydra = HydraConfig.get()
     require_place(config, hydra)
     probe: Probe = instantiate(config.probe)
+    require_used(config, probe, hydra.overrides.task)
     subject = _subject(config, probe)
     probe.prepare(subject)
     folder = own_folder(config, hydra, f"probe={probe.name}", FINDINGS)
@@ -41,12 +44,48 @@ def run_probe(config: DictConfig) -> None:
         if folder.finished:
             folder.say(f"{folder.path} is finished; these are its findings.")
         else:
-            found = probe.run(subject)
-            further = [*_drawn(subject), *remarks(subject.dataset, subject.split)]
-            said = replace(found, findings=[*found.findings, *further])
-            said.write(folder.path, _title(probe, subject, folder.overrides))
+            _found(probe, subject).write(folder.path, _title(probe, subject, folder.overrides))
             _log(config, hydra, folder.path)
     _print(folder.path)
+
+
+def require_used(config: DictConfig, probe: Probe, overrides: Sequence[str]) -> None:
+    """Refuse settings on the command line that would change nothing, or what the first paper's are said to be.
+
+    Args:
+        config: The composed configuration of `conf/probe.yaml`.
+        probe: Names those without a say in what it finds.
+        overrides: What the command line gives, as `key=value`.
+
+    Raises:
+        UserError: Naming the first.
+    """
+    idle = {*probe.idle(config.protocol), "negatives.count"}  # which is of training's steps
+    if "negatives" in idle or isinstance(instantiate(config.negatives), Given | InBatch):
+        idle.add("lexical")
+    for key, group in keys_and_groups(overrides):
+        if group == "published":
+            own = key.removeprefix("published.")
+            raise UserError(f"{key} is what the first paper did; to depart from it, and have it said, give {own}=….")
+        if any(f"{key.replace('/', '.')}.".startswith(f"{name}.") for name in idle):
+            raise UserError(
+                f"{key} would change nothing: probe={probe.name} makes no use of it as it is set; leave it out."
+            )
+    if instantiate(config.logger, _partial_=True).func is csv_logger:
+        raise UserError("logger=csv is of training's curves; a probe's tables lie as CSV files in its folder anyway.")
+
+
+def _found(probe: Probe, subject: Subject) -> Outcome:
+    """Find out, and say beside it what is to be known of the models and of the dataset."""
+    found = probe.run(subject)
+    further = [*_drawn(subject), *_not_normalised(probe, subject), *remarks(subject.dataset, subject.split)]
+    return replace(found, findings=[*found.findings, *further])
+
+
+def _not_normalised(probe: Probe, subject: Subject) -> list[str]:
+    """Say of which models states should have length 1 in every layer, where no layer's states are read."""
+    asked = [] if probe.reads_layers else [name for name, model in subject.models.items() if model.normalise]
+    return [f"{name}: normalise=true changed nothing: probe={probe.name} reads no layer's states." for name in asked]
 
 
 def _drawn(subject: Subject) -> list[str]:

@@ -73,6 +73,9 @@ class Probe(ABC):
     needs_pair: ClassVar[bool] = False
     """Whether models are compared part by part, and must be at least two of one architecture."""
 
+    reads_layers: ClassVar[bool] = False
+    """Whether states are read as `layer_states` gives them, which is where a model's `normalise` has its place."""
+
     def __init__(self, limit: int | None = None) -> None:
         self.limit = None if limit is None else whole_number("probe.limit", limit)
 
@@ -83,6 +86,10 @@ class Probe(ABC):
         Raises:
             UserError: Saying what does not fit.
         """
+
+    def idle(self, protocol: Protocol) -> set[str]:
+        """Name the settings, or whole groups, that have no say in what it finds, as it is set: a user must not give them."""
+        return {"negatives", "protocol"}
 
     def inputs(self, subject: Subject) -> dict[str, str]:
         """Fingerprint what findings are made from, by what it is of; a probe that reads more names that too."""

@@ -50,8 +50,8 @@ class FaissIndex(Index):
         seed: Fixes the sample of documents that the index is trained on.
 
     Raises:
-        UserError: When a GPU is asked for where faiss has none, the device is unknown, or a parameter is no whole number
-            above 0.
+        UserError: When a GPU is asked for where faiss has none, what is of GPUs with `cpu`, the device is unknown, or a
+            parameter is no whole number above 0.
     """
 
     def __init__(
@@ -67,6 +67,9 @@ class FaissIndex(Index):
         one_of("index.device", device, ("auto", "cpu", "gpu"))
         if device == "gpu" and not faiss.get_num_gpus():
             raise UserError("index.device=gpu asks for a GPU, but faiss has none here; install faiss-gpu or use cpu.")
+        for setting, value in (("fp16", fp16), ("shard", shard)):
+            if value and device == "cpu":
+                raise UserError(f"index.{setting}={value} is of GPUs and would change nothing with index.device=cpu.")
         self.factory = factory
         self.device = device
         self.fp16 = fp16

@@ -19,7 +19,7 @@ from pipeline.probing.attribution.targets import TARGETS
 from pipeline.probing.attribution.texts import answered, directions, negatives_of, relevant, unique_texts
 from pipeline.probing.models import require_alike
 from pipeline.probing.outcome import Outcome
-from pipeline.probing.probe import Probe, Subject
+from pipeline.probing.probe import Probe, Protocol, Subject
 from pipeline.retrieval.negatives import Given
 
 LEAST_TEXTS = 10
@@ -66,6 +66,12 @@ class NeuronAttribution(Probe):
         """Say how texts are attributed under the protocol."""
         make = published_method if subject.protocol == "published" else sound_method
         return make(self.settings, subject.models)
+
+    def idle(self, protocol: Protocol) -> set[str]:
+        """Name negatives where no margin is explained; as published, it counts only whether they are the dataset's own."""
+        if protocol == "published":
+            return {"lexical", "negatives.depth", "negatives.skip"}
+        return set() if self.settings.target == "margin" else {"negatives"}
 
     def prepare(self, subject: Subject) -> None:
         """Refuse unlike models, unknown blocks, missing poolers, too few texts, and a margin without negatives."""

@@ -35,6 +35,7 @@ class Geometry(Probe):
     """
 
     name = "geometry"
+    reads_layers = True
 
     def __init__(self, sample: int, limit: int | None = None) -> None:
         super().__init__(limit)

@@ -24,7 +24,7 @@ from pipeline.probing.intervention.report import Report
 from pipeline.probing.intervention.twins import require_writable, write_twins
 from pipeline.probing.models import SIDES, ProbedModel, require_alike
 from pipeline.probing.outcome import Outcome
-from pipeline.probing.probe import Probe, Subject
+from pipeline.probing.probe import Probe, Protocol, Subject
 from pipeline.progress import progress
 
 TARGETS = ("score", "norm")
@@ -101,6 +101,14 @@ class Intervention(Probe):
     def kinds(self) -> tuple[Kind, ...]:
         """What is encoded by edited towers."""
         return ("query", "document") if self.side == "both" else (self.side,)  # type: ignore[return-value]
+
+    def idle(self, protocol: Protocol) -> set[str]:
+        """Name what chooses facts and neurons where these are given, and the factor of other actions."""
+        found = super().idle(protocol)
+        found |= set() if self.plan.action == "amplify" else {"probe.factor"}
+        found |= set() if self.queries is None else {"probe.facts"}
+        chosen = {f"probe.{name}" for name in ("neurons", "threshold", "share", "target")}
+        return found if self.places is None else found | chosen
 
     def prepare(self, subject: Subject) -> None:
         """Refuse unlike pairs, parts that are not there, and splits without enough facts."""

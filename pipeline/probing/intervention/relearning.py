@@ -23,7 +23,7 @@ from pipeline.probing.intervention.facts import Fact, require_queries
 from pipeline.probing.intervention.relearning_report import BEFORE, FINE_TUNED, relearning_outcome
 from pipeline.probing.models import ProbedModel
 from pipeline.probing.outcome import Outcome
-from pipeline.probing.probe import Probe, Subject
+from pipeline.probing.probe import Probe, Protocol, Subject
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,10 @@ class Relearning(Probe):
         super().__init__(None)
         self.path = Path(groups)
         self.measures = [measure.name for measure in parse_measures(a_list("probe.measures", measures))]
+
+    def idle(self, protocol: Protocol) -> set[str]:
+        """Name the seed too: nothing is drawn."""
+        return super().idle(protocol) | {"seed"}
 
     def prepare(self, subject: Subject) -> None:
         """Refuse groups that do not belong to the split, and a single model."""

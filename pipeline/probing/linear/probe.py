@@ -29,7 +29,7 @@ from pipeline.probing.linear.rows import (
 from pipeline.probing.linear.training import Recipe
 from pipeline.probing.models import ProbedModel
 from pipeline.probing.outcome import Outcome
-from pipeline.probing.probe import Probe, Subject
+from pipeline.probing.probe import Probe, Protocol, Subject
 from pipeline.progress import progress
 from pipeline.retrieval.negatives import Given
 
@@ -57,6 +57,7 @@ class Linear(Probe):
     """
 
     name: ClassVar[str] = "linear"
+    reads_layers = True
 
     def __init__(
         self,
@@ -96,6 +97,10 @@ class Linear(Probe):
         self.division = _shares(division)
         self.published = {str(model): published_curves(name) for model, name in (published or {}).items()}
         self._prepared: Material | None = None
+
+    def idle(self, protocol: Protocol) -> set[str]:
+        """Name no group: negatives and the protocol decide the rows."""
+        return set()
 
     def prepare(self, subject: Subject) -> None:
         """Refuse layers that are not there, towers of unlike width, and rows too few to divide."""

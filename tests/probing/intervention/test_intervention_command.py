@@ -65,7 +65,9 @@ def settings(place: Path, folder: Path, *more: str, models: str = "") -> list[st
 
 
 def intervene(place: Path, folder: Path, *more: str, models: str = "") -> list[str]:
-    small = ["probe.facts=4", "probe.neurons=3", "probe.control_queries=8", "probe.control_seeds=2"]
+    chosen = ["probe.neurons=3"] if not any(word.startswith("probe.places=") for word in more) else []
+    chosen += ["probe.facts=4"] if not any(word.startswith("probe.queries=") for word in more) else []
+    small = [*chosen, "probe.control_queries=8", "probe.control_seeds=2"]
     return ["probe=intervention", *settings(place, folder, *small, *more, models=models)]
 
 
@@ -112,14 +114,15 @@ def test_attributed_neurons_stand_beside_both_controls(here, place, tmp_path):
     [
         ("probe.unit=heads", "probe.places=[[0,1]]", "probe.action=amplify", "probe.side=both"),
         ("probe.unit=layers", "probe.places=[0]", "probe.side=document"),
-        ("probe.unit=neurons", "probe.places=[[0,1],[0,7]]", "probe.action=erase", "probe.target=norm"),
+        ("probe.unit=neurons", "probe.places=[[0,1],[0,7]]", "probe.action=erase"),
+        ("probe.target=norm",),
         ("probe.side=both", "probe.action=amplify"),
     ],
-    ids=["heads", "layers", "neurons", "both"],
+    ids=["heads", "layers", "neurons", "norm", "both"],
 )
 def test_any_unit_on_any_side(here, place, tmp_path, more):
     said = here(*intervene(place, tmp_path / "out", *more))
-    assert ("given" in said) == ("probe.side=both" not in more or "probe.unit=heads" in more)
+    assert ("given" in said) == any(word.startswith("probe.places=") for word in more)
     assert ("how active a layer is cannot be said" in said) == ("probe.unit=layers" in more)
 
 
