@@ -51,7 +51,7 @@ CELLS = {
     "torch index": ["stage=zero_shot", "index=torch"],
     "graph index": ["stage=zero_shot", "index=faiss_hnsw", "index.factory=HNSW2", "index.search_parameters.efSearch=2"],
     "clustered index": ["stage=zero_shot", "index=faiss_ivf", "index.factory='IVF4,Flat'"],
-    "trained": ["query=twin"],
+    "trained": ["query=twin", "stage.learning_rate=0.1"],
     "given negatives": ["negatives=given"],
     "mined negatives": ["negatives=bm25"],
     "static": ["stage=joint", "query=static"],
