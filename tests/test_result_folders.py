@@ -1,6 +1,7 @@
 """Folders of evaluations and probes: one result each, recognised, never mixed or overwritten, alone and in sweeps."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -208,7 +209,7 @@ def test_probes_of_a_sweep_are_told_apart(give, probed, tmp_path):
         for name in ("base", "tuned")
     ]
     titles = [(folder / FINDINGS).read_text().splitlines()[0] for folder in folders]
-    assert titles == [
+    assert [re.sub(r" \([0-9a-f]{8}\)", "", title) for title in titles] == [
         f"# geometry: base = local mean path=base, tuned = local mean path={name} on pairs, train"
         f" (path=pairs.jsonl, device=cpu, path={name}, limit=20, sample=20)"
         for name in ("base", "tuned")

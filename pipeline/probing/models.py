@@ -59,6 +59,10 @@ class ProbedModel:
         return min(len(blocks(self.tower(kind).backbone)) for kind in self.kinds)
 
 
+SETTINGS = ("backbone", "pooling", "query", "encoder", "seed")
+"""Parts of `train.py`'s configuration that an untrained model is made of."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """What the configuration says of one model.
@@ -108,6 +112,11 @@ def _choice(name: str, entry: Any) -> Choice:
         raise UserError(
             f"models.{name}.settings must be what train.py would be told, such as {{backbone: {{layers: 3}}}}."
         )
+    for key in fields.get("settings", {}):
+        if key not in SETTINGS:
+            raise UserError(
+                f"models.{name}.settings.{key} would change nothing of a model; settings are of {', '.join(SETTINGS)}."
+            )
     if not isinstance(fields.get("normalise", False), bool):
         raise UserError(f"models.{name}.normalise={fields['normalise']} must be true or false.")
     one_of(f"models.{name}.side", fields.get("side", "both"), SIDES)

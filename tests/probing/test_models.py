@@ -146,3 +146,8 @@ def test_a_folder_is_taken_as_it_was_saved(tmp_path):
         "a"
     ]
     assert (model.tower("query").pooling.name, model.normalise, model.depth) == ("last", True, 1)
+
+
+def test_settings_that_no_model_is_made_of_are_refused():
+    with pytest.raises(UserError, match=r"models\.a\.settings\.stage would change nothing of a model"):
+        open_models(OmegaConf.create({"a": {"model": "bert", "settings": {"stage": {"batch_size": 2}}}}), False)

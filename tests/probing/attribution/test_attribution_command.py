@@ -169,11 +169,11 @@ def bert(folder: Path, pooling: str = "cls") -> str:
 
 
 def test_the_published_protocol_alone_is_the_published_procedure(here, titled, tmp_path, bare_bert_folder):  # noqa: F811
-    said = here(bert(bare_bert_folder), "negatives=given", *titled)
+    said = here(bert(bare_bert_folder), *titled)
     assert "Target pooler_norm, quadrature published, 20 points, texts of at most 64 tokens" in said
     assert "padding is masked" in said
     assert "texts are cut to 64 tokens, as the model reads no more (published: 256)" in said
-    assert "negatives=given" not in said
+    assert "give negatives=given" not in said
     assert {(row["texts"], row["rows"]) for row in rows_of(tmp_path, "layers")} == {("12", "24")}
     model, tokenizer = BertModel.from_pretrained(bare_bert_folder), AutoTokenizer.from_pretrained(bare_bert_folder)
     expected: dict[tuple[str, ...], float] = {}
@@ -199,7 +199,7 @@ def test_other_models_are_published_by_their_state_and_llamas_at_a_lower_thresho
     bare_bert_folder,  # noqa: F811
     llama_folder,  # noqa: F811
 ):
-    said = here(bert(bare_bert_folder, "mean"), "probe.limit=20", *titled)
+    said = here(bert(bare_bert_folder, "mean"), "probe.limit=20", "negatives=bm25", *titled)
     assert "Target norm, quadrature published" in said
     assert "above 0.1 of" in said
     assert "at most 20 queries are looked at (probe.limit)" in said
