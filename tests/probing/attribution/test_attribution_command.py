@@ -205,7 +205,7 @@ def test_other_models_are_published_by_their_state_and_llamas_at_a_lower_thresho
     assert "at most 20 queries are looked at (probe.limit)" in said
     assert "queries without hard negatives are not left out (give negatives=given)" in said
     llama = saved(llama_folder, tmp_path / "llama")
-    said = here(f"models={{only: {{model: {llama}, side: document}}}}", *titled)
+    said = here(f"models={{only: {{model: {llama}, side: document}}}}", *titled, f"folder={tmp_path / 'of_llama'}")
     assert "Target norm, quadrature published" in said
     assert "above 0.01 of" in said
 
