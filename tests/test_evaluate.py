@@ -386,7 +386,7 @@ def test_files_that_cannot_be_understood_are_refused(refused, tmp_path, run, qre
 def test_a_file_given_twice_is_refused(refused, tmp_path):
     write_runs(tmp_path)
     files = f"run_files=[{tmp_path}/good.trec,{tmp_path}/good.trec]"
-    assert "good is given twice" in refused(files, f"qrels={tmp_path}/qrels.txt")
+    assert f"{tmp_path}/good.trec is given twice" in refused(files, f"qrels={tmp_path}/qrels.txt")
 
 
 def test_a_k_above_the_corpus_and_a_missing_split_are_refused(refused, pairs, models, tmp_path):
