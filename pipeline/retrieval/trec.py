@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.data.lines import read_lines
 from pipeline.errors import UserError
 from pipeline.files import atomic_write
 from pipeline.retrieval.run import Ranking, Run
@@ -164,25 +165,10 @@ def _plain(written: str) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Read the lines of a text file that are not blank, each with the words that name its place.
+    """Read the lines of a text file, gzipped or plain, that are not blank, each with the words that name its place.
 
     Raises:
         UserError: When the file cannot be read or a line is not UTF-8.
     """
-    try:
-        with open(path, "rb") as file:
-            for number, raw in enumerate(file, start=1):
-                try:
-                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise UserError(
-                        f"{path}, line {number}: byte {error.start} is not UTF-8; convert the file to UTF-8."
-                    ) from error
-                if line.strip():
-                    yield f"{path}, line {number}", line.rstrip("\r\n")
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; check the path.") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path} is a folder where a file is expected.") from error
-    except PermissionError as error:
-        raise UserError(f"{path} may not be read; change its permissions.") from error
+    for number, line in read_lines(path):
+        yield f"{path}, line {number}", line

@@ -1,5 +1,7 @@
 """Runs, their order, and their files."""
 
+import gzip
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -109,7 +111,7 @@ GOOD = "1 Q0 a 1 0.5 tag\n"
         (GOOD.encode() + b"1 Q0 b 2 -inf tag\n", "line 2: the score -inf is not finite"),
         (GOOD.encode() + b"1 Q0 b 2 1e39 tag\n", "line 2: the score 1e39 is not finite"),
         (GOOD.encode() * 2, "line 2: document a occurs a second time for query 1"),
-        (GOOD.encode() + b"1 Q0 \xff 2 0.1 tag\n", "line 2: byte 5 is not UTF-8"),
+        (GOOD.encode() + b"1 Q0 \xff 2 0.1 tag\n", "line 2: byte 6 of the line is not UTF-8"),
     ],
 )
 def test_bad_run_files_are_one_sentence(tmp_path, content, sentence):
@@ -118,6 +120,16 @@ def test_bad_run_files_are_one_sentence(tmp_path, content, sentence):
     with pytest.raises(UserError, match=sentence) as caught:
         read_trec(path)
     assert str(path) in str(caught.value)
+
+
+def test_gzipped_files_are_read_as_plain_ones(tmp_path):
+    (tmp_path / "run.gz").write_bytes(gzip.compress(GOOD.encode()))
+    (tmp_path / "qrels.gz").write_bytes(gzip.compress(b"1 0 a 2\n"))
+    assert read_trec(tmp_path / "run.gz").ranking("1") == ["a"]
+    assert read_qrels(tmp_path / "qrels.gz") == {"1": {"a": 2}}
+    (tmp_path / "run.gz").write_bytes(GOOD.encode())
+    with pytest.raises(UserError, match=r"run\.gz, after line 0: the compressed file is damaged"):
+        read_trec(tmp_path / "run.gz")
 
 
 def test_missing_files_are_one_sentence(tmp_path):
