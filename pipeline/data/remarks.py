@@ -74,7 +74,5 @@ def without_relevant(judgements: Mapping[str, Mapping[str, int]], relevant_from:
     without = sum(all(grade < relevant_from for grade in grades.values()) for grades in judgements.values())
     if not without:
         return []
-    return [
-        f"Queries without a document of grade {relevant_from} or more, which count 0 in all but graded measures: "
-        f"{without:,}."
-    ]
+    where = " in all but graded measures" if relevant_from > 1 else ""
+    return [f"Queries without a document of grade {relevant_from} or more, which count 0{where}: {without:,}."]

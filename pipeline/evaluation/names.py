@@ -52,7 +52,7 @@ def file_labels(paths: Sequence[Path]) -> list[Path]:
     Where files of one folder would be called the same, the ending says which is which, and stays.
     """
     labels = [path.parent / _label(path.name) for path in paths]
-    shared = Counter(label for _, label in {*zip(paths, labels, strict=True)})
+    shared = Counter(labels)
     return [path if shared[label] > 1 else label for path, label in zip(paths, labels, strict=True)]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.data.lines import read_lines
 from pipeline.errors import UserError
 from pipeline.files import atomic_write
 from pipeline.retrieval.run import Ranking, Run
@@ -15,6 +16,8 @@ RUN_COLUMNS = ("query", "Q0", "document", "rank", "score", "tag")
 QRELS_COLUMNS = ("query", "0", "document", "grade")
 BEIR_COLUMNS = ("query-id", "corpus-id", "score")
 NO_RANK = -1
+LONGEST_RANK = 18
+"""In digits: what fits into 64 bits, whatever they are."""
 OVERFLOWING_SCORE = 2.0**128 - 2.0**103
 """What rounds to infinity in float32, in which runs hold their scores (see `Ranking.of`)."""
 
@@ -69,7 +72,7 @@ def read_trec(path: Path, name: str | None = None) -> Run:
         if document in results:
             raise UserError(f"{where}: document {document} occurs a second time for query {query}; keep one of them.")
         results[document] = _score(score, where)
-        ranks.setdefault(query, array("q")).append(int(rank) if rank.isdecimal() else NO_RANK)
+        ranks.setdefault(query, array("q")).append(_rank(rank))
     if not found:
         raise UserError(f"{path} holds no result; give a run file with lines of {' '.join(RUN_COLUMNS)}.")
     rankings = {
@@ -78,10 +81,20 @@ def read_trec(path: Path, name: str | None = None) -> Run:
     }
     counts = {
         "ranks_not_followed": sum(_differ(rankings[query], results, ranks[query]) for query, results in found.items()),
-        "tied_queries": sum(len(of) > 1 and len(set(of.values())) == 1 for of in found.values()),
+        "tied_queries": sum(_all_tied(of.scores) for of in rankings.values()),
         "self_hits": sum(query in results for query, results in found.items()),
     }
     return Run(name or Path(path).stem, rankings, {what: count for what, count in counts.items() if count})
+
+
+def _rank(written: str) -> int:
+    """Read a rank; one that is no number, or that no list is long enough for, is none."""
+    return int(written) if written.isdecimal() and len(written) <= LONGEST_RANK else NO_RANK
+
+
+def _all_tied(scores: np.ndarray) -> bool:
+    """Tell whether all of several results, best first, have one score in float32, as trec_eval holds it."""
+    return len(scores) > 1 and bool(scores[0] == scores[-1])
 
 
 def _differ(ranking: Ranking, documents: Iterable[str], ranks: array) -> bool:
@@ -93,7 +106,7 @@ def _differ(ranking: Ranking, documents: Iterable[str], ranks: array) -> bool:
 
 def _score(written: str, where: str) -> float:
     try:
-        score = float(written)
+        score = float(_plain(written))
     except ValueError:
         raise UserError(f"{where}: the score {written!r} is not a number; mend the line.") from None
     if not math.isfinite(score) or abs(score) >= OVERFLOWING_SCORE:
@@ -135,31 +148,27 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 def _grade(written: str, where: str) -> int:
     try:
-        return int(written)
+        return int(_plain(written))
     except ValueError:
         raise UserError(f"{where}: the grade {written!r} is not a whole number; mend the line.") from None
 
 
+def _plain(written: str) -> str:
+    """Refuse underscores between digits, which Python reads as nothing and every other tool as the number's end.
+
+    Raises:
+        ValueError: When there is one.
+    """
+    if "_" in written:
+        raise ValueError(written)
+    return written
+
+
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Read the lines of a text file that are not blank, each with the words that name its place.
+    """Read the lines of a text file, gzipped or plain, that are not blank, each with the words that name its place.
 
     Raises:
         UserError: When the file cannot be read or a line is not UTF-8.
     """
-    try:
-        with open(path, "rb") as file:
-            for number, raw in enumerate(file, start=1):
-                try:
-                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise UserError(
-                        f"{path}, line {number}: byte {error.start} is not UTF-8; convert the file to UTF-8."
-                    ) from error
-                if line.strip():
-                    yield f"{path}, line {number}", line.rstrip("\r\n")
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; check the path.") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path} is a folder where a file is expected.") from error
-    except PermissionError as error:
-        raise UserError(f"{path} may not be read; change its permissions.") from error
+    for number, line in read_lines(path):
+        yield f"{path}, line {number}", line

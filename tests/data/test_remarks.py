@@ -1,7 +1,7 @@
 """What a table says of its data."""
 
 from pipeline.data.jsonl import JsonLines
-from pipeline.data.remarks import remarks
+from pipeline.data.remarks import remarks, without_relevant
 from tests.data.conftest import write_json_lines
 
 
@@ -18,7 +18,7 @@ def test_whatever_was_left_out_or_merged_is_said_with_its_count(written):
     assert remarks(dataset, dataset.split("test")) == [
         "Of the whole dataset, repeated judgements, read once: 1; queries that nobody judged, left out: 1; questions "
         "without a relevant document, left out: 3.",
-        "Queries without a document of grade 1 or more, which count 0 in all but graded measures: 2.",
+        "Queries without a document of grade 1 or more, which count 0: 2.",
     ]
 
 
@@ -44,3 +44,11 @@ def test_shared_queries_and_a_limit_are_said(opened, tmp_path):
     assert "Queries of test that are queries of train too, by their ids or texts: 2." in remarks(
         dataset, dataset.split("test")
     )
+
+
+def test_queries_that_earn_nothing_are_said_to_count_in_graded_measures_only_where_they_can():
+    judgements = {"q1": {"d1": 1}, "q2": {"d1": 2}}
+    assert without_relevant(judgements, 1) == []
+    assert without_relevant(judgements, 2) == [
+        "Queries without a document of grade 2 or more, which count 0 in all but graded measures: 1."
+    ]

@@ -48,7 +48,7 @@ def test_a_model_called_bm25_is_called_by_its_folder_too(tmp_path):
 
 
 def test_a_path_given_twice_is_refused():
-    with pytest.raises(UserError, match="a/r is given twice; name it once"):
+    with pytest.raises(UserError, match=r"a/r\.trec is given twice; name it once"):
         named("a/r.trec", "b/r.trec", "a/r.trec")
 
 

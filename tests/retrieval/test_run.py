@@ -1,5 +1,7 @@
 """Runs, their order, and their files."""
 
+import gzip
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -104,11 +106,12 @@ GOOD = "1 Q0 a 1 0.5 tag\n"
         (b"\n \n", "holds no result"),
         (GOOD.encode() + b"1 Q0 b 2 tag\n", r"run\.trec, line 2: 5 columns where a run has 6"),
         (GOOD.encode() + b"1 Q0 b 2 high tag\n", "line 2: the score 'high' is not a number"),
+        (GOOD.encode() + b"1 Q0 b 2 1_0 tag\n", "line 2: the score '1_0' is not a number"),
         (GOOD.encode() + b"1 Q0 b 2 nan tag\n", "line 2: the score nan is not finite"),
         (GOOD.encode() + b"1 Q0 b 2 -inf tag\n", "line 2: the score -inf is not finite"),
         (GOOD.encode() + b"1 Q0 b 2 1e39 tag\n", "line 2: the score 1e39 is not finite"),
         (GOOD.encode() * 2, "line 2: document a occurs a second time for query 1"),
-        (GOOD.encode() + b"1 Q0 \xff 2 0.1 tag\n", "line 2: byte 5 is not UTF-8"),
+        (GOOD.encode() + b"1 Q0 \xff 2 0.1 tag\n", "line 2: byte 6 of the line is not UTF-8"),
     ],
 )
 def test_bad_run_files_are_one_sentence(tmp_path, content, sentence):
@@ -117,6 +120,16 @@ def test_bad_run_files_are_one_sentence(tmp_path, content, sentence):
     with pytest.raises(UserError, match=sentence) as caught:
         read_trec(path)
     assert str(path) in str(caught.value)
+
+
+def test_gzipped_files_are_read_as_plain_ones(tmp_path):
+    (tmp_path / "run.gz").write_bytes(gzip.compress(GOOD.encode()))
+    (tmp_path / "qrels.gz").write_bytes(gzip.compress(b"1 0 a 2\n"))
+    assert read_trec(tmp_path / "run.gz").ranking("1") == ["a"]
+    assert read_qrels(tmp_path / "qrels.gz") == {"1": {"a": 2}}
+    (tmp_path / "run.gz").write_bytes(GOOD.encode())
+    with pytest.raises(UserError, match=r"run\.gz, after line 0: the compressed file is damaged"):
+        read_trec(tmp_path / "run.gz")
 
 
 def test_missing_files_are_one_sentence(tmp_path):
@@ -143,6 +156,7 @@ def test_judgements_are_read_in_both_layouts(tmp_path):
         ("query-id\tcorpus-id\tscore\n1\ta\n", "line 2: 2 columns where judgements have 3"),
         ("1 0 a high\n", "line 1: the grade 'high' is not a whole number"),
         ("1 0 a 1.5\n", "line 1: the grade '1.5' is not a whole number"),
+        ("1 0 a 1_0\n", "line 1: the grade '1_0' is not a whole number"),
         ("1 0 a 1\n1 0 a 1\n", "line 2: document a is judged a second time for query 1"),
     ],
 )
@@ -163,7 +177,9 @@ def test_bad_judgements_are_one_sentence(tmp_path, content, sentence):
         ([(f"d{n}", n + 1, 1) for n in range(3)], ["d2", "d1", "d0"], {"ranks_not_followed": 1, "tied_queries": 1}),
         ([("d0", 1, 2), ("d1", 2, 1), ("d2", 3, 1)], ["d0", "d2", "d1"], {"ranks_not_followed": 1}),
         ([("d2", 1, 1), ("d1", 2, 1)], ["d2", "d1"], {"tied_queries": 1}),
+        ([("d2", 1, 1.00000002), ("d1", 2, 1.00000001)], ["d2", "d1"], {"tied_queries": 1}),
         ([("d0", 0, 9), ("d1", 0, 8)], ["d0", "d1"], {}),
+        ([("d0", "9" * 20, 9), ("d1", "9" * 5000, 8)], ["d0", "d1"], {}),
         ([("d0", "Q0", 8), ("d1", "-", 9)], ["d1", "d0"], {}),
         ([("d1", 2, 8), ("d0", 1, 9)], ["d0", "d1"], {}),
         ([("d0", 1, 9), ("q", 2, 8)], ["d0", "q"], {"self_hits": 1}),
