@@ -90,10 +90,19 @@ def test_run_files_in_published_shapes_are_systems_of_their_own(give, tmp_path):
     given = f"run_files=[{','.join(repr(str(tmp_path / name)) for name in names)}]"
     said = give("evaluate", given, f"qrels={tmp_path}/qrels.txt", "measures=[map]", f"folder={tmp_path}/out")
     systems = json.loads((tmp_path / "out" / "metrics.json").read_text())["systems"]
-    assert list(systems) == ["a_b", "a_b_2", "one_r", "two_r", "one_r_2", "first", "second"]
+    assert list(systems) == ["a_b_2", "a_b", "one_r_2", "two_r", "one_r", "first", "second"]
     # By hand: q0 finds d0 at 1 and d3 at 4, q1 finds d4 at 5, q2 finds nothing.
     assert [of["map"] for of in systems.values()] == [pytest.approx(((1 + 2 / 4) / 2 + 1 / 5 + 0) / 3)] * 7
-    assert f"one_r_2 is {tmp_path}/one_r.trec." in said and "first is" not in said
+    assert f"one_r_2 is {tmp_path}/one/r.trec." in said and "one_r is" not in said and "first is" not in said
+
+
+@pytest.mark.parametrize("damage", ["- a", "a: [", ""])
+def test_a_folder_with_damaged_settings_is_refused(damage, tmp_path):
+    config = OmegaConf.create({"folder": str(tmp_path), "stage": {"name": "dpr"}})
+    (tmp_path / "metrics.json").write_text("{}")
+    (tmp_path / "config.yaml").write_text(damage)
+    with pytest.raises(UserError, match=r"holds .*; give another folder=… or remove it"):
+        ResultFolder(config, []).require_same_configuration()
 
 
 def test_a_model_called_bm25_leaves_the_lexical_row_as_it_is(give, tmp_path):

@@ -64,9 +64,17 @@ def _self_hits(dataset: Dataset, split: Split) -> list[str]:
         found.append(
             f"A document with the query's own {rule} is left out of its results; queries that have one: {removed:,}."
         )
+    if unreachable := _judged_and_removed(dataset, split):
+        found.append(f"Queries whose own document is left out though it is judged relevant to them: {unreachable:,}.")
     if shared > removed:
         found.append(f"Queries with the id of a document that stays in their results: {shared - removed:,}.")
     return found
+
+
+def _judged_and_removed(dataset: Dataset, split: Split) -> int:
+    """Count the queries that cannot find a relevant document, as it has their own id."""
+    ids = [name for name, place in zip(split.queries.ids(), dataset.self_hits(split), strict=True) if place >= 0]
+    return sum(split.judgements.get(name, {}).get(name, 0) >= dataset.relevant_from for name in ids)
 
 
 def without_relevant(judgements: Mapping[str, Mapping[str, int]], relevant_from: int) -> list[str]:

@@ -13,7 +13,7 @@ from pipeline.encoders.building import Twin, build_dual_encoder, build_tower
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import CONFIGS, instantiate
 from pipeline.errors import UserError, nearest
-from pipeline.evaluation.names import HYBRID, RESERVED, distinct_names
+from pipeline.evaluation.names import HYBRID, RESERVED, distinct_names, require_once
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def find_models(entries: Sequence[str], settings: Mapping[str, Any] | None = Non
     entries = [path for entry in entries for path in _matching(str(entry))]
     found = [_find(entry) for entry in entries]
     paths = [_path_for_name(entry, folder) for entry, (folder, _) in zip(entries, found, strict=True)]
+    require_once([folder.absolute() for folder, _ in found if folder is not None])
     names = distinct_names(paths, RESERVED, ("{}", HYBRID))
     for entry, (_, backbone) in zip(entries, found, strict=True):
         if settings and backbone is None:

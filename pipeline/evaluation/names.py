@@ -34,15 +34,18 @@ def distinct_names(paths: Sequence[Path], reserved: Sequence[str] = (), forms: S
     if twice:
         raise UserError(f"{twice[0]} is given twice; name it once.")
     taken = {_file_key(name) for name in reserved}
-    names = []
-    for tail in _telling_tails(paths, taken):
-        first = name = re.sub(r"[\s/\\]+", "_", tail)
+    names = [""] * len(paths)
+    tails = _telling_tails(paths, taken)
+    plain = [re.sub(r"[\s/\\]+", "_", tail) for tail in tails]
+    # What is called so as it stands keeps that name, whatever others are put together to.
+    for place in sorted(range(len(paths)), key=lambda place: plain[place] != tails[place]):
+        first = name = plain[place]
         number = 1
         while taken & {_file_key(form.format(name)) for form in forms}:
             number += 1
             name = f"{first}_{number}"
         taken |= {_file_key(form.format(name)) for form in forms}
-        names.append(name)
+        names[place] = name
     return names
 
 
@@ -54,6 +57,19 @@ def file_labels(paths: Sequence[Path]) -> list[Path]:
     labels = [path.parent / _label(path.name) for path in paths]
     shared = Counter(labels)
     return [path if shared[label] > 1 else label for path, label in zip(paths, labels, strict=True)]
+
+
+def require_once(paths: Sequence[Path]) -> None:
+    """Refuse one file or folder under two paths, which would be two systems.
+
+    Raises:
+        UserError: Naming both paths.
+    """
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        other = seen.setdefault(path.resolve(), path)
+        if other != path:
+            raise UserError(f"{path} is {other} again, by another path; name it once.")
 
 
 def require_file_names(setting: str, names: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from pipeline.data.remarks import without_relevant
 from pipeline.evaluation.measures import measure, parse_measures, require_relevant
-from pipeline.evaluation.names import distinct_names, file_labels
+from pipeline.evaluation.names import distinct_names, file_labels, require_once
 from pipeline.evaluation.results import Prepared, Results, SystemResult
 from pipeline.evaluation.significance import require_baseline
 from pipeline.files import digest_of, digest_of_file
@@ -22,6 +22,7 @@ def prepare_run_files(config: DictConfig) -> Prepared:
         UserError: When a file is missing or malformed, or holds no query that was judged.
     """
     paths = [Path(path).expanduser().absolute() for path in config.run_files]
+    require_once(paths)
     labels = file_labels(paths)
     names = distinct_names(labels)
     require_baseline(config.baseline, names)

@@ -10,6 +10,8 @@ from typing import Any
 
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from pipeline.errors import UserError
 from pipeline.evaluation.cells import OVERRIDES
@@ -132,7 +134,9 @@ class ResultFolder:
         """Say what the folder holds, where it is not of this configuration."""
         if not (self.path / CONFIG).exists():
             return f"results whose settings it does not say (it has no {CONFIG})" if self.begun else None
-        settings = _settings(OmegaConf.load(self.path / CONFIG))  # type: ignore[arg-type]
+        settings = _read_settings(self.path / CONFIG)
+        if settings is None:
+            return f"a {CONFIG} that is damaged"
         if _kind(settings) != _kind(self.settings):
             return f"{_kind(settings)}, and this is {_kind(self.settings)}"
         there, here = _flat(settings), _flat(self.settings)
@@ -227,6 +231,15 @@ def _settings(config: DictConfig) -> dict[str, Any]:
     if isinstance(settings.get("models"), dict):
         settings["order of models"] = list(settings["models"])  # the first is what the others are compared with
     return settings
+
+
+def _read_settings(path: Path) -> dict[str, Any] | None:
+    """Read the settings that a folder was made with; None where the file is damaged."""
+    try:
+        config = OmegaConf.load(path)
+        return _settings(config) if isinstance(config, DictConfig) else None
+    except (YAMLError, OmegaConfBaseException):
+        return None
 
 
 def _kind(settings: Mapping[str, Any]) -> str:

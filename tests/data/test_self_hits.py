@@ -54,6 +54,8 @@ def test_a_document_judged_relevant_to_its_own_text_stays_unless_beirs_rule_is_a
     found = {removed: dataset(removed, judged) for removed in (None, True)}
     positions = {removed: one.self_hits(one.split("test")).tolist() for removed, one in found.items()}
     assert positions == {None: [-1, -1, -1], True: [0, 1, -1]}
+    said = remarks(found[True], found[True].split("test"))
+    assert "Queries whose own document is left out though it is judged relevant to them: 2." in said
 
 
 def test_a_titled_document_is_the_query_with_or_without_its_title(opened, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.evaluation.models import find_models
-from pipeline.evaluation.names import HYBRID, RESERVED, distinct_names, file_labels, require_file_names
+from pipeline.evaluation.names import HYBRID, RESERVED, distinct_names, file_labels, require_file_names, require_once
 
 
 def named(*files: str) -> list[str]:
@@ -16,9 +16,9 @@ def named(*files: str) -> list[str]:
 @pytest.mark.parametrize(
     ("files", "names"),
     [
-        (["a b.trec", "a_b.trec"], ["a_b", "a_b_2"]),
-        (["a b", "a_b", "a_b_2"], ["a_b", "a_b_2", "a_b_2_2"]),
-        (["a/r.trec", "b/r.trec", "a_r.trec"], ["a_r", "b_r", "a_r_2"]),
+        (["a b.trec", "a_b.trec"], ["a_b_2", "a_b"]),
+        (["a b", "a_b", "a_b_2"], ["a_b_3", "a_b", "a_b_2"]),
+        (["a/r.trec", "b/r.trec", "a_r.trec"], ["a_r_2", "b_r", "a_r"]),
         (["x/a/r", "x/b/r", "y/b/r", "s"], ["a_r", "x_b_r", "y_b_r", "s"]),
         (["input.first", "input.second", "input.third.gz"], ["first", "second", "third"]),
         (["run.first", "run.second"], ["run.first", "run.second"]),
@@ -31,6 +31,17 @@ def named(*files: str) -> list[str]:
 )
 def test_every_file_has_a_name_of_its_own(files, names):
     assert named(*files) == names
+
+
+def test_one_file_under_two_paths_is_refused(tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "plain.trec").touch()
+    (tmp_path / "link.trec").symlink_to(tmp_path / "r" / "plain.trec")
+    paths = [tmp_path / "r" / "plain.trec", tmp_path / "r" / ".." / "r" / "plain.trec", tmp_path / "link.trec"]
+    for other in paths[1:]:
+        with pytest.raises(UserError, match="again, by another path; name it once"):
+            require_once([paths[0], other])
+    require_once([paths[0], tmp_path / "r"])
 
 
 def test_names_that_results_use_themselves_are_reserved():
