@@ -50,7 +50,7 @@ def test_what_runs_say_of_their_data_is_said_once(grid):
         metrics = json.loads(path.read_text())
         path.write_text(json.dumps(metrics | {"remarks": ["Queries of test that are queries of train too: 2."]}))
     assert what_was_run.section(read_folders([grid])).notes == [
-        "toy, test: Queries of test that are queries of train too: 2."
+        "toy (toy), test: Queries of test that are queries of train too: 2."
     ]
 
 

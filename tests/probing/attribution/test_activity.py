@@ -127,7 +127,7 @@ def test_what_could_not_be_made_complete_is_named_by_text_and_layer():
         ("outer", 1, 7.0),
     }
     for rows in (layers(results), neurons(results), distribution(results), sweep(results)):
-        assert all({"points", "gap, median", "gap, 95%"} <= row.keys() for row in rows)
+        assert all({"points", "gap, median", "gap, together"} <= row.keys() for row in rows)
 
 
 def test_a_change_is_drawn_once():
