@@ -50,8 +50,8 @@ class Retriever:
         hybrid_depth: Results that re-ranking keeps; fewer than `k` lets it stop early. None: as many as it was given.
 
     Raises:
-        UserError: For an unknown split or measure, judgements that no measure can count, a `k` that the corpus cannot fill or that a measure exceeds, or a
-            `hybrid_depth` that does not go with `k`, the normalisation or a measure.
+        UserError: For an unknown split or measure, judgements that no measure can count, a `k` that the corpus cannot
+            fill or that a measure exceeds, or a `hybrid_depth` that does not go with `k`, the normalisation or a measure.
     """
 
     def __init__(

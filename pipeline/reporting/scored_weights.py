@@ -21,7 +21,7 @@ def best_step(cell: Cell) -> int | None:
 
 
 def is_below_start(cell: Cell) -> bool:
-    """Whether the weights that were scored are worse on validation than those that the last part of a training began with."""
+    """Whether the weights that were scored are worse on validation than those that the whole training began with."""
     return bool(cell.training.get("below_start"))
 
 
