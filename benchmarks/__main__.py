@@ -9,7 +9,9 @@ NOT_BENCHMARKS = {"__init__", "__main__", "timing", "router", "published_attribu
 
 def main() -> int:
     """Run those named, or all; return how many failed."""
-    known = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in NOT_BENCHMARKS)
+    here = Path(__file__).parent
+    files = (path.stem for path in here.glob("*.py") if path.stem not in NOT_BENCHMARKS)
+    known = sorted([*files, *(path.parent.name for path in here.glob("*/__main__.py"))])
     chosen = sys.argv[1:] or known
     unknown = sorted(set(chosen) - set(known))
     if unknown:
