@@ -21,6 +21,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "intermediate_size": 96,
     },
     "dim": {"dim": WIDTH, "n_layers": 2, "n_heads": 4, "hidden_dim": 96},
+    "t5": {"d_model": WIDTH, "num_layers": 2, "num_heads": 4, "d_ff": 96, "d_kv": 12},
     "n_embd": {"n_embd": WIDTH, "n_layer": 2, "n_head": 4},
 }
 

@@ -11,15 +11,20 @@ from torch import nn
 from benchmarks.zoo import bases, references
 from benchmarks.zoo.folders import (
     adapted,
+    cross_encoder,
     dense,
     dpr,
     edited,
+    in_a_folder_of_its_own,
+    in_half_precision,
     layer_norm,
     malicious,
     mean,
     model2vec,
     of_family,
+    over,
     pickled_modules,
+    quantized,
     renamed,
     repllama,
     retyped,
@@ -27,8 +32,10 @@ from benchmarks.zoo.folders import (
     sequence,
     sharded,
     sharded_pickles,
+    sparse_encoder,
     static,
     vocabulary_alone,
+    word_embeddings,
 )
 
 Expected = Literal["equal", "refused"]
@@ -198,4 +205,54 @@ CASES: list[Case] = [
         None,
         "backbone=repllama backbone.path={}/base backbone.adapter={}/adapter",
     ),
+    Case(
+        "Qwen3-Embedding's layout",
+        over(
+            of_family("Qwen3Model", "Qwen3Config", num_key_value_heads=2, head_dim=12),
+            st.Pooling(bases.WIDTH, "lasttoken"),
+            st.Normalize(),
+            edit={"padding_side": "left"},
+            prompts={"query": "Instruct: find it\\nQuery:", "document": ""},
+        ),
+    ),
+    Case(
+        "EmbeddingGemma's layout",
+        over(
+            of_family(
+                "Gemma3TextModel",
+                "Gemma3TextConfig",
+                num_key_value_heads=2,
+                head_dim=12,
+                use_bidirectional_attention=True,
+                sliding_window=8,
+            ),
+            st.Pooling(bases.WIDTH, "mean"),
+            dense(bases.WIDTH, 96, bias=False, activation_function=nn.Identity()),
+            dense(96, bases.WIDTH, bias=False, activation_function=nn.Identity()),
+            st.Normalize(),
+            prompts={"query": "task: search | query: ", "document": "title: none | text: ", "Clustering": "task: c | "},
+        ),
+    ),
+    Case(
+        "GTR's layout",
+        over(
+            of_family("T5EncoderModel", "T5Config", "t5"),
+            st.Pooling(bases.WIDTH, "mean"),
+            dense(bases.WIDTH, 24, bias=False, activation_function=nn.Identity()),
+            st.Normalize(),
+        ),
+    ),
+    Case(
+        "SGPT's layout", over(of_family("GPT2Model", "GPT2Config", "n_embd"), st.Pooling(bases.WIDTH, "weightedmean"))
+    ),
+    Case(
+        "cut on the left",
+        over(bases.bert, mean(), edit={"truncation_side": "left", "model_max_length": 12}),
+    ),
+    Case("float16 weights", in_half_precision),
+    Case("the transformer in a folder of its own", in_a_folder_of_its_own),
+    Case("a cross-encoder", cross_encoder, "refused", None),
+    Case("a sparse encoder", sparse_encoder, "refused", None),
+    Case("averaged word vectors", word_embeddings, "refused", None),
+    Case("weights in 4 bits", quantized, "refused", None),
 ]

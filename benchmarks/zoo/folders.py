@@ -264,3 +264,72 @@ def model2vec(folder: Path, *, quantized: bool = False, normalize: bool = True) 
 def of_family(model_class: str, config_class: str, sizes: str = "hidden", **settings: Any) -> Callable[[Path], Path]:
     """Write a random model of another family."""
     return lambda folder: bases.random(folder, model_class, config_class, sizes, **settings)
+
+
+def over(
+    base: Callable[[Path], Path], *after: nn.Module, edit: dict[str, Any] | None = None, **settings: Any
+) -> Callable[[Path], None]:
+    """Write a Transformer over any base with these modules after it, and some of its tokenizer's settings changed."""
+
+    def make(folder: Path) -> None:
+        first = transformer(folder, base)
+        SentenceTransformer(modules=[first, *after], device="cpu", **settings).save(str(folder))
+        path = folder / "tokenizer_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | (edit or {})), encoding="utf-8")
+
+    return make
+
+
+def in_half_precision(folder: Path) -> None:
+    """A folder whose weights are float16, as many are published."""
+    first = transformer(folder)
+    first.model.half()
+    SentenceTransformer(modules=[first, mean()], device="cpu").save(str(folder))
+
+
+def in_a_folder_of_its_own(folder: Path) -> None:
+    """The transformer in `0_Transformer/`, as the first versions of the library saved it."""
+    sequence(mean())(folder)
+    place = folder / "0_Transformer"
+    place.mkdir()
+    for path in list(folder.iterdir()):
+        if path.is_file() and path.name not in ("modules.json", "config_sentence_transformers.json", "README.md"):
+            path.rename(place / path.name)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+def cross_encoder(folder: Path) -> None:
+    """A model that reads a query and a document together."""
+    from sentence_transformers import CrossEncoder
+
+    place = folder.with_name(f"{folder.name}_base")
+    base = bases.random(place, "BertForSequenceClassification", "BertConfig", num_labels=1)
+    CrossEncoder(str(base), device="cpu", num_labels=1).save_pretrained(str(folder))
+
+
+def sparse_encoder(folder: Path) -> None:
+    """A model whose vectors are as wide as the vocabulary."""
+    from sentence_transformers import SparseEncoder
+
+    base = bases.random(folder.with_name(f"{folder.name}_base"), "BertForMaskedLM", "BertConfig")
+    SparseEncoder(str(base), device="cpu").save_pretrained(str(folder))
+
+
+def word_embeddings(folder: Path) -> None:
+    """Averaged word vectors with a tokenizer of their own."""
+    from sentence_transformers.sentence_transformer.modules.tokenizer import WhitespaceTokenizer
+
+    words = ["one", "two", "three"]
+    vectors = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
+    first = st.WordEmbeddings(WhitespaceTokenizer(words), vectors)
+    SentenceTransformer(modules=[first, st.Pooling(16, "mean")], device="cpu").save(str(folder))
+
+
+def quantized(folder: Path) -> None:
+    """A folder that says that its weights are in 4 bits."""
+    bases.bert(folder)
+    path = folder / "config.json"
+    settings = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))

@@ -17,8 +17,8 @@ Reference = Callable[[Path, list[str]], tuple[Vectors, Vectors]]
 
 
 def sentence_transformers(folder: Path, texts: list[str]) -> tuple[Vectors, Vectors]:
-    """`encode_query` and `encode_document`."""
-    model = SentenceTransformer(str(folder), device="cpu")
+    """`encode_query` and `encode_document`; in single precision, whatever the weights are kept in."""
+    model = SentenceTransformer(str(folder), device="cpu").float()
     return model.encode_query(texts), model.encode_document(texts)
 
 
