@@ -27,10 +27,11 @@ def rows(place: Path) -> Iterator[tuple[str, str, str, str, bool]]:
         For each: its name, what was expected, what train.py and evaluate.py made of it, and whether both were right.
     """
     for number, case in enumerate(CASES):
-        yield _row(case, place / f"{number:02d}")
+        yield row(case, place / f"{number:02d}")
 
 
-def _row(case: Case, folder: Path) -> tuple[str, str, str, str, bool]:
+def row(case: Case, folder: Path) -> tuple[str, str, str, str, bool]:
+    """Write and open one."""
     folder.mkdir()
     case.make(folder)
     texts = [text for text in TEXTS if text or case.empty]

@@ -207,11 +207,15 @@ def rows(place: Path) -> Iterator[tuple[str, str, str, bool]]:
         For each: its name, what was expected, what we made of it, and whether it was right.
     """
     for number, case in enumerate(CASES):
-        folder = place / f"collection{number:02d}"
-        case.make(folder)
-        expected = "refused" if case.holds is None else "equal"
-        found, words = _outcome(case, folder, place / "tables")
-        yield case.name, expected, words, found == expected
+        yield row(case, place / f"{number:02d}")
+
+
+def row(case: Case, folder: Path) -> tuple[str, str, str, bool]:
+    """Write and read one."""
+    case.make(folder)
+    expected = "refused" if case.holds is None else "equal"
+    found, words = _outcome(case, folder, folder.with_name(f"{folder.name}_tables"))
+    return case.name, expected, words, found == expected
 
 
 def _outcome(case: Case, folder: Path, tables: Path) -> tuple[str, str]:

@@ -187,13 +187,18 @@ def rows(place: Path) -> Iterator[tuple[str, str, str, bool]]:
         For each: its name, what was expected, what we made of it, and whether it was right.
     """
     for number, case in enumerate(CASES):
-        folder = place / f"run{number:02d}"
-        folder.mkdir(parents=True)
-        (folder / case.files[0]).write_bytes(case.run)
-        (folder / case.files[1]).write_bytes(case.judged)
-        found, words = _outcome(case, folder)
-        expected = "equal" if case.rankings is not None else "refused"
-        yield case.name, expected, words, found == expected
+        folder = place / f"{number:02d}"
+        folder.mkdir()
+        yield row(case, folder)
+
+
+def row(case: Case, folder: Path) -> tuple[str, str, str, bool]:
+    """Write and score one."""
+    for name, content in zip(case.files, (case.run, case.judged), strict=True):
+        (folder / name).write_bytes(content)
+    found, words = _outcome(case, folder)
+    expected = "equal" if case.rankings is not None else "refused"
+    return case.name, expected, words, found == expected
 
 
 def _outcome(case: Case, folder: Path) -> tuple[str, str]:
