@@ -8,7 +8,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoModel, AutoTokenizer, BertModel, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModel, BertModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.encoders.folders import package_folder
 
@@ -54,9 +54,11 @@ def random(folder: Path, model_class: str, config_class: str, sizes: str = "hidd
 def saved(model: PreTrainedModel, folder: Path) -> Path:
     """Save model and tokenizer."""
     model.save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(str(minilm()))
-    tokenizer.model_input_names = ["input_ids", "attention_mask"]  # GPT-2 takes type ids for further tokens
-    tokenizer.save_pretrained(folder)
+    tokenizer = Tokenizer.from_file(str(minilm() / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    special = {f"{role}_token": f"[{role.upper()}]" for role in ("cls", "sep", "pad", "mask", "unk")}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, **special).save_pretrained(folder)
     return folder
 
 

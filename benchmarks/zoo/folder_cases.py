@@ -62,6 +62,7 @@ class Case:
     empty: bool = True
 
 
+PAIR = "backbone=local backbone.path={} query=twin"
 PLAIN = references.mean_of_transformers
 WORD = "sentence_transformers.models.*"
 
@@ -77,7 +78,7 @@ CASES: list[Case] = [
     ),
     Case("CLS, Dense (tanh)", sequence(st.Pooling(384, "cls"), dense())),
     Case("Dense without bias, GELU", sequence(mean(), dense(bias=False, activation_function=nn.GELU()))),
-    Case("Dense with a residual", sequence(mean(), dense(384, 384, use_residual=True))),
+    Case("Dense with a residual", sequence(mean(), dense(384, 384, use_residual=True)), "refused", None),
     Case("Dense, Normalize", sequence(mean(), dense(activation_function=nn.Identity()), st.Normalize())),
     Case("Normalize before Dense", sequence(mean(), st.Normalize(), dense())),
     Case("Normalize, Dense, Normalize", sequence(mean(), st.Normalize(), dense(), st.Normalize())),
@@ -86,14 +87,18 @@ CASES: list[Case] = [
         sequence(dense(384, 48, module_input_name="token_embeddings"), st.Pooling(48, "mean")),
     ),
     Case("Dense twice", sequence(mean(), dense(384, 64), dense(64, 32))),
-    Case("Dense that writes elsewhere", sequence(mean(), dense(module_output_name="other")), "equal"),
+    Case("Dense that writes elsewhere", sequence(mean(), dense(module_output_name="other")), "refused", None),
     Case("LayerNorm", sequence(mean(), layer_norm())),
     Case("LayerNorm, Dense, Normalize", sequence(mean(), layer_norm(), dense(), st.Normalize())),
     Case("Dropout in between", sequence(mean(), st.Dropout(0.3), dense(), st.Dropout(0.1))),
     Case("CNN", sequence(st.CNN(384, 32), st.Pooling(96, "mean")), "refused", None),
     Case("LSTM", sequence(st.LSTM(384, 16), st.Pooling(32, "mean")), "refused", None),
     Case("two prompts", sequence(mean(), prompts={"query": "query: ", "document": "passage: "})),
-    Case("a prompt called passage", sequence(mean(), prompts={"query": "q: ", "passage": "p: "})),
+    Case(
+        "a prompt called passage",
+        sequence(mean(), prompts={"query": "q: ", "passage": "p: "}),
+        reference=references.by_the_name_passage,
+    ),
     Case("a default prompt", sequence(mean(), prompts={"all": "Represent this: "}, default_prompt_name="all")),
     Case(
         "prompt left out of the mean",
@@ -107,6 +112,8 @@ CASES: list[Case] = [
             st.Pooling(384, "weightedmean", include_prompt=False),
             prompts={"query": "Find what answers: ", "document": "passage: "},
         ),
+        "refused",
+        None,
     ),
     Case("dot product", sequence(mean(), similarity_fn_name="dot")),
     Case("dot product over Normalize", sequence(mean(), st.Normalize(), similarity_fn_name="dot")),
@@ -143,9 +150,9 @@ CASES: list[Case] = [
     ),
     Case("pickled, Dense too", pickled_modules),
     Case("an adapter in the folder", adapted),
-    Case("Router of two transformers", router),
-    Case("Router without Normalize", lambda folder: router(folder, normalized=False)),
-    Case("Router, static query side", lambda folder: router(folder, static=True)),
+    Case("Router of two transformers", router, words=PAIR),
+    Case("Router without Normalize", lambda folder: router(folder, normalized=False), words=PAIR),
+    Case("Router, static query side", lambda folder: router(folder, static=True), words=""),
     Case("StaticEmbedding", static, words=""),
     Case("model2vec", model2vec, reference=references.model2vec, words=""),
     Case(

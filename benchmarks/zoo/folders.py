@@ -219,15 +219,12 @@ def adapted(folder: Path) -> None:
 def router(folder: Path, *, static: bool = False, normalized: bool = True) -> None:
     """Two towers behind one Router, as sentence-transformers saves them; LEAF's pairs are published so."""
     torch.manual_seed(4)
-    query: list[nn.Module] = (
-        [static_module(), dense(64, 384, activation_function=nn.Identity())]
-        if static
-        else [
-            transformer(folder.with_name(f"{folder.name}_query")),
-            mean(),
-            dense(384, 384, activation_function=nn.Identity()),
-        ]
-    )
+    trained = [
+        transformer(folder.with_name(f"{folder.name}_query")),
+        mean(),
+        dense(384, 384, activation_function=nn.Identity()),
+    ]
+    query: list[nn.Module] = [static_module(384)] if static else trained
     document = [transformer(folder, lambda place: bases.bert(place, 2, 2)), st.Pooling(384, "cls")]
     both = st.Router.for_query_document(query_modules=query, document_modules=document)
     modules = [both, st.Normalize()] if normalized else [both]
@@ -235,11 +232,11 @@ def router(folder: Path, *, static: bool = False, normalized: bool = True) -> No
     SentenceTransformer(modules=modules, device="cpu", prompts=prompts).save(str(folder))
 
 
-def static_module() -> st.StaticEmbedding:
+def static_module(width: int = 64) -> st.StaticEmbedding:
     """Token vectors that look drawn, over MiniLM's vocabulary."""
     tokenizer = Tokenizer.from_file(str(bases.minilm() / "tokenizer.json"))
     tokenizer.no_truncation()
-    vectors = np.random.default_rng(0).normal(size=(tokenizer.get_vocab_size(), 64)).astype(np.float32)
+    vectors = np.random.default_rng(0).normal(size=(tokenizer.get_vocab_size(), width)).astype(np.float32)
     return st.StaticEmbedding(tokenizer, embedding_weights=vectors)
 
 

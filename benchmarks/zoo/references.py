@@ -22,6 +22,12 @@ def sentence_transformers(folder: Path, texts: list[str]) -> tuple[Vectors, Vect
     return model.encode_query(texts), model.encode_document(texts)
 
 
+def by_the_name_passage(folder: Path, texts: list[str]) -> tuple[Vectors, Vectors]:
+    """Documents by the prompt that the authors call `passage`, which `encode_document` leaves out."""
+    model = SentenceTransformer(str(folder), device="cpu")
+    return model.encode_query(texts), model.encode(texts, prompt_name="passage")
+
+
 def model2vec(folder: Path, texts: list[str]) -> tuple[Vectors, Vectors]:
     """`StaticModel.encode`."""
     from model2vec import StaticModel

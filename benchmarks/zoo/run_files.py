@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hydra
 import pytrec_eval
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
+from pipeline.entry import CONFIGS
 from pipeline.errors import UserError
 from pipeline.evaluation.on_run_files import prepare_run_files
 
@@ -202,13 +204,13 @@ def row(case: Case, folder: Path) -> tuple[str, str, str, bool]:
 
 
 def _outcome(case: Case, folder: Path) -> tuple[str, str]:
-    settings = {
-        "run_files": [str(folder / case.files[0])],
-        "qrels": str(folder / case.files[1]),
-        "measures": list(MEASURES),
-        "relevant_from": 1,
-        "baseline": None,
-    }
+    words = [
+        f"run_files=['{folder / case.files[0]}']",
+        f"qrels='{folder / case.files[1]}'",
+        f"measures=[{','.join(MEASURES)}]",
+    ]
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        settings = hydra.compose("evaluate", overrides=words)
     return compared(lambda: _means(settings), case.rankings)
 
 
@@ -229,8 +231,8 @@ def compared(
     return ("equal" if largest <= TOLERANCE else "other"), f"MAP {found['map']:.4f}, largest difference {largest:.1e}"
 
 
-def _means(settings: dict[str, object]) -> dict[str, float]:
-    (system,) = prepare_run_files(OmegaConf.create(settings)).score().systems.values()
+def _means(settings: DictConfig) -> dict[str, float]:
+    (system,) = prepare_run_files(settings).score().systems.values()
     return dict(system.scores.means())
 
 
