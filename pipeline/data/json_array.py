@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import open_bytes
+from pipeline.data.lines import DAMAGE, not_utf8, open_bytes
 from pipeline.errors import UserError
 from pipeline.progress import progress
 
@@ -67,10 +67,8 @@ class _Text:
             self.buffer += self._decoder.decode(read, final=not read)
         except UnicodeDecodeError as error:
             line = self._line + self.buffer.count("\n") + error.object[: error.start].count(b"\n")
-            raise UserError(
-                f"{self._path}, line {line}: bytes that are not UTF-8; convert the file to UTF-8."
-            ) from error
-        except (EOFError, OSError) as error:
+            raise not_utf8(self._path, f"line {line}: bytes that are") from error
+        except DAMAGE as error:
             raise UserError(f"{self._path}: the compressed file is damaged ({error}); get it again.") from error
         return not self._ended
 

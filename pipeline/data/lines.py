@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -11,7 +12,18 @@ from typing import IO, Any
 from pipeline.errors import UserError, nearest
 from pipeline.progress import progress
 
-OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open, b"BZh": bz2.open}
+"""By the bytes that such a file begins with: mirrors pack files and leave their names, or unpack them and leave those."""
+ENDINGS = (".gz", ".xz", ".bz2")
+"""What the names of such files mostly end in."""
+OTHERS = {
+    b"\x28\xb5\x2f\xfd": "compressed by Zstandard; unpack it with zstd -d",
+    b"\x04\x22\x4d\x18": "compressed by LZ4; unpack it with lz4 -d",
+    b"PK\x03\x04": "a zip archive; unpack it with unzip",
+}
+"""What else files begin with, what they are then, and the cure."""
+DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error)
+"""What decompressors raise."""
 BYTES_WORTH_PROGRESS = 1 << 26
 LINES_BETWEEN_STEPS = 5000
 
@@ -37,19 +49,38 @@ def existing(path: Path | str | None, setting: str) -> Path:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading bytes, through its decompressor where its name ends in .gz, .xz or .bz2.
+    """Open a file for reading bytes, through gzip's, xz's or bzip2's decompressor where its first bytes ask for one.
 
     Raises:
         UserError: When the file is missing, a folder, or may not be read.
     """
     try:
-        return OPENERS[path.suffix](path, "rb") if path.suffix in OPENERS else open(path, "rb")  # type: ignore[operator]
+        file = open(path, "rb")  # noqa: SIM115 - whoever reads closes it
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; check the path.") from error
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder where a file is expected.") from error
     except PermissionError as error:
         raise UserError(f"{path} may not be read; change its permissions.") from error
+    beginning = file.peek(max(map(len, OPENERS)))
+    for first_bytes, opener in OPENERS.items():
+        if beginning.startswith(first_bytes):
+            file.close()
+            return opener(path, "rb")  # type: ignore[operator]
+    return file
+
+
+def not_utf8(path: Path, where: str) -> UserError:
+    """Say what is wrong with a file whose bytes are not UTF-8, and what it is where its beginning tells.
+
+    Args:
+        path: The file.
+        where: Which bytes, in words: `line 3: byte 9 of the line is`.
+    """
+    with open(path, "rb") as file:
+        beginning = file.read(max(map(len, OTHERS)))
+    what = next((what for first_bytes, what in OTHERS.items() if beginning.startswith(first_bytes)), None)
+    return UserError(f"{path} is {what}." if what else f"{path}, {where} not UTF-8; convert the file to UTF-8.")
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -86,10 +117,8 @@ def _decoded(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
             if text.strip():
                 yield number, text
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}, line {number}: byte {error.start + 1} of the line is not UTF-8; convert the file to UTF-8."
-        ) from error
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
+        raise not_utf8(path, f"line {number}: byte {error.start + 1} of the line is") from error
+    except DAMAGE as error:
         raise UserError(
             f"{path}, after line {number}: the compressed file is damaged ({error}); get it again."
         ) from error

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import OPENERS, existing, field, read_json_lines, read_lines
+from pipeline.data.lines import ENDINGS, existing, field, read_json_lines, read_lines
 from pipeline.data.lookup import id_of
 from pipeline.data.shares import Paths, paths
 from pipeline.data.source import Source
@@ -70,7 +70,7 @@ class PlainText(Source):
 
 
 def _uncompressed(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix in OPENERS else path
+    return path.with_suffix("") if path.suffix in ENDINGS else path
 
 
 def _plain_name(path: Path) -> str:

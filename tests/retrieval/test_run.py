@@ -122,14 +122,13 @@ def test_bad_run_files_are_one_sentence(tmp_path, content, sentence):
     assert str(path) in str(caught.value)
 
 
-def test_gzipped_files_are_read_as_plain_ones(tmp_path):
-    (tmp_path / "run.gz").write_bytes(gzip.compress(GOOD.encode()))
-    (tmp_path / "qrels.gz").write_bytes(gzip.compress(b"1 0 a 2\n"))
-    assert read_trec(tmp_path / "run.gz").ranking("1") == ["a"]
-    assert read_qrels(tmp_path / "qrels.gz") == {"1": {"a": 2}}
-    (tmp_path / "run.gz").write_bytes(GOOD.encode())
-    with pytest.raises(UserError, match=r"run\.gz, after line 0: the compressed file is damaged"):
-        read_trec(tmp_path / "run.gz")
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_gzipped_files_are_read_as_plain_ones_whatever_their_names(tmp_path, ending, compress):
+    (tmp_path / f"run{ending}").write_bytes(compress(b"\xef\xbb\xbf" + GOOD.encode()))
+    (tmp_path / f"qrels{ending}").write_bytes(compress(b"\xef\xbb\xbf1 0 a 2\n"))
+    assert read_trec(tmp_path / f"run{ending}").ranking("1") == ["a"]
+    assert read_qrels(tmp_path / f"qrels{ending}") == {"1": {"a": 2}}
 
 
 def test_missing_files_are_one_sentence(tmp_path):
