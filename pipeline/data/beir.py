@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import existing, field, identifier, read_json_lines, read_table
+from pipeline.data.lines import existing, field, identifier, read_json_lines
 from pipeline.data.shares import dealt, given_splits
 from pipeline.data.source import Source
+from pipeline.data.trec_qrels import read_qrels
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
 
@@ -62,9 +63,8 @@ class Beir(Source):
         splits_of: dict[str, set[str]] = {}
         for split, shares in given_splits(self._qrels(), self.validation_share).items():
             shares.announce(writer)
-            table = read_table(self._qrels()[split], "query-id corpus-id score", header=True)
             split_of = dealt(shares, ((query, text) for _, query, text in self._queries()))
-            for where, (query, document, grade) in table:
+            for where, query, document, grade in read_qrels(self._qrels()[split]):
                 name = split_of(query)
                 splits_of.setdefault(query, set()).add(name)
                 writer.judge(name, query, document, grade, where=where)

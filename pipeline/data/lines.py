@@ -26,6 +26,31 @@ DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error)
 """What decompressors raise."""
 BYTES_WORTH_PROGRESS = 1 << 26
 LINES_BETWEEN_STEPS = 5000
+LINES_TOLD = 3
+
+
+class BadLines:
+    """What is wrong with the lines of a file: all are counted and the first told, for one alone says little of the file."""
+
+    def __init__(self) -> None:
+        self._told: list[str] = []
+        self._count = 0
+
+    def add(self, sentence: str | UserError) -> None:
+        """Take what is wrong with a line."""
+        self._count += 1
+        if len(self._told) < LINES_TOLD:
+            self._told.append(str(sentence))
+
+    def refuse(self) -> None:
+        """Refuse the file, if a line was bad.
+
+        Raises:
+            UserError: With the first sentences, and how many there are.
+        """
+        if self._count:
+            before = f"{self._count:,} lines cannot be read, such as: " if self._count > 1 else ""
+            raise UserError(f"{before}{' '.join(self._told)}")
 
 
 def existing(path: Path | str | None, setting: str) -> Path:

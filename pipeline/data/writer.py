@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.data.pair_file import PairWriter, distinct, merged
 from pipeline.data.repeats import queries_also_in, unlike
 from pipeline.data.text_file import TextFile, TextFileWriter
+from pipeline.data.trec_qrels import grade_of
 from pipeline.errors import UserError
 from pipeline.files import write_json
 
@@ -92,7 +93,7 @@ class DatasetWriter:
         _check(query_id, where, "query id")
         _check(document_id, where, "document id")
         self.split(split)
-        self._judgements[split].add(query_id, document_id, _grade(grade, where), where)
+        self._judgements[split].add(query_id, document_id, grade_of(grade, where), where)
 
     def hard_negative(self, split: str, query_id: str, document_id: str, *, where: str) -> None:
         """Name a document that looks relevant to a query and is not."""
@@ -268,14 +269,3 @@ def _check_text(text: object, what: str, where: str) -> None:
             raise UserError(
                 f"{where}: the {what} holds half of a surrogate pair (character {error.start}); mend the file."
             ) from error
-
-
-def _grade(grade: object, where: str) -> int:
-    """Read a grade: a whole number, possibly written as `1.0`."""
-    try:
-        number = float(grade)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not number.is_integer() or abs(number) >= 1 << 31:
-        raise UserError(f"{where}: the grade {grade!r} is not a whole number; mend the file.")
-    return int(number)

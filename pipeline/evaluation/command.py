@@ -92,6 +92,8 @@ def _check(config: DictConfig) -> None:
     for setting in ("models", "run_files", "measures", "hybrid_weights"):
         if not OmegaConf.is_list(config[setting]):
             raise UserError(f"{setting}={config[setting]} must be a list; write {setting}=[{config[setting]}].")
+    if config.run_columns is not None and not OmegaConf.is_list(config.run_columns):
+        raise UserError(f"run_columns={config.run_columns} must be a list, such as [query,document,rank].")
     if bool(config.models) == bool(config.run_files):
         raise UserError("Give either models=[…] with a dataset, or run_files=[…] with qrels=…, or sweep=FOLDER alone.")
     if config.run_files and config.qrels is None:

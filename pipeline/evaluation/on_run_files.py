@@ -6,13 +6,15 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from pipeline.data.remarks import without_relevant
+from pipeline.data.remarks import COUNTS, without_relevant
+from pipeline.data.trec_qrels import read_judgements
+from pipeline.errors import UserError
 from pipeline.evaluation.measures import measure, parse_measures, require_relevant
 from pipeline.evaluation.names import distinct_names, file_labels, require_once
 from pipeline.evaluation.results import Prepared, Results, SystemResult
 from pipeline.evaluation.significance import require_baseline
 from pipeline.files import digest_of, digest_of_file
-from pipeline.retrieval.trec import read_qrels, read_trec
+from pipeline.retrieval.trec import read_trec, require_columns
 
 
 def prepare_run_files(config: DictConfig) -> Prepared:
@@ -26,9 +28,14 @@ def prepare_run_files(config: DictConfig) -> Prepared:
     labels = file_labels(paths)
     names = distinct_names(labels)
     require_baseline(config.baseline, names)
-    judgements = read_qrels(Path(config.qrels))
+    require_columns(config.run_columns)
+    judgements, repeated = read_judgements(Path(config.qrels))
     require_relevant(judgements, parse_measures(config.measures), config.relevant_from, config.qrels, "relevant_from")
-    runs = [read_trec(path, name) for path, name in zip(paths, names, strict=True)]
+    runs = [read_trec(path, name, config.run_columns) for path, name in zip(paths, names, strict=True)]
+    if config.run_columns is not None and not any("lines_by_columns" in run.counts for run in runs):
+        raise UserError(
+            f"run_columns names {len(config.run_columns)} columns and no run file has so many; leave it out."
+        )
     measures = list(config.measures)
     systems = {
         run.name: SystemResult(run, measure(run, judgements, measures, config.relevant_from), run.counts | details)
@@ -43,7 +50,10 @@ def prepare_run_files(config: DictConfig) -> Prepared:
         remove_self_hits=False,
         fingerprint=digest_of(judgements),
         systems=systems,
-        remarks=without_relevant(judgements, config.relevant_from),
+        remarks=[
+            *([f"Of the judgements, {COUNTS['repeated_judgements']}: {repeated:,}."] if repeated else []),
+            *without_relevant(judgements, config.relevant_from),
+        ],
     )
     inputs = {f"run file {given}": digest_of_file(path) for given, path in zip(config.run_files, paths, strict=True)}
     return Prepared(inputs | {"judgements": digest_of_file(Path(config.qrels))}, lambda: results)

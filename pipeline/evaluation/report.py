@@ -34,6 +34,9 @@ COUNTS = {
     "ranks_not_followed": "queries whose ranks say another order than score, then id, both descending (trec_eval's)",
     "tied_queries": "queries whose results all have one score, so that ids alone order them",
     "self_hits": "queries with a result of their own id, which stays",
+    "lines_without_tag": "lines without a run's tag, which trec_eval refuses",
+    "lines_with_more_columns": "lines with more than six columns, of which trec_eval reads the first five",
+    "lines_by_columns": "lines read as run_columns says",
     "nearly_empty_documents": "documents with fewer than two words, more than half of all",
 }
 """What a system's details may count, and how a table says it."""

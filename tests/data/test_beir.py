@@ -40,7 +40,7 @@ def test_numeric_ids_are_texts(opened, tmp_path, beir_folder):
         (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td99\t1\n"), "'d99'.*line 2"),
         (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq99\td1\t1\n"), "'q99'.*line 2"),
         (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\tyes\n"), "line 2.*'yes'"),
-        (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1 d1 1\n"), "line 2: 3 tab"),
+        (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\n"), "line 2: 2 columns"),
         (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\n"), "test.*no queries"),
         (
             lambda f: write_text(f / "corpus.jsonl", '{"_id": "d0", "body": "x"}\n'),

@@ -91,7 +91,7 @@ def test_topics_of_xml_with_attributes():
         ("docs/part1.sgml", DOCUMENTS + "<doc><text>x</text></doc>", r"part1\.sgml, line 9: .* no <docno>"),
         ("topics.txt", "<top><title>x</title></top>", r"topics\.txt, line 1: .* no <num>"),
         ("topics.txt", "<top><num>1</num><desc>x</desc></top>", r"no <title> .*found are num, desc"),
-        ("qrels.txt", QRELS + "350 FT-1 1\n", r"qrels\.txt, line 4: four columns .* 3 found"),
+        ("qrels.txt", QRELS + "350 FT-1 1\n", r"qrels\.txt, line 4: 3 columns where judgements have 4"),
         ("qrels.txt", QRELS + "350 0 FT-1 high\n", r"qrels\.txt, line 4: the grade 'high'"),
         ("qrels.txt", QRELS + "350 0 FT-9 1\n", "'FT-9'"),
         ("qrels.txt", "", "holds no qrels"),
