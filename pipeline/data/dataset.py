@@ -35,7 +35,8 @@ class Split:
         name: `train`, `validation` or `test`; or `pretraining`, which has documents and no queries.
         documents: The corpus searched for this split; splits may share one object.
         queries: The judged queries, in the source's order.
-        judgements: From query id to document id to grade; grades may be zero or less.
+        judgements: From query id to document id to grade; grades may be zero or less, and documents absent from
+            `documents`: nobody can find those, and they count.
         hard_negatives: From query id to ids in `documents`, as the source gives them; empty when it gives none.
         groups: From query id to its group, where the source makes an experiment of the split; else empty.
     """
@@ -124,6 +125,8 @@ class StoredSplit:
     queries: Texts
     judgements: Pairs
     hard_negatives: Pairs
+    absent: list[str]
+    """Ids of judged documents that the corpus lacks; the first has the position that follows its last."""
 
 
 def read_dataset(
@@ -178,6 +181,7 @@ def _stored(folder: Path, name: str, collection: str) -> StoredSplit:
         Texts.open(folder / "queries" / name),
         Pairs.read(folder / f"judgements.{name}"),
         Pairs.read(folder / f"hard_negatives.{name}"),
+        read_json(absent) if (absent := folder / f"absent.{name}.json").exists() else [],
     )
 
 
@@ -189,7 +193,12 @@ def _with_queries(split: StoredSplit, kept: np.ndarray) -> StoredSplit:
         return Pairs(np.searchsorted(kept, pairs.queries), pairs.documents, pairs.grades)
 
     return StoredSplit(
-        split.name, split.collection, split.queries.select(kept), only(split.judgements), only(split.hard_negatives)
+        split.name,
+        split.collection,
+        split.queries.select(kept),
+        only(split.judgements),
+        only(split.hard_negatives),
+        split.absent,
     )
 
 
@@ -202,6 +211,7 @@ def _limited(texts: Texts, collection: str, splits: list[StoredSplit], limit: in
         for pairs in (split.judgements, split.hard_negatives)
     ]
     needed = np.unique(np.concatenate(named))
+    needed = needed[needed < len(texts)]
     first = texts.hash_order()[: limit + len(needed)]
     others = first[~np.isin(first, needed)][:limit]
     return texts.select(np.sort(np.concatenate([needed, others])))
@@ -211,9 +221,11 @@ def _judgements(split: StoredSplit, documents: Texts) -> dict[str, dict[str, int
     """Turn positions into ids: every query of the split, in order."""
     found: dict[str, dict[str, int]] = {query: {} for query in split.queries.ids()}
     pairs = split.judgements
-    for query, document, grade in zip(
-        split.queries.ids(pairs.queries), documents.ids(pairs.documents), pairs.grades.tolist(), strict=True
-    ):
+    there = pairs.documents < len(documents)
+    ids = np.empty(len(pairs), dtype=object)
+    ids[there] = documents.ids(pairs.documents[there])
+    ids[~there] = [split.absent[place] for place in pairs.documents[~there] - len(documents)]
+    for query, document, grade in zip(split.queries.ids(pairs.queries), ids, pairs.grades.tolist(), strict=True):
         found[query][document] = grade
     return found
 
@@ -249,6 +261,7 @@ def _fingerprint(splits: Iterable[Split], stored: list[StoredSplit]) -> str:
             "hard_negatives": _digest(on_disk.hard_negatives),
         }
         | ({"groups": split.groups} if split.groups else {})
+        | ({"absent": on_disk.absent} if on_disk.absent else {})
         for split, on_disk in zip(splits, stored, strict=True)
     ]
     return digest_of(parts)
