@@ -39,6 +39,7 @@ class Split:
             `documents`: nobody can find those, and they count.
         hard_negatives: From query id to ids in `documents`, as the source gives them; empty when it gives none.
         groups: From query id to its group, where the source makes an experiment of the split; else empty.
+        absent: Ids of judged documents that `documents` lacks.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Split:
     judgements: dict[str, dict[str, int]]
     hard_negatives: dict[str, list[str]]
     groups: dict[str, Group] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Dataset:
         return self_hits(split.queries, split.documents, split.judgements, self.remove_self_hits)
 
     def positives(self, split: Split | str) -> dict[str, list[str]]:
-        """Give the relevant documents of a split's queries.
+        """Give the relevant documents of a split's queries that its corpus holds.
 
         Args:
             split: A split or its name.
@@ -105,7 +107,11 @@ class Dataset:
         if isinstance(split, str):
             split = self.split(split)
         relevant = {
-            query: [document for document, grade in grades.items() if grade >= self.relevant_from]
+            query: [
+                document
+                for document, grade in grades.items()
+                if grade >= self.relevant_from and document not in split.absent
+            ]
             for query, grades in split.judgements.items()
         }
         return {query: documents for query, documents in relevant.items() if documents}
@@ -157,6 +163,7 @@ def read_dataset(
             judged := _judgements(split, documents[split.collection]),
             _hard_negatives(split, documents[split.collection], judged, relevant_from),
             _groups(folder / f"groups.{split.name}.json", judged),
+            frozenset(split.absent),
         )
         for split in stored
     }

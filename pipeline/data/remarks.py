@@ -33,7 +33,12 @@ def remarks(dataset: Dataset, split: Split) -> list[str]:
         *_counts(dataset.notes),
         *_leaks(dataset.notes, split.name),
     ]
-    return [*found, *_self_hits(dataset, split), *without_relevant(split.judgements, dataset.relevant_from)]
+    return [
+        *found,
+        *_self_hits(dataset, split),
+        *without_relevant(split.judgements, dataset.relevant_from),
+        *_unreachable(dataset, split),
+    ]
 
 
 def _limit(notes: dict[str, Any]) -> list[str]:
@@ -56,6 +61,21 @@ def _leaks(notes: dict[str, Any], split: str) -> list[str]:
         for earlier, count in others.items()
         if split in (earlier, later)
     ]
+
+
+def _unreachable(dataset: Dataset, split: Split) -> list[str]:
+    """Say how many queries have relevant documents, none of which is in the corpus."""
+    said = []
+    for part in {"train": dataset.splits.get("train", split), split.name: split}.values():
+        reachable = dataset.positives(part)
+        hopeless = sum(
+            query not in reachable and any(grade >= dataset.relevant_from for grade in grades.values())
+            for query, grades in (part.judgements.items() if part.absent else ())
+        )
+        if hopeless:
+            what = "train nothing" if part.name == "train" else "count 0 in all but graded measures"
+            said.append(f"Queries of {part.name} whose relevant documents are all absent, which {what}: {hopeless:,}.")
+    return said
 
 
 def _self_hits(dataset: Dataset, split: Split) -> list[str]:
