@@ -18,6 +18,8 @@ QRELS = {"train": ["train"], "validation": ["dev", "validation"], "test": ["test
 class Beir(Source):
     """A folder in BEIR's layout (Thakur et al., 2021, https://arxiv.org/abs/2104.08663).
 
+    A query may name documents that are no results of it (`excluded_ids`, as in BRIGHT, https://arxiv.org/abs/2407.12883).
+
     Args:
         path: The folder.
         validation_share: The share of training queries held out for validation where `qrels/` has `train` and no `dev`.
@@ -63,19 +65,40 @@ class Beir(Source):
         splits_of: dict[str, set[str]] = {}
         for split, shares in given_splits(self._qrels(), self.validation_share).items():
             shares.announce(writer)
-            split_of = dealt(shares, ((query, text) for _, query, text in self._queries()))
+            split_of = dealt(shares, ((query, text) for _, query, text, _ in self._queries()))
             for where, query, document, grade in read_qrels(self._qrels()[split]):
                 name = split_of(query)
                 splits_of.setdefault(query, set()).add(name)
                 writer.judge(name, query, document, grade, where=where)
-        for where, query, text in self._queries():
+        for where, query, text, excluded in self._queries():
             for name in sorted(splits_of.get(query, ())):
                 writer.query(name, query, text, where=where)
+                if excluded:
+                    writer.exclude(name, query, excluded)
         for where, record in read_json_lines(self._file("corpus.jsonl")):
             text, title = field(record, "text", where), record.get("title") or ""
             writer.document(identifier(field(record, "_id", where)), text, title, where=where)
 
-    def _queries(self) -> Iterator[tuple[str, str, Any]]:
-        """Read the place, the id and the text of every query."""
+    def _queries(self) -> Iterator[tuple[str, str, Any, list[str]]]:
+        """Read the place, the id, the text and the excluded documents of every query."""
         for where, record in read_json_lines(self._file("queries.jsonl")):
-            yield where, identifier(field(record, "_id", where)), field(record, "text", where)
+            yield (
+                where,
+                identifier(field(record, "_id", where)),
+                field(record, "text", where),
+                excluded_ids(record, where),
+            )
+
+
+def excluded_ids(record: dict[str, Any], where: str) -> list[str]:
+    """Read which documents are no results of a query, as BRIGHT has them: `excluded_ids`, perhaps in its `metadata`.
+
+    Raises:
+        UserError: When the field holds something else than a list of ids.
+    """
+    metadata = record.get("metadata")
+    found = record.get("excluded_ids") or (metadata.get("excluded_ids") if isinstance(metadata, dict) else None) or []
+    ids: list[Any] = [identifier(id_) for id_ in found] if isinstance(found, list) else [None]
+    if not all(isinstance(id_, str) for id_ in ids):
+        raise UserError(f"{where}: excluded_ids is {found!r}; it must be a list of ids of documents.")
+    return ids

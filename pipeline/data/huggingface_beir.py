@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.beir import QRELS
+from pipeline.data.beir import QRELS, excluded_ids
 from pipeline.data.huggingface import load_tables, pick, rows
 from pipeline.data.lines import field, identifier
 from pipeline.data.shares import dealt, given_splits
@@ -55,22 +55,24 @@ class HuggingFaceBeir(Source):
         splits_of: dict[str, set[str]] = {}
         for ours, shares in given_splits(found, self.validation_share).items():
             shares.announce(writer)
-            split_of = dealt(shares, ((query, text) for _, query, text in self._queries()))
+            split_of = dealt(shares, ((query, text) for _, query, text, _ in self._queries()))
             for where, row in rows(judgements[found[ours]], f"{self.qrels}, {found[ours]}"):
                 query, document = (str(field(row, name, where)) for name in ("query-id", "corpus-id"))
                 splits_of.setdefault(query, set()).add(split_of(query))
                 writer.judge(split_of(query), query, document, field(row, "score", where), where=where)
-        for where, query, text in self._queries():
+        for where, query, text, excluded in self._queries():
             for name in sorted(splits_of.get(query, ())):
                 writer.query(name, query, text, where=where)
+                if excluded:
+                    writer.exclude(name, query, excluded)
         for where, row in rows(self._table("corpus"), f"{self.path}, corpus"):
             id_ = identifier(field(row, "_id", where))
             writer.document(id_, field(row, "text", where), row.get("title") or "", where=where)
 
-    def _queries(self) -> Iterator[tuple[str, str, Any]]:
-        """Read the place, the id and the text of every query."""
+    def _queries(self) -> Iterator[tuple[str, str, Any, list[str]]]:
+        """Read the place, the id, the text and the excluded documents of every query."""
         for where, row in rows(self._table("queries"), f"{self.path}, queries"):
-            yield where, identifier(field(row, "_id", where)), field(row, "text", where)
+            yield where, identifier(field(row, "_id", where)), field(row, "text", where), excluded_ids(row, where)
 
     def _table(self, name: str) -> Any:
         return pick(load_tables(self.path, name, None), name, f"{self.path}, configuration {name}")

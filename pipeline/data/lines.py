@@ -7,6 +7,7 @@ import lzma
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any
 
 from pipeline.errors import UserError, nearest
@@ -30,11 +31,25 @@ LINES_TOLD = 3
 
 
 class BadLines:
-    """What is wrong with the lines of a file: all are counted and the first told, for one alone says little of the file."""
+    """What is wrong with the lines of a file: all are counted and the first told, for one alone says little of the file.
+
+    `with bad:` around the work on one line takes what it complains about, and the next line follows.
+    """
 
     def __init__(self) -> None:
         self._told: list[str] = []
         self._count = 0
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, UserError):
+            return False
+        self.add(error)
+        return True
 
     def add(self, sentence: str | UserError) -> None:
         """Take what is wrong with a line."""
@@ -49,7 +64,7 @@ class BadLines:
             UserError: With the first sentences, and how many there are.
         """
         if self._count:
-            before = f"{self._count:,} lines cannot be read, such as: " if self._count > 1 else ""
+            before = f"{self._count:,} lines cannot be used, such as: " if self._count > 1 else ""
             raise UserError(f"{before}{' '.join(self._told)}")
 
 

@@ -10,7 +10,7 @@ from pipeline.data.writer import DatasetWriter, sizes
 from pipeline.errors import UserError
 from pipeline.files import digest_of, disk_errors, locked, read_json
 
-LAYOUT = 2
+LAYOUT = 3
 """Counts the changes of the layout on disk, so that older folders are not mistaken for new ones."""
 
 NAMED_FILES = 3
