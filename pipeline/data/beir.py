@@ -19,6 +19,8 @@ QRELS = {"train": ["train"], "validation": ["dev", "validation"], "test": ["test
 class Beir(Source):
     """A folder in BEIR's layout (Thakur et al., 2021, https://arxiv.org/abs/2104.08663).
 
+    A query may name documents that are no results of it (`excluded_ids`, as in BRIGHT, https://arxiv.org/abs/2407.12883).
+
     Args:
         path: The folder.
         validation_share: The share of training queries held out for validation where `qrels/` has `train` and no `dev`.
@@ -63,27 +65,43 @@ class Beir(Source):
         splits_of: dict[str, set[str]] = {}
         for split, shares in given_splits(self._qrels(), self.validation_share).items():
             shares.announce(writer)
-            split_of = dealt(shares, ((bare(str(query)), text) for _, query, text in self._queries()))
+            split_of = dealt(shares, ((bare(str(query)), text) for _, query, text, _ in self._queries()))
             for where, query, document, grade in read_qrels(self._qrels()[split]):
                 with writer.bad:
                     name = split_of(bare(query))
                     splits_of.setdefault(bare(query), set()).add(name)
                     writer.judge(name, query, document, grade, where=where)
-        for where, query, text in self._queries():
+        for where, query, text, record in self._queries():
             for name in sorted(splits_of.get(bare(str(query)), ())):
                 with writer.bad:
                     writer.query(name, query, text, where=where)
+                    if excluded := excluded_ids(record, where):
+                        writer.exclude(name, query, excluded)
         for where, record in read_json_lines(self._file("corpus.jsonl"), "_id", "text"):
             with writer.bad:
                 title, text = (given_text(record.get(name)) for name in ("title", "text"))
                 writer.document(identifier(record["_id"]), text, title, where=where)
 
-    def _queries(self) -> Iterator[tuple[str, str, Any]]:
-        """Read the place, the id and the text of every query."""
+    def _queries(self) -> Iterator[tuple[str, str, Any, dict[str, Any]]]:
+        """Read the place, the id, the text and all fields of every query."""
         for where, record in read_json_lines(self._file("queries.jsonl"), "_id", "text"):
-            yield where, identifier(record["_id"]), record["text"]
+            yield where, identifier(record["_id"]), record["text"], record
 
 
 def _packed_or_not(path: Path) -> Path | None:
     """Find a file under its name, or that name with the ending of a compressed one."""
     return next((each for end in ("", *ENDINGS) if (each := path.with_name(path.name + end)).is_file()), None)
+
+
+def excluded_ids(record: dict[str, Any], where: str) -> list[str]:
+    """Read which documents are no results of a query, as BRIGHT has them: `excluded_ids`, perhaps in its `metadata`.
+
+    Raises:
+        UserError: When the field holds something else than a list of ids.
+    """
+    metadata = record.get("metadata")
+    found = record.get("excluded_ids") or (metadata.get("excluded_ids") if isinstance(metadata, dict) else None) or []
+    ids: list[Any] = [identifier(id_) for id_ in found] if isinstance(found, list) else [None]
+    if not all(isinstance(id_, str) for id_ in ids):
+        raise UserError(f"{where}: excluded_ids is {found!r}; it must be a list of ids of documents.")
+    return ids

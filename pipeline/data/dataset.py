@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.data.pair_file import Pairs
-from pipeline.data.self_hits import self_hits
+from pipeline.data.self_hits import self_hits, unwanted
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError, nearest
 from pipeline.files import digest_of, read_json
@@ -39,6 +39,7 @@ class Split:
             `documents`: nobody can find those, and they count.
         hard_negatives: From query id to ids in `documents`, as the source gives them; empty when it gives none.
         groups: From query id to its group, where the source makes an experiment of the split; else empty.
+        excluded: From query id to ids of documents that are no results of it; empty where the source names none.
         absent: Ids of judged documents that `documents` lacks.
     """
 
@@ -48,6 +49,7 @@ class Split:
     judgements: dict[str, dict[str, int]]
     hard_negatives: dict[str, list[str]]
     groups: dict[str, Group] = field(default_factory=dict)
+    excluded: dict[str, list[str]] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
 
 
@@ -94,6 +96,14 @@ class Dataset:
             Positions in the split's documents, int64 [queries]; -1 where there is none.
         """
         return self_hits(split.queries, split.documents, split.judgements, self.remove_self_hits)
+
+    def unwanted(self, split: Split) -> np.ndarray:
+        """Give all documents that are no results of each query: the query itself, and what the source excludes.
+
+        Returns:
+            Positions in the split's documents, int64 [queries, most of any query]; -1 where there are fewer.
+        """
+        return unwanted(split.queries, split.documents, split.judgements, self.remove_self_hits, split.excluded)
 
     def positives(self, split: Split | str) -> dict[str, list[str]]:
         """Give the relevant documents of a split's queries that its corpus holds.
@@ -163,6 +173,7 @@ def read_dataset(
             judged := _judgements(split, documents[split.collection]),
             _hard_negatives(split, documents[split.collection], judged, relevant_from),
             _groups(folder / f"groups.{split.name}.json", judged),
+            _of_queries(folder / f"excluded.{split.name}.json", judged),
             frozenset(split.absent),
         )
         for split in stored
@@ -251,10 +262,13 @@ def _hard_negatives(
 
 def _groups(path: Path, queries: Iterable[str]) -> dict[str, Group]:
     """Read the groups of a split's queries, where there are any."""
-    if not path.exists():
-        return {}
-    groups = read_json(path)
-    return {query: Group(*groups[query]) for query in queries if query in groups}
+    return {query: Group(*group) for query, group in _of_queries(path, queries).items()}
+
+
+def _of_queries(path: Path, queries: Iterable[str]) -> dict[str, Any]:
+    """Read what a file says of a split's queries, where there is one."""
+    found = read_json(path) if path.exists() else {}
+    return {query: found[query] for query in queries if query in found}
 
 
 def _fingerprint(splits: Iterable[Split], stored: list[StoredSplit]) -> str:
@@ -269,6 +283,7 @@ def _fingerprint(splits: Iterable[Split], stored: list[StoredSplit]) -> str:
         }
         | ({"groups": split.groups} if split.groups else {})
         | ({"absent": on_disk.absent} if on_disk.absent else {})
+        | ({"excluded": split.excluded} if split.excluded else {})
         for split, on_disk in zip(splits, stored, strict=True)
     ]
     return digest_of(parts)

@@ -95,7 +95,7 @@ class Dpr(Source):
 
     def _contexts(self, contexts: list[dict[str, Any]], where: str, writer: DatasetWriter) -> list[str]:
         """Give the ids of contexts, after writing them where they are the corpus."""
-        found = []
+        found: list[str] = []
         for context in contexts:
             id_ = context_id(context)
             if self.passages is None:

@@ -68,7 +68,7 @@ class BadLines:
             UserError: With the first sentences, and how many there are.
         """
         if self._count:
-            before = f"{self._count:,} lines cannot be read, such as: " if self._count > 1 else ""
+            before = f"{self._count:,} lines cannot be used, such as: " if self._count > 1 else ""
             raise UserError(f"{before}{' '.join(self._told)}")
 
 

@@ -161,7 +161,7 @@ class PairWriter:
         """Read one pair as it came: query, document, grade and place."""
         for batch in self._batches():
             if row < len(batch):
-                return tuple(batch[name][row].as_py() for name in INCOMING.names)  # type: ignore[return-value]
+                return tuple(batch[name][row].as_py() for name in INCOMING.names)
             row -= len(batch)
         raise IndexError(row)
 

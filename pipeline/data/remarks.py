@@ -36,6 +36,7 @@ def remarks(dataset: Dataset, split: Split) -> list[str]:
     return [
         *found,
         *_self_hits(dataset, split),
+        *_excluded(dataset, split),
         *without_relevant(split.judgements, dataset.relevant_from),
         *_unreachable(dataset, split),
     ]
@@ -93,6 +94,24 @@ def _self_hits(dataset: Dataset, split: Split) -> list[str]:
     if shared > removed:
         found.append(f"Queries with the id of a document that stays in their results: {shared - removed:,}.")
     return found
+
+
+def _excluded(dataset: Dataset, split: Split) -> list[str]:
+    """Say how many documents the dataset itself leaves out of results."""
+    there = dict(zip(split.queries.ids(), (dataset.unwanted(split)[:, 1:] >= 0).sum(axis=1).tolist(), strict=True))
+    count = sum(there.values())
+    if not count:
+        return []
+    queries = sum(of > 0 for of in there.values())
+    found = [
+        f"Documents that the dataset excludes from a query's results (excluded_ids): {count:,}, for {queries:,} queries."
+    ]
+    judged = sum(
+        split.judgements[query].get(document, 0) >= dataset.relevant_from
+        for query, documents in split.excluded.items()
+        for document in documents
+    )
+    return [*found, *([f"Of them judged relevant to the query: {judged:,}."] if judged else [])]
 
 
 def _judged_and_removed(dataset: Dataset, split: Split) -> int:

@@ -1,7 +1,7 @@
 """The one door into the store: whatever a source streams is checked here and written in one layout."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class DatasetWriter:
         self._unsearched: set[str] = set()
         self._settings: dict[str, str] = {}
         self._groups: dict[str, dict[str, tuple[str, str]]] = {}
+        self._excluded: dict[str, dict[str, list[str]]] = {}
         self.notes: dict[str, Any] = {}
 
     def document(self, id_: str, text: str, title: str = "", *, collection: str = "documents", where: str) -> None:
@@ -120,6 +121,16 @@ class DatasetWriter:
         """
         self._groups.setdefault(split, {})[query_id] = (name, cluster)
 
+    def exclude(self, split: str, query_id: str, documents: Sequence[str]) -> None:
+        """Name documents that are no results of a query; these few are held in memory.
+
+        Args:
+            split: Of the query.
+            query_id: Added before or after.
+            documents: Their ids; what is not in the corpus is no matter.
+        """
+        self._excluded.setdefault(split, {})[query_id] = list(documents)
+
     def split(
         self, name: str, collection: str | None = None, *, searched: bool = True, setting: str | None = None
     ) -> None:
@@ -180,6 +191,8 @@ class DatasetWriter:
         splits = {name: {"collection": self._collections[name]} for name in names}
         for name, groups in self._groups.items():
             write_json(self._folder / f"groups.{name}.json", groups)
+        for name, excluded in self._excluded.items():
+            write_json(self._folder / f"excluded.{name}.json", excluded)
         write_json(self._folder / "dataset.json", {"splits": splits, "notes": self.notes, "sizes": sizes(self._folder)})
 
     def _finish_split(self, name: str, documents: dict[str, TextFile]) -> TextFile:

@@ -141,6 +141,7 @@ class Validation:
             "texts": [self.split.queries.fingerprint, self.split.documents.fingerprint],
             "judgements": digest_of(self.split.judgements),
             "relevance": [self.dataset.relevant_from, self.dataset.remove_self_hits],
+            "excluded": self.split.excluded,
             "precision": [self.encoding.precision, self.encoding.torch_device.type],
         }
         return kept_figures(self.store, "validations", made_from, lambda: self(dual_encoder))

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.data.beir import Beir
 from pipeline.errors import UserError
-from tests.data.conftest import write_text
+from tests.data.conftest import write_json_lines, write_text
 
 
 def test_a_folder_becomes_three_splits(opened, beir_folder):
@@ -30,6 +30,26 @@ def test_numeric_ids_are_texts(opened, tmp_path, beir_folder):
     with (beir_folder / "corpus.jsonl").open("a") as file:
         file.write(json.dumps({"_id": 77, "text": "numbered", "title": None}) + "\n")
     assert opened(Beir(path=str(beir_folder))).split("test").documents.positions(["77"]) == [20]
+
+
+def test_excluded_documents_are_read_in_the_field_or_its_metadata(opened, tmp_path):
+    """BRIGHT's field, which says `N/A` where there is none."""
+    write_json_lines(tmp_path / "corpus.jsonl", [{"_id": f"d{n}", "text": f"document {n}"} for n in range(4)])
+    queries = [
+        {"_id": "q0", "text": "zero", "excluded_ids": ["d1", "d2"], "metadata": {}},
+        {"_id": "q1", "text": "one", "metadata": {"excluded_ids": ["d3", 0]}},
+        {"_id": "q2", "text": "two", "excluded_ids": ["N/A"]},
+        {"_id": "q3", "text": "three"},
+    ]
+    write_json_lines(tmp_path / "queries.jsonl", queries)
+    write_text(tmp_path / "qrels/test.tsv", "".join(f"q{n}\td0\t1\n" for n in range(4)))
+    dataset = opened(Beir(path=str(tmp_path)))
+    split = dataset.split("test")
+    assert split.excluded == {"q0": ["d1", "d2"], "q1": ["d3", "0"], "q2": ["N/A"]}
+    assert dataset.unwanted(split).tolist() == [[-1, 1, 2], [-1, 3, -1], [-1, -1, -1], [-1, -1, -1]]
+    write_json_lines(tmp_path / "queries.jsonl", [queries[0] | {"excluded_ids": "d1"}, *queries[1:]])
+    with pytest.raises(UserError, match=r"queries\.jsonl, line 1: excluded_ids is 'd1'; it must be a list of ids"):
+        opened(Beir(path=str(tmp_path)))
 
 
 @pytest.mark.parametrize(

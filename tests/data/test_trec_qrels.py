@@ -51,7 +51,7 @@ def test_equal_judgements_are_counted(tmp_path):
         ("1 0 a 1_0\n", "line 1: the grade '1_0' is not a whole number"),
         ("1 0 a \u0661\n", "line 1: the grade '\u0661' is not a whole number"),
         ("1 0 a 2\n1 0 a 1\n", "line 2: document a is judged 1 for query 1, and 2 before; keep one"),
-        ("1 0 a 1\n" + "1 0 b x\n" * 7, "^7 lines cannot be read, such as: .*line 2: .*line 3: .*line 4: [^:]*$"),
+        ("1 0 a 1\n" + "1 0 b x\n" * 7, "^7 lines cannot be used, such as: .*line 2: .*line 3: .*line 4: [^:]*$"),
         ('{\n"1": {"a": 1}}', "is JSON, and judgements are lines of query 0 document grade"),
     ],
 )

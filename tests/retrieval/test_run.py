@@ -68,7 +68,7 @@ def test_hits_become_a_run():
     assert run.scores("unknown").shape == (0,)
     assert len(run) == 3
     without = Run.from_hits(
-        "dense", ["q0", "q1", "q2"], documents, hits, unwanted=documents.positions(["q0", "q1", "q2"]), depth=2
+        "dense", ["q0", "q1", "q2"], documents, hits, unwanted=documents.positions(["q0", "q1", "q2"])[:, None], depth=2
     )
     assert [without.ranking(query) for query in without.query_ids] == [["d2", "q1"], ["d0"], []]
     assert without.scores("q1").tolist() == [5]
@@ -118,7 +118,7 @@ GOOD = "1 Q0 a 1 0.5 tag\n"
         (GOOD.encode() * 2, "line 2: document a occurs a second time for query 1"),
         (
             GOOD.encode() + b"1 Q0 b 2 x t\n" * 4,
-            "^4 lines cannot be read, such as: .*line 2: .* .*line 3: .* .*line 4: [^:]*$",
+            "^4 lines cannot be used, such as: .*line 2: .* .*line 3: .* .*line 4: [^:]*$",
         ),
         (b'{"1": {"a": 0.5}}', r"run\.trec is JSON, .* ranx\.Run\.from_file"),
         (b'{\n  "1": {\n    "a": 0.5\n  }\n}', r"run\.trec is JSON"),
