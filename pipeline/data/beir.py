@@ -45,6 +45,11 @@ class Beir(Source):
         for candidate in (folder / name, folder / f"{name}.gz"):
             if candidate.is_file():
                 return candidate
+        if parts := collections_in(folder):
+            raise UserError(
+                f"{folder} holds {len(parts)} collections, and this needs one: give it as dataset.path={parts[0]}, or "
+                "evaluate a model on all of them and their mean by evaluate.py."
+            )
         raise UserError(f"{folder} has no {name}; dataset.path must be a folder in BEIR's layout.")
 
     def _qrels(self) -> dict[str, Path]:
@@ -88,6 +93,13 @@ class Beir(Source):
                 field(record, "text", where),
                 excluded_ids(record, where),
             )
+
+
+def collections_in(root: Path) -> list[Path]:
+    """Give the folders in BEIR's layout right below a folder that is none itself, such as the twelve of CQADupStack."""
+    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())] if root.is_dir() else []
+    found = [folder for folder in folders if any((folder / f"corpus.jsonl{end}").is_file() for end in ("", ".gz"))]
+    return [] if root in found else found
 
 
 def excluded_ids(record: dict[str, Any], where: str) -> list[str]:
