@@ -168,6 +168,14 @@ def test_run_files_of_one_name_are_told_apart_by_their_folders(here, tmp_path):
     assert list(systems) == ["one_test.dense", "two_test.dense"]
 
 
+def test_results_of_another_collection_are_said(here, tmp_path):
+    """Ids as a data frame writes numbers, say."""
+    (tmp_path / "r.trec").write_text("1 Q0 7.0 1 1 tag\n1 Q0 8.0 2 0 tag\n")
+    (tmp_path / "qrels").write_text("1 0 7 1\n")
+    said = here(f"run_files=[{tmp_path}/r.trec]", f"qrels={tmp_path}/qrels", "measures=[map]", f"folder={tmp_path}/out")
+    assert "r: queries, all of the run, without one judged result (do the ids belong together?): 1." in said
+
+
 def test_odd_run_files_are_scored_as_trec_eval_scores_them_and_that_is_said(here, tmp_path):
     """Worked by hand: score, then id, both descending, is d4 d3 d2 d1 d0, so MAP is (1/2 + 2/5) / 2 / 3."""
     (tmp_path / "qrels").write_text("q0 0 d0 1\nq0 0 d3 2\nq1 0 d4 1\nq2 0 d1 0\n")
