@@ -168,6 +168,14 @@ def test_run_files_of_one_name_are_told_apart_by_their_folders(here, tmp_path):
     assert list(systems) == ["one_test.dense", "two_test.dense"]
 
 
+def test_results_of_another_collection_are_said(here, tmp_path):
+    """Ids as a data frame writes numbers, say."""
+    (tmp_path / "r.trec").write_text("1 Q0 7.0 1 1 tag\n1 Q0 8.0 2 0 tag\n")
+    (tmp_path / "qrels").write_text("1 0 7 1\n")
+    said = here(f"run_files=[{tmp_path}/r.trec]", f"qrels={tmp_path}/qrels", "measures=[map]", f"folder={tmp_path}/out")
+    assert "r: queries, all of the run, without one judged result (do the ids belong together?): 1." in said
+
+
 def test_odd_run_files_are_scored_as_trec_eval_scores_them_and_that_is_said(here, tmp_path):
     """Worked by hand: score, then id, both descending, is d4 d3 d2 d1 d0, so MAP is (1/2 + 2/5) / 2 / 3."""
     (tmp_path / "qrels").write_text("q0 0 d0 1\nq0 0 d3 2\nq1 0 d4 1\nq2 0 d1 0\n")
@@ -418,3 +426,45 @@ def test_folders_that_are_no_models_are_refused_before_encoding(refused, pairs, 
     tables = [setting for setting in settings if not setting.startswith("tables=")] + [f"tables={tmp_path}/tables"]
     assert str(tmp_path / "empty") in refused(f"models=[{models}/second,{tmp_path}/empty]", *tables)
     assert not (tmp_path / "tables" / "vectors").exists()
+
+
+# --- a root of several collections
+
+
+def write_collection(folder: Path, found: list[bool]) -> None:
+    """A collection in BEIR's layout whose queries name the judged document, or another."""
+    (folder / "qrels").mkdir(parents=True)
+    words = TOPICS[: len(found) + 2]
+    documents = [{"_id": f"d{n}", "text": f"about {word}"} for n, word in enumerate(words)]
+    queries = [{"_id": f"q{n}", "text": words[n if right else n + 1]} for n, right in enumerate(found)]
+    for name, rows in (("corpus", documents), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (folder / "qrels" / "test.tsv").write_text("".join(f"q{n}\td{n}\t1\n" for n in range(len(found))))
+
+
+def test_the_figure_of_a_root_is_the_mean_of_its_collections(here, refused, models, tmp_path):
+    """As BEIR's authors count CQADupStack: every collection the same, however many queries it has."""
+    root, out = tmp_path / "cqadupstack", tmp_path / "out"
+    write_collection(root / "android", [True])
+    write_collection(root / "tex", [True, False, False])
+    words = [f"models=[{models}/second]", "dataset=beir", f"dataset.path={root}", f"tables={tmp_path}/tables"]
+    words += ["index=torch", "encoding.device=cpu", "measures=[hit_rate@1]", f"folder={out}"]
+    said = here(*words)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["systems"]["bm25"] == {"hit_rate@1": pytest.approx((1 + 1 / 3) / 2)}
+    assert (metrics["dataset"], metrics["queries"], metrics["documents"]) == ("cqadupstack", 4, 8)
+    assert "Mean of the figures of 2 collections, each evaluated by itself: android, tex." in said
+    parts = {name: json.loads((out / name / "metrics.json").read_text())["systems"] for name in ("android", "tex")}
+    assert metrics["parts"] == parts
+    assert parts["tex"]["bm25"] == {"hit_rate@1": pytest.approx(1 / 3)}
+    for system in ("dense", "hybrid"):
+        both = [part[system]["hit_rate@1"] for part in parts.values()]
+        assert metrics["systems"][system] == {"hit_rate@1": pytest.approx(sum(both) / 2)}
+    assert "cqadupstack,test,bm25,0.666667" in (out / "results.csv").read_text().splitlines()
+    before = (out / "metrics.json").stat().st_mtime_ns
+    assert here(*words).endswith(f"Written to {out}.\n")
+    assert (out / "metrics.json").stat().st_mtime_ns == before
+    assert "which are compared one by one: compare=[" in refused(f"compare=[{out}]")
+    (root / "tex" / "qrels" / "test.tsv").rename(root / "tex" / "qrels" / "dev.tsv")
+    assert "The dataset tex has no split 'test'" in refused(*words[:-1], f"folder={tmp_path}/other")
+    assert not (tmp_path / "other").exists()

@@ -45,6 +45,11 @@ class Beir(Source):
         folder = existing(self.path, "dataset.path")
         if found := _packed_or_not(folder / name):
             return found
+        if parts := collections_in(folder):
+            raise UserError(
+                f"{folder} holds {len(parts)} collections, and this needs one: give it as dataset.path={parts[0]}, or "
+                "evaluate a model on all of them and their mean by evaluate.py."
+            )
         raise UserError(f"{folder} has no {name}; dataset.path must be a folder in BEIR's layout.")
 
     def _qrels(self) -> dict[str, Path]:
@@ -91,6 +96,13 @@ class Beir(Source):
 def _packed_or_not(path: Path) -> Path | None:
     """Find a file under its name, or that name with the ending of a compressed one."""
     return next((each for end in ("", *ENDINGS) if (each := path.with_name(path.name + end)).is_file()), None)
+
+
+def collections_in(root: Path) -> list[Path]:
+    """Give the folders in BEIR's layout right below a folder that is none itself, such as the twelve of CQADupStack."""
+    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())] if root.is_dir() else []
+    found = [folder for folder in folders if _packed_or_not(folder / "corpus.jsonl")]
+    return [] if root in found else found
 
 
 def excluded_ids(record: dict[str, Any], where: str) -> list[str]:

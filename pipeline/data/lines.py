@@ -21,9 +21,9 @@ ENDINGS = (".gz", ".xz", ".bz2")
 """What the names of such files mostly end in."""
 OTHERS = {
     b"\x28\xb5\x2f\xfd": "compressed by Zstandard; unpack it with zstd -d",
-    b"\x04\x22\x4d\x18": "compressed by LZ4; unpack it with lz4 -d",
+    b"\x04\x22\x4d\x18": "compressed by LZ4; unpack it with lz4 -d, or save a run of ranx's as run.trec",
     b"PK\x03\x04": "a zip archive; unpack it with unzip",
-    b"PAR1": "a Parquet table; dataset=huggingface reads it",
+    b"PAR1": "a Parquet table; dataset=huggingface dataset.path=FILE reads pairs in such files",
 }
 """What else files begin with, what they are then, and the cure."""
 DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error)
@@ -113,6 +113,11 @@ def open_bytes(path: Path) -> IO[bytes]:
             file.close()
             return opener(path, "rb")  # type: ignore[operator]
     return file
+
+
+def unpacked(name: str) -> str:
+    """Take the ending of a compressed file off its name."""
+    return next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)
 
 
 def undecodable(path: Path, where: str, encoding: str = "utf-8", cure: str = "") -> UserError:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.data.lines import existing
+from pipeline.data.lines import existing, unpacked
 from pipeline.data.lookup import hash_of, id_of
 from pipeline.data.normal_form import normal_form
 from pipeline.data.writer import SPLITS, DatasetWriter
@@ -178,7 +178,7 @@ class SplitFiles:
         """Take a dataset's name from its first file: `dev-v1.1.json` is called `dev-v1.1`."""
         for files in self._by_setting.values():
             if files:
-                return Path(files[0]).name.removesuffix(".gz").rpartition(".")[0] or None
+                return unpacked(Path(files[0]).name).rpartition(".")[0] or None
         return None
 
     def announce(self, writer: DatasetWriter) -> None:

@@ -9,11 +9,12 @@ from omegaconf import DictConfig
 from pipeline.data.remarks import COUNTS, without_relevant
 from pipeline.data.trec_qrels import read_judgements
 from pipeline.errors import UserError
-from pipeline.evaluation.measures import measure, parse_measures, require_relevant
+from pipeline.evaluation.measures import Judgements, measure, parse_measures, require_relevant
 from pipeline.evaluation.names import distinct_names, file_labels, require_once
 from pipeline.evaluation.results import Prepared, Results, SystemResult
 from pipeline.evaluation.significance import require_baseline
 from pipeline.files import digest_of, digest_of_file
+from pipeline.retrieval.run import Run
 from pipeline.retrieval.trec import read_trec, require_columns
 
 
@@ -38,7 +39,11 @@ def prepare_run_files(config: DictConfig) -> Prepared:
         )
     measures = list(config.measures)
     systems = {
-        run.name: SystemResult(run, measure(run, judgements, measures, config.relevant_from), run.counts | details)
+        run.name: SystemResult(
+            run,
+            measure(run, judgements, measures, config.relevant_from),
+            run.counts | _unjudged(run, judgements) | details,
+        )
         for run, details in zip(runs, _sources(config.run_files, labels, names), strict=True)
     }
     results = Results(
@@ -57,6 +62,12 @@ def prepare_run_files(config: DictConfig) -> Prepared:
     )
     inputs = {f"run file {given}": digest_of_file(path) for given, path in zip(config.run_files, paths, strict=True)}
     return Prepared(inputs | {"judgements": digest_of_file(Path(config.qrels))}, lambda: results)
+
+
+def _unjudged(run: Run, judgements: Judgements) -> dict[str, int]:
+    """Count the queries of a run of whose results not one is judged: ids of another collection look like that."""
+    found = any(document in judgements.get(query, {}) for query, ranking in run for document in ranking.documents)
+    return {} if found else {"queries_without_judged_result": len(run)}
 
 
 def _sources(given: Sequence[str], labels: Sequence[Path], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ COUNTS = {
     "truncated_queries": "queries cut to the model's maximum length",
     "queries_without_results": "queries without results, which count 0",
     "unjudged_queries": "queries that nobody judged, left out",
+    "queries_without_judged_result": "queries, all of the run, without one judged result (do the ids belong together?)",
     "ranks_not_followed": "queries whose ranks say another order than score, then id, both descending (trec_eval's)",
     "tied_queries": "queries whose results all have one score, so that ids alone order them",
     "self_hits": "queries with a result of their own id, which stays",

@@ -1,8 +1,9 @@
 import json
+import shutil
 
 import pytest
 
-from pipeline.data.beir import Beir
+from pipeline.data.beir import Beir, collections_in
 from pipeline.errors import UserError
 from tests.data.conftest import write_json_lines, write_text
 
@@ -30,6 +31,15 @@ def test_numeric_ids_are_texts(opened, tmp_path, beir_folder):
     with (beir_folder / "corpus.jsonl").open("a") as file:
         file.write(json.dumps({"_id": 77, "text": "numbered", "title": None}) + "\n")
     assert opened(Beir(path=str(beir_folder))).split("test").documents.positions(["77"]) == [20]
+
+
+def test_a_root_of_collections_names_them(opened, beir_folder, tmp_path):
+    for name in ("android", "tex"):
+        shutil.copytree(beir_folder, tmp_path / "root" / name)
+    assert [path.name for path in collections_in(tmp_path / "root")] == ["android", "tex"]
+    assert collections_in(beir_folder) == []
+    with pytest.raises(UserError, match=r"root holds 2 collections, and this needs one: give it as .*root/android, or"):
+        opened(Beir(path=str(tmp_path / "root")))
 
 
 def test_excluded_documents_are_read_in_the_field_or_its_metadata(opened, tmp_path):

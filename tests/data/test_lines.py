@@ -50,13 +50,18 @@ def test_a_damaged_compressed_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("first_bytes", "cure"),
-    [(b"\x28\xb5\x2f\xfd", "zstd -d"), (b"\x04\x22\x4d\x18", "lz4 -d"), (b"PK\x03\x04", "unzip")],
+    [
+        (b"\x28\xb5\x2f\xfd", "zstd -d"),
+        (b"\x04\x22\x4d\x18", "lz4 -d"),
+        (b"PK\x03\x04", "unzip"),
+        (b"PAR1", "dataset.path=FILE reads pairs"),
+    ],
 )
 def test_archives_that_are_not_read_are_named(tmp_path, first_bytes, cure):
     path = tmp_path / "corpus.jsonl"
     path.write_bytes(first_bytes + b"\x14\x00\xff")
     for read in (read_lines, read_json_array):
-        with pytest.raises(UserError, match=rf"corpus\.jsonl is .*; unpack it with {cure}\."):
+        with pytest.raises(UserError, match=rf"corpus\.jsonl is .*; .*{cure}"):
             list(read(path))
 
 
