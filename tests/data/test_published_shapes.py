@@ -178,7 +178,11 @@ def test_all_bad_documents_are_counted(folder):
 
 
 def test_letters_that_look_decoded_twice_are_kept_and_counted(folder):
-    odd = ["caf\u00e9".encode().decode("latin-1"), "it\u2019s".encode().decode("cp1252"), "caf\u00e9, it\u2019s, \u00c3"]
+    odd = [
+        "caf\u00e9".encode().decode("latin-1"),
+        "it\u2019s".encode().decode("cp1252"),
+        "caf\u00e9, it\u2019s, \u00c3",
+    ]
     dataset = folder([*DOCUMENTS, *({"_id": f"x{n}", "text": text} for n, text in enumerate(odd))])
     split = dataset.split("test")
     assert split.documents.take([40, 41, 42]) == odd
