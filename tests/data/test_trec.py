@@ -101,7 +101,7 @@ def test_other_encodings_are_named(opened, folder):
 
 @pytest.mark.parametrize("encoding", ["latin-0", "utf-16", "rot13"])
 def test_encodings_in_which_tags_are_not_ascii_are_refused(encoding):
-    with pytest.raises(UserError, match="dataset.encoding is .*utf-8, latin-1 or cp1252"):
+    with pytest.raises(UserError, match=r"dataset\.encoding is .*utf-8, latin-1 or cp1252"):
         Trec(path="x", encoding=encoding)
 
 
