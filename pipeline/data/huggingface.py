@@ -36,7 +36,7 @@ class HuggingFace(Source):
         **settings: Those of every source.
     """
 
-    merge_repeats = True
+    first_stands = True
 
     def __init__(
         self,

@@ -26,6 +26,11 @@ def id_of(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=10).hexdigest()
 
 
+def bare(id_: str) -> str:
+    """Take off the `.0` with which data frames write numbers of a column that lacks some."""
+    return id_.removesuffix(".0") if id_.removesuffix(".0").isdecimal() else id_
+
+
 def hashes_of(texts: Iterable[str]) -> np.ndarray:
     """Hash many ids.
 

@@ -26,7 +26,7 @@ class PlainText(Source):
         **settings: Those of every source.
     """
 
-    merge_repeats = True
+    first_stands = True
 
     def __init__(
         self,

@@ -12,6 +12,10 @@ COUNTS = {
     "unlike_documents_of_one_id": "of them with another text, of which the first stands",
     "repeated_queries": "repeated queries, read once",
     "repeated_judgements": "repeated judgements, read once",
+    "judged_but_absent": "judgements of documents that are not in the corpus, which count and are never found",
+    "judgements_of_unknown_topics": "judgements of queries that are not there, left out",
+    "ids_as_floats": "judgements whose ids are numbers with or without the .0 of a data frame, unlike the texts' ids",
+    "absent_hard_negatives": "hard negatives of queries or documents that are not there, left out",
     "changed_judgements": "judgements that a later one changes",
     "unjudged_queries": "queries that nobody judged, left out",
     "questions_without_positive": "questions without a relevant document, left out",
@@ -34,6 +38,7 @@ def remarks(dataset: Dataset, split: Split) -> list[str]:
         *_self_hits(dataset, split),
         *_excluded(dataset, split),
         *without_relevant(split.judgements, dataset.relevant_from),
+        *_unreachable(dataset, split),
     ]
 
 
@@ -57,6 +62,21 @@ def _leaks(notes: dict[str, Any], split: str) -> list[str]:
         for earlier, count in others.items()
         if split in (earlier, later)
     ]
+
+
+def _unreachable(dataset: Dataset, split: Split) -> list[str]:
+    """Say how many queries have relevant documents, none of which is in the corpus."""
+    said = []
+    for part in {"train": dataset.splits.get("train", split), split.name: split}.values():
+        reachable = dataset.positives(part)
+        hopeless = sum(
+            query not in reachable and any(grade >= dataset.relevant_from for grade in grades.values())
+            for query, grades in (part.judgements.items() if part.absent else ())
+        )
+        if hopeless:
+            what = "train nothing" if part.name == "train" else "count 0 in all but graded measures"
+            said.append(f"Queries of {part.name} whose relevant documents are all absent, which {what}: {hopeless:,}.")
+    return said
 
 
 def _self_hits(dataset: Dataset, split: Split) -> list[str]:

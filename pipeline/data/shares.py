@@ -1,7 +1,7 @@
 """Which split a query falls into, where the source does not say: by the hash of its group's name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.data.lines import existing, unpacked
@@ -24,6 +24,8 @@ class Shares:
     """
 
     shares: tuple[tuple[str, float], ...]
+    setting: str | None = field(default=None, compare=False)
+    """What sets them, for errors."""
 
     @classmethod
     def of(cls, split: Mapping[str, float]) -> "Shares":
@@ -43,7 +45,7 @@ class Shares:
                 f"The shares in dataset.split sum to {sum(split.values()):g} ({listed}) and must sum to 1; "
                 "a share that an override does not mention keeps its default, so set unwanted ones to 0."
             )
-        return cls(tuple((name, float(split[name])) for name in SPLITS if split.get(name, 0) > 0))
+        return cls(tuple((name, float(split[name])) for name in SPLITS if split.get(name, 0) > 0), "dataset.split")
 
     @classmethod
     def all_in(cls, name: str) -> "Shares":
@@ -59,7 +61,8 @@ class Shares:
         """
         if not isinstance(validation_share, int | float) or not 0 <= validation_share < 1:
             raise UserError(f"dataset.validation_share is {validation_share!r}; it must be from 0 to below 1.")
-        return cls.of({"train": 1 - validation_share, "validation": validation_share})
+        shares = cls.of({"train": 1 - validation_share, "validation": validation_share})
+        return cls(shares.shares, "dataset.validation_share")
 
     def __call__(self, group: str) -> str:
         """Name the split of a group."""
@@ -81,7 +84,7 @@ class Shares:
     def announce(self, writer: DatasetWriter) -> None:
         """Tell the writer which splits must not stay empty."""
         for name, _ in self.shares:
-            writer.split(name)
+            writer.split(name, setting=self.setting)
 
 
 def given_splits(names: Iterable[str], validation_share: float) -> dict[str, Shares]:

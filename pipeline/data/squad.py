@@ -86,14 +86,16 @@ class Squad(Source):
                 document, where = paragraph.id, paragraph.where
                 if document not in written:
                     written.add(document)
-                    writer.document(document, paragraph.text, paragraph.title, where=where)
+                    with writer.bad:
+                        writer.document(document, paragraph.text, paragraph.title, where=where)
                 writer.count("unanswerable_questions", paragraph.unanswerable)
                 split = shares(paragraph.title)
                 if split_of.setdefault(id_of(normal_form(str(paragraph.text))), split) != split:
                     writer.count("paragraphs_asked_about_in_two_splits")
                 for id_, question in paragraph.questions:
-                    writer.query(split, id_, question, where=where)
-                    writer.judge(split, id_, document, 1, where=where)
+                    with writer.bad:
+                        writer.query(split, id_, question, where=where)
+                        writer.judge(split, id_, document, 1, where=where)
 
 
 def read_paragraphs(path: Path) -> Iterator[Paragraph]:

@@ -90,6 +90,11 @@ class Texts:
         """Give the length of every text in characters, title and one separator included: int32 [texts]."""
         return self._file.lengths if self._chosen is None else self._file.lengths[self._chosen]
 
+    @cached_property
+    def empty(self) -> np.ndarray:
+        """Positions of those without title and text, int64, ascending: BM25 cannot find them, and vectors shall not."""
+        return np.flatnonzero(self.lengths() == 0)
+
     def positions(self, ids: Iterable[str]) -> np.ndarray:
         """Find where ids stand.
 

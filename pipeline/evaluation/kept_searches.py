@@ -91,10 +91,10 @@ class KeptSearches:
 
     def _reach(self, split: Split) -> int:
         """How many results to search for: more where unwanted ones may be among them."""
-        return reach(self.depth, self.dataset.unwanted(split), len(split.documents))
+        return reach(self.depth, self.dataset.unwanted(split), split.documents)
 
     def _wanted(self, split: Split, hits: Hits) -> Hits:
-        return hits.without(self.dataset.unwanted(split)).cut(self.depth)
+        return hits.without(self.dataset.unwanted(split), split.documents.empty).cut(self.depth)
 
     def tables(self, dual_encoder: DualEncoder, split: Split, seconds: dict[str, float]) -> tuple[Table, Table]:
         """Give the vectors of a split's documents and queries, and note what that took."""

@@ -274,6 +274,6 @@ def score_retrieval(
     unwanted = dataset.unwanted(split)
     index = TorchIndex(device=device)
     index.build(documents)
-    hits = index.search(queries, reach(depth, unwanted, len(split.documents)), split.documents.precedence)
+    hits = index.search(queries, reach(depth, unwanted, split.documents), split.documents.precedence)
     run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, unwanted=unwanted, depth=depth)
     return measure(run, split.judgements, measures, dataset.relevant_from)

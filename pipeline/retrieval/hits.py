@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.data.texts import Texts
 from pipeline.errors import UserError
 
 
@@ -54,14 +55,15 @@ class Hits:
         """Keep the best `depth` of every query."""
         return Hits(self.positions[:, :depth], self.scores[:, :depth])
 
-    def without(self, unwanted: np.ndarray) -> "Hits":
+    def without(self, unwanted: np.ndarray, empty: np.ndarray) -> "Hits":
         """Drop some documents of every query; later results move up and the depth stays.
 
         Args:
             unwanted: Positions of each query's unwanted documents, int64 `[queries, most of any query]`; -1 where there
                 are fewer.
+            empty: Positions of documents without text, which are no result of any query, int64.
         """
-        drop = self.positions < 0
+        drop = (self.positions < 0) | np.isin(self.positions, empty)
         for column in unwanted.T:
             drop |= self.positions == column[:, None]
         order = np.argsort(drop, axis=1, kind="stable")
@@ -70,15 +72,16 @@ class Hits:
         return Hits(positions, scores)
 
 
-def reach(depth: int, unwanted: np.ndarray, documents: int) -> int:
+def reach(depth: int, unwanted: np.ndarray, documents: Texts) -> int:
     """Say how many results to search for, so that enough are left when unwanted ones are dropped.
 
     Args:
         depth: Results wanted of each query.
         unwanted: As of `Hits.without`.
-        documents: How many there are.
+        documents: What is searched.
     """
-    return min(depth + int((unwanted >= 0).sum(axis=1).max(initial=0)), documents)
+    most = int((unwanted >= 0).sum(axis=1).max(initial=0))
+    return min(depth + most + len(documents.empty), len(documents))
 
 
 def require_depth(depth: int, documents: int) -> None:

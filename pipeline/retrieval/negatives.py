@@ -92,12 +92,11 @@ class Bm25Mined(Negatives):
     def _mine(self, dataset: Dataset, split: Split, lexical: Bm25) -> np.ndarray:
         # A query that is a document too is no negative of itself.
         unwanted, depth = dataset.unwanted(split), self.skip + self.depth
-        mined = lexical.search(split.queries.take(slice(None)), reach(depth, unwanted, len(split.documents)))
-        hits = mined.without(unwanted).cut(depth)
-        found = []
+        mined = lexical.search(split.queries.take(slice(None)), reach(depth, unwanted, split.documents))
+        hits = mined.without(unwanted, split.documents.empty).cut(depth)
+        found, positives = [], dataset.positives(split)
         for query_id, positions in zip(split.queries.ids(), hits.positions[:, self.skip :], strict=True):
-            grades = split.judgements.get(query_id, {})
-            relevant = split.documents.positions(i for i, grade in grades.items() if grade >= dataset.relevant_from)
+            relevant = split.documents.positions(positives.get(query_id, []))
             found.append(positions[~np.isin(positions, relevant)])
         return _padded(found)
 

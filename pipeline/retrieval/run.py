@@ -93,7 +93,7 @@ class Run:
             depth: Results kept of each query; None keeps all.
         """
         if unwanted is not None:
-            hits = hits.without(unwanted)
+            hits = hits.without(unwanted, documents.empty)
         found, places = np.unique(hits.positions, return_inverse=True)
         known = int(np.searchsorted(found, 0))
         # Each id is one string, however many rankings it is in.

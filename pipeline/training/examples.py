@@ -42,8 +42,5 @@ def labelled(dataset: Dataset, split: Split, negatives: np.ndarray | None = None
 
 def positive_positions(dataset: Dataset, split: Split) -> list[np.ndarray]:
     """Positions of each query's relevant documents, in the order of the queries."""
-    found = []
-    for query_id in split.queries.ids():
-        grades = split.judgements.get(query_id, {})
-        found.append(split.documents.positions(i for i, grade in grades.items() if grade >= dataset.relevant_from))
-    return found
+    positives = dataset.positives(split)
+    return [split.documents.positions(positives.get(query_id, [])) for query_id in split.queries.ids()]

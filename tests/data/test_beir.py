@@ -67,8 +67,14 @@ def test_excluded_documents_are_read_in_the_field_or_its_metadata(opened, tmp_pa
     [
         (lambda f: (f / "corpus.jsonl").unlink(), r"has no corpus\.jsonl"),
         (lambda f: [path.unlink() for path in (f / "qrels").iterdir()], r"has no train\.tsv, dev\.tsv or test\.tsv"),
-        (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td99\t1\n"), "'d99'.*line 2"),
-        (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq99\td1\t1\n"), "'q99'.*line 2"),
+        (
+            lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td99\t1\n"),
+            "none of the 1 judged documents, such as 'd99', is in the corpus",
+        ),
+        (
+            lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq99\td1\t1\n"),
+            "test.*none of its judgements names one of its queries",
+        ),
         (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\tyes\n"), "line 2.*'yes'"),
         (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\n"), "line 2: 2 columns"),
         (lambda f: write_text(f / "qrels/test.tsv", "query-id\tcorpus-id\tscore\n"), "test.*no queries"),

@@ -70,8 +70,8 @@ def test_files_may_be_many_and_share_paragraphs(opened, tmp_path):
     assert {query.split("-")[0] for query in dataset.split("test").judgements} == {"20", "21", "22", "23", "24"}
     assert "validation" in dataset.splits
     again = squad_file(tmp_path / "c.json", range(20))
-    with pytest.raises(UserError, match="query id '0-0-0' occurs twice"):
-        opened(Squad(path=[first, again]))
+    whole, twice = opened(Squad(path=first)).notes, opened(Squad(path=[first, again])).notes
+    assert twice["queries"] == whole["queries"] and twice["repeated_queries"] == whole["queries"]["test"]
 
 
 @pytest.mark.parametrize(

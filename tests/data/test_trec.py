@@ -93,7 +93,7 @@ def test_topics_of_xml_with_attributes():
         ("topics.txt", "<top><num>1</num><desc>x</desc></top>", r"no <title> .*found are num, desc"),
         ("qrels.txt", QRELS + "350 FT-1 1\n", r"qrels\.txt, line 4: 3 columns where judgements have 4"),
         ("qrels.txt", QRELS + "350 0 FT-1 high\n", r"qrels\.txt, line 4: the grade 'high'"),
-        ("qrels.txt", QRELS + "350 0 FT-9 1\n", "'FT-9'"),
+        ("qrels.txt", "301 0 FT-9 1\n", "none of the 1 judged documents, such as 'FT-9'"),
         ("qrels.txt", "", "holds no qrels"),
         ("more-topics.txt", TOPICS, r"several files of topics \(more-topics\.txt, topics\.txt\)"),
     ],

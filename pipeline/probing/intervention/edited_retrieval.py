@@ -78,9 +78,9 @@ class EditedRetrieval:
         unwanted = self.subject.dataset.unwanted(split)
         index = TorchIndex(device=self.subject.encoding.device)
         index.build(self.documents)
-        depth = reach(FIRST_RESULTS, unwanted, len(split.documents))
+        depth = reach(FIRST_RESULTS, unwanted, split.documents)
         hits = index.search(np.array(self.queries.vectors), depth, split.documents.precedence)
-        hits, ids = hits.without(unwanted).cut(FIRST_RESULTS), split.queries.ids()
+        hits, ids = hits.without(unwanted, split.documents.empty).cut(FIRST_RESULTS), split.queries.ids()
         return {query: set(split.documents.ids(row[row >= 0])) for query, row in zip(ids, hits.positions, strict=True)}
 
     def unedited(self, rows: np.ndarray) -> np.ndarray:

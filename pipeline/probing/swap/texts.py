@@ -69,7 +69,7 @@ class Search:
         index = TorchIndex(device=device)
         index.build(Table.from_array(documents))
         depth = max(item.cutoff or DEPTH for item in parse_measures(self.measures))
-        hits = index.search(queries, reach(depth, self.unwanted, len(documents)), self.documents.precedence)
+        hits = index.search(queries, reach(depth, self.unwanted, self.documents), self.documents.precedence)
         run = Run.from_hits("dense", self.queries.ids(), self.documents, hits, unwanted=self.unwanted, depth=depth)
         return measure(run, self.judgements, self.measures, self.relevant_from).per_query
 
@@ -90,9 +90,10 @@ def search_of(subject: Subject, chosen: Judged, documents: int | None, measures:
     texts = split.documents
     if documents is not None and documents < len(texts):
         judged = np.unique(texts.positions(document for grades in judgements.values() for document in grades))
+        judged = judged[judged >= 0]
         others = np.random.default_rng(subject.seed).permutation(len(texts))
         others = others[~np.isin(others, judged)][: max(0, documents - len(judged))]
-        texts = texts.select(np.sort(np.concatenate([judged[judged >= 0], others])))
+        texts = texts.select(np.sort(np.concatenate([judged, others])))
     left_out = unwanted(chosen.queries, texts, judgements, subject.dataset.remove_self_hits, split.excluded)
     return Search(chosen.queries, texts, judgements, measures, subject.dataset.relevant_from, left_out)
 
