@@ -99,7 +99,8 @@ class Dpr(Source):
         for context in contexts:
             id_ = context_id(context)
             if self.passages is None:
-                found += write_documents({**context, "_id": id_} if id_ else context, "", None, where, writer)
+                known = {name: context[name] for name in ("title", "text") if name in context}
+                found += write_documents({**known, "id": id_}, "", None, where, writer)
             elif id_ is None:
                 raise UserError(
                     f"{where}: a context has no id, so it cannot be found in dataset.passages; leave that unset."

@@ -23,7 +23,7 @@ OTHERS = {
     b"\x28\xb5\x2f\xfd": "compressed by Zstandard; unpack it with zstd -d",
     b"\x04\x22\x4d\x18": "compressed by LZ4; unpack it with lz4 -d, or save a run of ranx's as run.trec",
     b"PK\x03\x04": "a zip archive; unpack it with unzip",
-    b"PAR1": "a Parquet file; dataset=huggingface dataset.path=parquet dataset.data_files=FILE reads pairs in such files",
+    b"PAR1": "a Parquet table; dataset=huggingface dataset.path=FILE reads pairs in such files",
 }
 """What else files begin with, what they are then, and the cure."""
 DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error)
@@ -205,6 +205,25 @@ def read_json_lines(path: Path, *names: str) -> Iterator[tuple[str, dict[str, An
                 field(record, name, where)
             yield where, record
     bad.refuse()
+
+
+def read_whole_json(path: Path) -> Any:
+    """Read a file that is one JSON value, compressed or plain, with or without a byte order mark.
+
+    Raises:
+        UserError: When the file cannot be read, is not UTF-8 or is not JSON; the sentence names file and line.
+    """
+    with open_bytes(path) as file:
+        try:
+            return json.loads(file.read().decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise undecodable(path, f"byte {error.start + 1} is") from error
+        except DAMAGE as error:
+            raise UserError(f"{path}: the compressed file is damaged ({error}); get it again.") from error
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{path}, line {error.lineno}: malformed JSON ({error.msg}); mend or replace the file."
+            ) from error
 
 
 def _json_object(line: str, where: str) -> dict[str, Any]:

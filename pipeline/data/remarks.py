@@ -8,6 +8,7 @@ from pipeline.data.self_hits import overlapping
 
 COUNTS = {
     "empty_documents": "documents without text, never found",
+    "decoded_twice": "documents with letters that look decoded twice, read as they are",
     "repeated_documents": "repeated documents, read once",
     "unlike_documents_of_one_id": "of them with another text, of which the first stands",
     "repeated_queries": "repeated queries, read once",

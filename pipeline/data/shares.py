@@ -13,6 +13,8 @@ from pipeline.errors import UserError, nearest
 SALT = b"split"
 """Keeps the split of an id independent of its place in the order that `limit` follows."""
 
+TABLES = frozenset([".csv", ".tsv", ".parquet", ".arrow"])
+
 Paths = str | Path | Sequence[str | Path] | None
 
 
@@ -170,7 +172,7 @@ class SplitFiles:
             existing(None, "dataset.path")
         for setting, files in self._by_setting.items():
             for file in files:
-                yield existing(file, setting), self._shares[setting]
+                yield _no_table(existing(file, setting)), self._shares[setting]
 
     def name(self) -> str | None:
         """Take a dataset's name from its first file: `dev-v1.1.json` is called `dev-v1.1`."""
@@ -184,6 +186,16 @@ class SplitFiles:
         for setting, files in self._by_setting.items():
             if files:
                 self._shares[setting].announce(writer)
+
+
+def _no_table(path: Path) -> Path:
+    """Refuse a table or a folder, and say what reads it."""
+    if path.is_dir() or TABLES.intersection(path.suffixes):
+        raise UserError(
+            f"{path} is a {'folder' if path.is_dir() else 'table'}; read it with dataset=huggingface dataset.path={path} "
+            "dataset.query=COLUMN dataset.document=COLUMN."
+        )
+    return path
 
 
 def paths(given: Paths) -> list[str]:

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from pipeline.data.lines import field
+from pipeline.data.lines import field, read_whole_json
 from pipeline.data.lookup import id_of
 from pipeline.data.normal_form import normal_form
 from pipeline.data.shares import Paths, SplitFiles
 from pipeline.data.source import Source
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
-from pipeline.files import read_json
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def read_paragraphs(path: Path) -> Iterator[Paragraph]:
     Raises:
         UserError: When the file is not in that layout; the sentence names the place.
     """
-    for number, article in enumerate(_list(read_json(path), "data", f"{path}"), start=1):
+    for number, article in enumerate(_list(read_whole_json(path), "data", f"{path}"), start=1):
         place = f"{path}, article {number}"
         title = unquote(str(article.get("title", ""))).replace("_", " ")
         for part, paragraph in enumerate(_list(article, "paragraphs", place), start=1):

@@ -1,5 +1,6 @@
 """The one door into the store: whatever a source streams is checked here and written in one layout."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,11 @@ READING = "pretraining"
 """A split that has documents alone: what a language model may read before anything is trained on queries."""
 
 ROWS_AT_ONCE = 8192
+
+DECODED_TWICE = re.compile(
+    "[\u00c2\u00c3][\u0080-\u00bf]|\u00e2(?:\u0080[\u0080-\u00bf]|\u20ac[\u0153\u009d\u2122\u02dc\u201c\u201d\u00a6\u00a2])"
+)
+"""Letters that UTF-8's bytes become when they are read as Latin-1 or Windows' cp1252: an é as two, a dash as three."""
 
 
 class DatasetWriter:
@@ -72,6 +78,8 @@ class DatasetWriter:
         _check(id_, where, "document id")
         _check_text(title, "title", where)
         _check_text(text, "text", where)
+        if not text.isascii() and DECODED_TWICE.search(text):
+            self.count("decoded_twice")
         place = f"documents/{collection}"
         if collection not in self._documents:
             self._documents[collection] = TextFileWriter(self._folder / f"{place}.incoming")

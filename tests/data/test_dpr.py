@@ -57,6 +57,46 @@ def test_passages_are_the_corpus_where_given(opened, tmp_path):
         opened(Dpr(test_path=str(path), passages=str(tsv)))
 
 
+def test_all_contexts_are_the_corpus_of_real_rows(opened, shared_data):
+    """Every context of five rows as released, counted by their ids: 755 in all, four of them twice."""
+    path = str(shared_data / "dpr_sample" / "nq-dev-first-five.json")
+    rows = json.loads((shared_data / "dpr_sample" / "nq-dev-first-five.json").read_text())
+    kinds = ("positive_ctxs", "negative_ctxs", "hard_negative_ctxs")
+    ids = [each["passage_id"] for row in rows for kind in kinds for each in row[kind]]
+    for hard_negatives in (10, 0):
+        dataset = opened(Dpr(path=path, hard_negatives=hard_negatives, name=f"dpr{hard_negatives}"))
+        assert set(dataset.split("test").documents.ids()) == set(ids)
+        assert (len(ids), len(set(ids)), dataset.notes["documents"]["test"]) == (755, 751, 751)
+        assert {len(found) for found in dataset.split("test").hard_negatives.values()} == (
+            {10} if hard_negatives else set()
+        )
+
+
+def test_the_retrievers_prefix_is_no_part_of_an_id(opened, tmp_path):
+    row = {
+        "question": "q",
+        "positive_ctxs": [{"title": "t", "text": "one", "passage_id": "wiki:1"}],
+        "hard_negative_ctxs": [{"title": "t", "text": "two", "psg_id": 2}],
+        "negative_ctxs": None,
+    }
+    path = str(write_text(tmp_path / "a.json", json.dumps([row])))
+    assert opened(Dpr(path=path)).split("test").documents.ids() == ["1", "2"]
+    tsv = write_text(tmp_path / "p.tsv", 'id\ttext\ttitle\nwiki:2\ttwo\tt\n1\tone\tt\n3\t\t\n4\t"a\ttab"\tt\n')
+    dataset = opened(Dpr(path=path, passages=str(tsv)))
+    [query] = dataset.split("test").queries.ids()
+    assert dataset.split("test").judgements == {query: {"1": 1}}
+    assert dataset.split("test").hard_negatives == {query: ["2"]}
+    assert dataset.split("test").documents.take([2, 3]) == ["", "t a\ttab"]
+    assert dataset.notes["empty_documents"] == 1
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_json_lines_are_read_like_an_array(opened, tmp_path, mark):
+    lines = "".join(json.dumps(row) + "\n" for row in QUESTIONS)
+    array = opened(Dpr(path=str(write_text(tmp_path / "a.json", mark + json.dumps(QUESTIONS)))))
+    assert opened(Dpr(path=str(write_text(tmp_path / "b.jsonl", mark + lines)))).fingerprint == array.fingerprint
+
+
 def test_questions_without_a_positive_are_counted(opened, tmp_path):
     records = [*QUESTIONS, {"question": "nothing", "answers": [], "positive_ctxs": []}]
     dataset = opened(Dpr(path=str(write_text(tmp_path / "a.json", json.dumps(records)))))

@@ -54,7 +54,7 @@ def test_a_damaged_compressed_file_is_refused(tmp_path):
         (b"\x28\xb5\x2f\xfd", "zstd -d"),
         (b"\x04\x22\x4d\x18", "lz4 -d"),
         (b"PK\x03\x04", "unzip"),
-        (b"PAR1", "dataset.path=parquet"),
+        (b"PAR1", "dataset.path=FILE reads pairs"),
     ],
 )
 def test_archives_that_are_not_read_are_named(tmp_path, first_bytes, cure):

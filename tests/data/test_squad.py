@@ -1,4 +1,6 @@
+import gzip
 import json
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +74,14 @@ def test_files_may_be_many_and_share_paragraphs(opened, tmp_path):
     again = squad_file(tmp_path / "c.json", range(20))
     whole, twice = opened(Squad(path=first)).notes, opened(Squad(path=[first, again])).notes
     assert twice["queries"] == whole["queries"] and twice["repeated_queries"] == whole["queries"]["test"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_marks_and_packed_files_are_read(opened, tmp_path, packed):
+    plain = Path(squad_file(tmp_path / "a.json", range(3)))
+    data = b"\xef\xbb\xbf" + plain.read_bytes()
+    (tmp_path / "b.json").write_bytes(gzip.compress(data) if packed else data)
+    assert opened(Squad(path=str(tmp_path / "b.json"))).fingerprint == opened(Squad(path=str(plain))).fingerprint
 
 
 @pytest.mark.parametrize(
