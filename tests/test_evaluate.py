@@ -169,11 +169,23 @@ def test_run_files_of_one_name_are_told_apart_by_their_folders(here, tmp_path):
 
 
 def test_results_of_another_collection_are_said(here, tmp_path):
-    """Ids as a data frame writes numbers, say."""
-    (tmp_path / "r.trec").write_text("1 Q0 7.0 1 1 tag\n1 Q0 8.0 2 0 tag\n")
+    (tmp_path / "r.trec").write_text("1 Q0 seven 1 1 tag\n1 Q0 8 2 0 tag\n")
     (tmp_path / "qrels").write_text("1 0 7 1\n")
     said = here(f"run_files=[{tmp_path}/r.trec]", f"qrels={tmp_path}/qrels", "measures=[map]", f"folder={tmp_path}/out")
     assert "r: queries, all of the run, without one judged result (do the ids belong together?): 1." in said
+
+
+def test_numbers_with_the_zero_of_a_data_frame_are_ids(here, tmp_path):
+    """By hand: q1 finds 7 at 2 of 2; the other query is 2 in one file and 2.0 in the other, and finds 3 at 1."""
+    (tmp_path / "floats.trec").write_text("1.0 Q0 8.0 1 2 t\n1.0 Q0 7.0 2 1 t\n2 Q0 3 1 1 t\n")
+    (tmp_path / "plain.trec").write_text("1 Q0 8 1 2 t\n1 Q0 7 2 1 t\n2 Q0 3 1 1 t\n")
+    (tmp_path / "qrels").write_text("1 0 7 1\n2.0 0 3.0 1\n")
+    files = f"run_files=[{tmp_path}/floats.trec,{tmp_path}/plain.trec]"
+    said = here(files, f"qrels={tmp_path}/qrels", "measures=[map]", f"folder={tmp_path}/out")
+    systems = json.loads((tmp_path / "out" / "metrics.json").read_text())["systems"]
+    assert systems == {"floats": {"map": 0.75}, "plain": {"map": 0.75}}
+    assert "floats: ids that are numbers with or without the .0 of a data frame, unlike the judgements': 4." in said
+    assert "plain: ids that are numbers with or without the .0 of a data frame, unlike the judgements': 2." in said
 
 
 def test_odd_run_files_are_scored_as_trec_eval_scores_them_and_that_is_said(here, tmp_path):

@@ -31,6 +31,11 @@ def bare(id_: str) -> str:
     return id_.removesuffix(".0") if id_.removesuffix(".0").isdecimal() else id_
 
 
+def other_spelling(id_: str) -> str:
+    """Take off, or put behind, what data frames write after a number; of no meaning for ids that are none."""
+    return bare(id_) if bare(id_) != id_ else f"{id_}.0"
+
+
 def hashes_of(texts: Iterable[str]) -> np.ndarray:
     """Hash many ids.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.data.lines import BadLines
-from pipeline.data.lookup import bare
+from pipeline.data.lookup import bare, other_spelling
 from pipeline.data.text_file import TextFile
 
 INCOMING = pa.schema([("query", pa.string()), ("document", pa.string()), ("grade", pa.int32()), ("where", pa.string())])
@@ -197,11 +197,7 @@ def _positions(texts: TextFile, ids: list[str]) -> tuple[np.ndarray, np.ndarray]
     """
     positions = texts.lookup.positions(ids, texts.ids)
     other = [row for row in np.flatnonzero(positions < 0).tolist() if bare(ids[row]).isdecimal()]
-    positions[other] = texts.lookup.positions([_other_spelling(ids[row]) for row in other], texts.ids)
+    positions[other] = texts.lookup.positions([other_spelling(ids[row]) for row in other], texts.ids)
     floats = np.zeros(len(ids), dtype=bool)
     floats[other] = positions[other] >= 0
     return positions, floats
-
-
-def _other_spelling(id_: str) -> str:
-    return bare(id_) if bare(id_) != id_ else f"{id_}.0"

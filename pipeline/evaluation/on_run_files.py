@@ -1,11 +1,13 @@
 """Rankings that are already there, scored against a file of judgements."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
+from pipeline.data.lookup import bare, other_spelling
 from pipeline.data.remarks import COUNTS, without_relevant
 from pipeline.data.trec_qrels import read_judgements
 from pipeline.errors import UserError
@@ -14,7 +16,7 @@ from pipeline.evaluation.names import distinct_names, file_labels, require_once
 from pipeline.evaluation.results import Prepared, Results, SystemResult
 from pipeline.evaluation.significance import require_baseline
 from pipeline.files import digest_of, digest_of_file
-from pipeline.retrieval.run import Run
+from pipeline.retrieval.run import Ranking, Run
 from pipeline.retrieval.trec import read_trec, require_columns
 
 
@@ -32,7 +34,10 @@ def prepare_run_files(config: DictConfig) -> Prepared:
     require_columns(config.run_columns)
     judgements, repeated = read_judgements(Path(config.qrels))
     require_relevant(judgements, parse_measures(config.measures), config.relevant_from, config.qrels, "relevant_from")
-    runs = [read_trec(path, name, config.run_columns) for path, name in zip(paths, names, strict=True)]
+    runs = [
+        _as_judged(read_trec(path, name, config.run_columns), judgements)
+        for path, name in zip(paths, names, strict=True)
+    ]
     if config.run_columns is not None and not any("lines_by_columns" in run.counts for run in runs):
         raise UserError(
             f"run_columns names {len(config.run_columns)} columns and no run file has so many; leave it out."
@@ -62,6 +67,26 @@ def prepare_run_files(config: DictConfig) -> Prepared:
     )
     inputs = {f"run file {given}": digest_of_file(path) for given, path in zip(config.run_files, paths, strict=True)}
     return Prepared(inputs | {"judgements": digest_of_file(Path(config.qrels))}, lambda: results)
+
+
+def _as_judged(run: Run, judgements: Judgements) -> Run:
+    """Spell a run's ids as the judgements do where a data frame has left `.0` on the numbers of either; and count that."""
+    counts: Counter[str] = Counter()
+
+    def spelled(id_: str, known: Container[str], others: Container[str]) -> str:
+        if id_ in known or not bare(id_).isdecimal():
+            return id_
+        other = other_spelling(id_)
+        changed = other in known and other not in others
+        counts["ids_as_floats"] += changed
+        return other if changed else id_
+
+    rankings, queries = {}, set(run.query_ids)
+    for query, ranking in run:
+        name = spelled(query, judgements, queries)
+        known, found = judgements.get(name, {}), set(ranking.documents)
+        rankings[name] = Ranking([spelled(document, known, found) for document in ranking.documents], ranking.scores)
+    return Run(run.name, rankings, run.counts | +counts)
 
 
 def _unjudged(run: Run, judgements: Judgements) -> dict[str, int]:

@@ -37,6 +37,7 @@ COUNTS = {
     "self_hits": "queries with a result of their own id, which stays",
     "lines_without_tag": "lines without a run's tag, which trec_eval refuses",
     "lines_with_more_columns": "lines with more than six columns, of which trec_eval reads the first five",
+    "ids_as_floats": "ids that are numbers with or without the .0 of a data frame, unlike the judgements'",
     "lines_by_columns": "lines read as run_columns says",
     "nearly_empty_documents": "documents with fewer than two words, more than half of all",
 }

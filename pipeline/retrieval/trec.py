@@ -89,7 +89,8 @@ def read_trec(path: Path, name: str | None = None, columns: Sequence[str] | None
 
     Raises:
         UserError: When the file is missing, empty, JSON or not UTF-8, or lines lack a column, hold a score that is not
-            a finite number, or a document for the second time; the sentence names file and line.
+            a finite number, or a document for the second time, or, where ranks decide, one for the second time; the
+            sentence names file and line.
     """
     found: dict[str, dict[str, float]] = {}
     ranks: dict[str, array] = {}
@@ -110,6 +111,9 @@ def read_trec(path: Path, name: str | None = None, columns: Sequence[str] | None
     bad.refuse()
     if not found:
         raise UserError(f"{path} holds no result; give a run file with lines of {' '.join(RUN_COLUMNS)}.")
+    by_rank = counts["lines_by_columns"] and "score" not in (columns or ())
+    if twice := [query for query, of in ranks.items() if by_rank and len(set(of)) < len(of)]:
+        raise UserError(f"{path}: a rank of query {twice[0]} is there twice, and ranks alone give the order; keep one.")
     return _run(name or Path(path).stem, found, ranks, counts)
 
 

@@ -185,6 +185,13 @@ def test_ranks_alone_must_be_whole_numbers(tmp_path):
         read_trec(tmp_path / "run.tsv", columns=["query", "document", "rank"])
 
 
+def test_ranks_alone_must_give_an_order(tmp_path):
+    (tmp_path / "run.tsv").write_text("q d 1\nq e 1\n")
+    with pytest.raises(UserError, match=r"run\.tsv: a rank of query q is there twice"):
+        read_trec(tmp_path / "run.tsv", columns=["query", "document", "rank"])
+    assert read_trec(tmp_path / "run.tsv", columns=["query", "document", "score"]).counts["tied_queries"] == 1
+
+
 def test_what_follows_the_score_is_no_matter(tmp_path):
     """As in trec_eval, which ranx's own files need where a run's name has spaces."""
     (tmp_path / "run.trec").write_text("q Q0 b 2 1 my  run\r\n\nq\tQ0  a\t1 1e5\nq 0 c 3 0.5 tag\n")
