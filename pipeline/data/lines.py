@@ -22,6 +22,9 @@ ENDINGS = (".gz", ".xz", ".bz2")
 OTHERS = {
     b"\x28\xb5\x2f\xfd": "compressed by Zstandard; unpack it with zstd -d",
     b"\x04\x22\x4d\x18": "compressed by LZ4; unpack it with lz4 -d, or save a run of ranx's as run.trec",
+    b"\x1f\x9d": "compressed by compress; unpack it with gunzip",
+    codecs.BOM_UTF16_LE: "in UTF-16; convert it with iconv -f UTF-16 -t UTF-8",
+    codecs.BOM_UTF16_BE: "in UTF-16; convert it with iconv -f UTF-16 -t UTF-8",
     b"PK\x03\x04": "a zip archive; unpack it with unzip",
     b"PAR1": "a Parquet table; dataset=huggingface dataset.path=FILE reads pairs in such files",
 }

@@ -75,7 +75,7 @@ def _unreachable(dataset: Dataset, split: Split) -> list[str]:
             for query, grades in (part.judgements.items() if part.absent else ())
         )
         if hopeless:
-            what = "train nothing" if part.name == "train" else "count 0 in all but graded measures"
+            what = "train nothing" if part.name == "train" else f"count 0{_where(dataset.relevant_from)}"
             said.append(f"Queries of {part.name} whose relevant documents are all absent, which {what}: {hopeless:,}.")
     return said
 
@@ -126,5 +126,9 @@ def without_relevant(judgements: Mapping[str, Mapping[str, int]], relevant_from:
     without = sum(all(grade < relevant_from for grade in grades.values()) for grades in judgements.values())
     if not without:
         return []
-    where = " in all but graded measures" if relevant_from > 1 else ""
+    where = _where(relevant_from)
     return [f"Queries without a document of grade {relevant_from} or more, which count 0{where}: {without:,}."]
+
+
+def _where(relevant_from: int) -> str:
+    return " in all but graded measures" if relevant_from > 1 else ""

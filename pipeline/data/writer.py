@@ -1,6 +1,5 @@
 """The one door into the store: whatever a source streams is checked here and written in one layout."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data.acceptable import DECODED_TWICE, require_id, require_judged_id, require_text
 from pipeline.data.lines import BadLines
 from pipeline.data.pair_file import PairWriter
 from pipeline.data.places import Places
@@ -22,11 +22,6 @@ READING = "pretraining"
 """A split that has documents alone: what a language model may read before anything is trained on queries."""
 
 ROWS_AT_ONCE = 8192
-
-DECODED_TWICE = re.compile(
-    "[\u00c2\u00c3][\u0080-\u00bf]|\u00e2(?:\u0080[\u0080-\u00bf]|\u20ac[\u0153\u009d\u2122\u02dc\u201c\u201d\u00a6\u00a2])"
-)
-"""Letters that UTF-8's bytes become when they are read as Latin-1 or Windows' cp1252: an é as two, a dash as three."""
 
 
 class DatasetWriter:
@@ -75,9 +70,9 @@ class DatasetWriter:
         Raises:
             UserError: When the id or the text cannot be used.
         """
-        _check(id_, where, "document id")
-        _check_text(title, "title", where)
-        _check_text(text, "text", where)
+        require_id(id_, where, "document id")
+        require_text(title, "title", where)
+        require_text(text, "text", where)
         if not text.isascii() and DECODED_TWICE.search(text):
             self.count("decoded_twice")
         place = f"documents/{collection}"
@@ -92,8 +87,8 @@ class DatasetWriter:
         Raises:
             UserError: When the id or the text cannot be used.
         """
-        _check(id_, where, "query id")
-        _check_text(text, "text", where)
+        require_id(id_, where, "query id")
+        require_text(text, "text", where)
         if not text.strip():
             raise UserError(f"{where}: the query {id_!r} has no text; remove it or give it one.")
         self.split(split)
@@ -106,15 +101,15 @@ class DatasetWriter:
         Raises:
             UserError: When the grade is not a whole number.
         """
-        _check_id(query_id, where, "query id")
-        _check_id(document_id, where, "document id")
+        require_judged_id(query_id, where, "query id")
+        require_judged_id(document_id, where, "document id")
         self.split(split)
         self._judgements[split].add(query_id, document_id, grade_of(grade, where), where)
 
     def hard_negative(self, split: str, query_id: str, document_id: str, *, where: str) -> None:
         """Name a document that looks relevant to a query and is not."""
-        _check_id(query_id, where, "query id")
-        _check_id(document_id, where, "document id")
+        require_judged_id(query_id, where, "query id")
+        require_judged_id(document_id, where, "document id")
         self.split(split)
         self._hard_negatives[split].add(query_id, document_id, 0, where)
 
@@ -299,32 +294,3 @@ def sizes(folder: Path) -> dict[str, int]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "dataset.json"
     }
-
-
-def _check(id_: object, where: str, what: str) -> None:
-    """Refuse ids that a run file could not hold."""
-    _check_id(id_, where, what)
-    if str(id_).split() != [id_]:
-        raise UserError(
-            f"{where}: the {what} {id_!r} holds white space, which separates columns in run files; rename it."
-        )
-
-
-def _check_id(id_: object, where: str, what: str) -> None:
-    """Refuse what is no id; one that is only judged may hold white space, as nothing of that name is ever found."""
-    if not isinstance(id_, str) or not id_:
-        raise UserError(f"{where}: the {what} is {id_!r}; it must be a text that is not empty.")
-    _check_text(id_, what, where)
-
-
-def _check_text(text: object, what: str, where: str) -> None:
-    """Refuse what is no text, or no text that UTF-8 can hold."""
-    if not isinstance(text, str):
-        raise UserError(f"{where}: the {what} is {text!r}, which is no text; mend the file.")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"{where}: the {what} holds half of a surrogate pair (character {error.start}); mend the file."
-            ) from error

@@ -55,6 +55,8 @@ def test_a_damaged_compressed_file_is_refused(tmp_path):
         (b"\x04\x22\x4d\x18", "lz4 -d"),
         (b"PK\x03\x04", "unzip"),
         (b"PAR1", "dataset.path=FILE reads pairs"),
+        (b"\x1f\x9d", "unpack it with gunzip"),
+        (b"\xff\xfe", "iconv -f UTF-16 -t UTF-8"),
     ],
 )
 def test_archives_that_are_not_read_are_named(tmp_path, first_bytes, cure):
