@@ -168,6 +168,26 @@ def test_run_files_of_one_name_are_told_apart_by_their_folders(here, tmp_path):
     assert list(systems) == ["one_test.dense", "two_test.dense"]
 
 
+def test_results_of_another_collection_are_said(here, tmp_path):
+    (tmp_path / "r.trec").write_text("1 Q0 seven 1 1 tag\n1 Q0 8 2 0 tag\n")
+    (tmp_path / "qrels").write_text("1 0 7 1\n")
+    said = here(f"run_files=[{tmp_path}/r.trec]", f"qrels={tmp_path}/qrels", "measures=[map]", f"folder={tmp_path}/out")
+    assert "r: queries, all of the run, without one judged result (do the ids belong together?): 1." in said
+
+
+def test_numbers_with_the_zero_of_a_data_frame_are_ids(here, tmp_path):
+    """By hand: q1 finds 7 at 2 of 2; the other query is 2 in one file and 2.0 in the other, and finds 3 at 1."""
+    (tmp_path / "floats.trec").write_text("1.0 Q0 8.0 1 2 t\n1.0 Q0 7.0 2 1 t\n2 Q0 3 1 1 t\n")
+    (tmp_path / "plain.trec").write_text("1 Q0 8 1 2 t\n1 Q0 7 2 1 t\n2 Q0 3 1 1 t\n")
+    (tmp_path / "qrels").write_text("1 0 7 1\n2.0 0 3.0 1\n")
+    files = f"run_files=[{tmp_path}/floats.trec,{tmp_path}/plain.trec]"
+    said = here(files, f"qrels={tmp_path}/qrels", "measures=[map]", f"folder={tmp_path}/out")
+    systems = json.loads((tmp_path / "out" / "metrics.json").read_text())["systems"]
+    assert systems == {"floats": {"map": 0.75}, "plain": {"map": 0.75}}
+    assert "floats: ids that are numbers with or without the .0 of a data frame, unlike the judgements': 4." in said
+    assert "plain: ids that are numbers with or without the .0 of a data frame, unlike the judgements': 2." in said
+
+
 def test_odd_run_files_are_scored_as_trec_eval_scores_them_and_that_is_said(here, tmp_path):
     """Worked by hand: score, then id, both descending, is d4 d3 d2 d1 d0, so MAP is (1/2 + 2/5) / 2 / 3."""
     (tmp_path / "qrels").write_text("q0 0 d0 1\nq0 0 d3 2\nq1 0 d4 1\nq2 0 d1 0\n")
@@ -178,7 +198,7 @@ def test_odd_run_files_are_scored_as_trec_eval_scores_them_and_that_is_said(here
     said = here(files, f"qrels={tmp_path}/qrels", "measures=[map]", f"folder={tmp_path}/out")
     systems = json.loads((tmp_path / "out" / "metrics.json").read_text())["systems"]
     assert [round(system["map"], 4) for system in systems.values()] == [0.15, 0.15]
-    assert said.count("queries whose ranks say another order than score, then id") == 2
+    assert said.count("queries whose ranks say another order than score, then id") == 1
     assert "tied: queries whose results all have one score, so that ids alone order them: 1." in said
     assert "Queries without a document of grade 1 or more, which count 0: 1." in said
     assert "tied: queries without results, which count 0: 2." in said
@@ -342,6 +362,11 @@ def test_bad_input_ends_the_command_with_one_sentence_and_status_2(tmp_path):
         (["compare=[no/such]", "level=0.01"], "level would change nothing beside compare=…"),
         (["sweep=no/such"], "sweep=no/such has no finished run folder in it"),
         (["run_files=[a.trec]"], "run_files needs judgements; give them as qrels=FILE."),
+        (
+            ["run_files=[a]", "qrels=b", "run_columns=trec"],
+            "run_columns=trec must be a list, such as [query,document,rank]",
+        ),
+        (["models=[minilm]", "run_columns=[query]"], "run_columns would change nothing beside models=…"),
         (["run_files=1", "qrels=b"], "run_files=1 must be a list; write run_files=[1]."),
         (["models=[minilm]", "hybrid_weights=0.5"], "hybrid_weights=0.5 must be a list; write hybrid_weights=[0.5]."),
         (["run_files=a.trec", "qrels=b"], "run_files=a.trec must be a list; write run_files=[a.trec]."),
@@ -370,13 +395,13 @@ def test_settings_that_cannot_be_meant_are_refused(refused, arguments, sentence)
 @pytest.mark.parametrize(
     ("run", "qrels", "sentence"),
     [
-        ("q Q0 d 1 0.5", "q 0 d 1", "run.trec, line 1: 5 columns where a run has 6"),
+        ("q Q0 d 0.5", "q 0 d 1", "run.trec: 4 columns, which could be [query,document,rank,score]"),
         ("q Q0 d 1 nan tag", "q 0 d 1", "run.trec, line 1: the score nan is not finite"),
         ("q Q0 d 1 high tag", "q 0 d 1", "run.trec, line 1: the score 'high' is not a number"),
         ("q Q0 d 1 2 t\nq Q0 d 2 1 t", "q 0 d 1", "run.trec, line 2: document d occurs a second time for query q"),
         ("q Q0 d 1 0.5 tag", "other 0 d 1", "No query of the run run was judged"),
         ("q Q0 d 1 0.5 tag", "q 0 d high", "qrels.txt, line 1: the grade 'high' is not a whole number"),
-        ("q Q0 d 1 0.5 tag", "q 0 d", "qrels.txt, line 1: 3 columns where judgements have 4"),
+        ("q Q0 d 1 0.5 tag", "q d", "qrels.txt, line 1: 2 columns where judgements have 4"),
         ("", "q 0 d 1", "run.trec holds no result"),
         ("q Q0 d 1 0.5 tag", "", "qrels.txt holds no judgement"),
     ],
@@ -413,3 +438,45 @@ def test_folders_that_are_no_models_are_refused_before_encoding(refused, pairs, 
     tables = [setting for setting in settings if not setting.startswith("tables=")] + [f"tables={tmp_path}/tables"]
     assert str(tmp_path / "empty") in refused(f"models=[{models}/second,{tmp_path}/empty]", *tables)
     assert not (tmp_path / "tables" / "vectors").exists()
+
+
+# --- a root of several collections
+
+
+def write_collection(folder: Path, found: list[bool]) -> None:
+    """A collection in BEIR's layout whose queries name the judged document, or another."""
+    (folder / "qrels").mkdir(parents=True)
+    words = TOPICS[: len(found) + 2]
+    documents = [{"_id": f"d{n}", "text": f"about {word}"} for n, word in enumerate(words)]
+    queries = [{"_id": f"q{n}", "text": words[n if right else n + 1]} for n, right in enumerate(found)]
+    for name, rows in (("corpus", documents), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (folder / "qrels" / "test.tsv").write_text("".join(f"q{n}\td{n}\t1\n" for n in range(len(found))))
+
+
+def test_the_figure_of_a_root_is_the_mean_of_its_collections(here, refused, models, tmp_path):
+    """As BEIR's authors count CQADupStack: every collection the same, however many queries it has."""
+    root, out = tmp_path / "cqadupstack", tmp_path / "out"
+    write_collection(root / "android", [True])
+    write_collection(root / "tex", [True, False, False])
+    words = [f"models=[{models}/second]", "dataset=beir", f"dataset.path={root}", f"tables={tmp_path}/tables"]
+    words += ["index=torch", "encoding.device=cpu", "measures=[hit_rate@1]", f"folder={out}"]
+    said = here(*words)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["systems"]["bm25"] == {"hit_rate@1": pytest.approx((1 + 1 / 3) / 2)}
+    assert (metrics["dataset"], metrics["queries"], metrics["documents"]) == ("cqadupstack", 4, 8)
+    assert "Mean of the figures of 2 collections, each evaluated by itself: android, tex." in said
+    parts = {name: json.loads((out / name / "metrics.json").read_text())["systems"] for name in ("android", "tex")}
+    assert metrics["parts"] == parts
+    assert parts["tex"]["bm25"] == {"hit_rate@1": pytest.approx(1 / 3)}
+    for system in ("dense", "hybrid"):
+        both = [part[system]["hit_rate@1"] for part in parts.values()]
+        assert metrics["systems"][system] == {"hit_rate@1": pytest.approx(sum(both) / 2)}
+    assert "cqadupstack,test,bm25,0.666667" in (out / "results.csv").read_text().splitlines()
+    before = (out / "metrics.json").stat().st_mtime_ns
+    assert here(*words).endswith(f"Written to {out}.\n")
+    assert (out / "metrics.json").stat().st_mtime_ns == before
+    assert "which are compared one by one: compare=[" in refused(f"compare=[{out}]")
+    (root / "tex" / "qrels" / "test.tsv").rename(root / "tex" / "qrels" / "dev.tsv")
+    assert "The dataset tex has no split 'test'" in refused(*words[:-1], f"folder={tmp_path}/other")
+    assert not (tmp_path / "other").exists()

@@ -1,5 +1,6 @@
 """Folders of evaluations and probes: one result each, recognised, never mixed or overwritten, alone and in sweeps."""
 
+import gzip
 import json
 import re
 import sys
@@ -81,18 +82,30 @@ def content(folder: Path) -> dict[Path, bytes]:
 
 
 def test_run_files_in_published_shapes_are_systems_of_their_own(give, tmp_path):
-    names = ["a b.trec", "a_b.trec", "one/r.trec", "two/r.trec", "one_r.trec", "input.first", "input.second"]
+    names = [
+        "a b.trec",
+        "a_b.trec",
+        "one/r.trec",
+        "two/r.trec",
+        "one_r.trec",
+        "input.first",
+        "input.second",
+        "packed.xz",
+    ]
     lines = "".join(f"{query} Q0 d{i} {i + 1} {10 - i} tag\n" for query in ("q0", "q1") for i in range(5))
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(lines)
+        (tmp_path / name).write_bytes(gzip.compress(lines.encode()) if name == "packed.xz" else lines.encode())
     (tmp_path / "qrels.txt").write_text("q0 0 d0 1\nq0 0 d3 2\nq1 0 d4 1\nq2 0 d1 1\n")
     given = f"run_files=[{','.join(repr(str(tmp_path / name)) for name in names)}]"
     said = give("evaluate", given, f"qrels={tmp_path}/qrels.txt", "measures=[map]", f"folder={tmp_path}/out")
     systems = json.loads((tmp_path / "out" / "metrics.json").read_text())["systems"]
-    assert list(systems) == ["a_b_2", "a_b", "one_r_2", "two_r", "one_r", "first", "second"]
+    assert list(systems) == ["a_b_2", "a_b", "one_r_2", "two_r", "one_r", "first", "second", "packed"]
     # By hand: q0 finds d0 at 1 and d3 at 4, q1 finds d4 at 5, q2 finds nothing.
-    assert [of["map"] for of in systems.values()] == [pytest.approx(((1 + 2 / 4) / 2 + 1 / 5 + 0) / 3)] * 7
+    assert [of["map"] for of in systems.values()] == [pytest.approx(((1 + 2 / 4) / 2 + 1 / 5 + 0) / 3)] * 8
+    per_query = (tmp_path / "out" / "per_query.csv").read_text().splitlines()
+    assert sum(line.startswith("q2,") and line.endswith(",0.000000") for line in per_query) == 8
+    assert "first: queries without results, which count 0: 1." in said
     assert f"one_r_2 is {tmp_path}/one/r.trec." in said and "one_r is" not in said and "first is" not in said
 
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import existing, field, identifier, read_json_lines, read_table
+from pipeline.data.lines import ENDINGS, existing, given_text, identifier, read_json_lines
+from pipeline.data.lookup import bare
 from pipeline.data.shares import dealt, given_splits
 from pipeline.data.source import Source
+from pipeline.data.trec_qrels import read_qrels
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
 
@@ -16,6 +18,8 @@ QRELS = {"train": ["train"], "validation": ["dev", "validation"], "test": ["test
 
 class Beir(Source):
     """A folder in BEIR's layout (Thakur et al., 2021, https://arxiv.org/abs/2104.08663).
+
+    A query may name documents that are no results of it (`excluded_ids`, as in BRIGHT, https://arxiv.org/abs/2407.12883).
 
     Args:
         path: The folder.
@@ -39,9 +43,13 @@ class Beir(Source):
     def _file(self, name: str) -> Path:
         """Find a file of the folder, compressed or not."""
         folder = existing(self.path, "dataset.path")
-        for candidate in (folder / name, folder / f"{name}.gz"):
-            if candidate.is_file():
-                return candidate
+        if found := _packed_or_not(folder / name):
+            return found
+        if parts := collections_in(folder):
+            raise UserError(
+                f"{folder} holds {len(parts)} collections, and this needs one: give it as dataset.path={parts[0]}, or "
+                "evaluate a model on all of them and their mean by evaluate.py."
+            )
         raise UserError(f"{folder} has no {name}; dataset.path must be a folder in BEIR's layout.")
 
     def _qrels(self) -> dict[str, Path]:
@@ -50,7 +58,7 @@ class Beir(Source):
         found = {
             split: path
             for split, names in QRELS.items()
-            for path in [next((folder / f"{name}.tsv" for name in names if (folder / f"{name}.tsv").is_file()), None)]
+            for path in [next(filter(None, (_packed_or_not(folder / f"{name}.tsv") for name in names)), None)]
             if path is not None
         }
         if not found:
@@ -62,20 +70,50 @@ class Beir(Source):
         splits_of: dict[str, set[str]] = {}
         for split, shares in given_splits(self._qrels(), self.validation_share).items():
             shares.announce(writer)
-            table = read_table(self._qrels()[split], "query-id corpus-id score", header=True)
-            split_of = dealt(shares, ((query, text) for _, query, text in self._queries()))
-            for where, (query, document, grade) in table:
-                name = split_of(query)
-                splits_of.setdefault(query, set()).add(name)
-                writer.judge(name, query, document, grade, where=where)
-        for where, query, text in self._queries():
-            for name in sorted(splits_of.get(query, ())):
-                writer.query(name, query, text, where=where)
-        for where, record in read_json_lines(self._file("corpus.jsonl")):
-            text, title = field(record, "text", where), record.get("title") or ""
-            writer.document(identifier(field(record, "_id", where)), text, title, where=where)
+            split_of = dealt(shares, ((bare(str(query)), text) for _, query, text, _ in self._queries()))
+            for where, query, document, grade in read_qrels(self._qrels()[split]):
+                with writer.bad:
+                    name = split_of(bare(query))
+                    splits_of.setdefault(bare(query), set()).add(name)
+                    writer.judge(name, query, document, grade, where=where)
+        for where, query, text, record in self._queries():
+            for name in sorted(splits_of.get(bare(str(query)), ())):
+                with writer.bad:
+                    writer.query(name, query, text, where=where)
+                    if excluded := excluded_ids(record, where):
+                        writer.exclude(name, query, excluded)
+        for where, record in read_json_lines(self._file("corpus.jsonl"), "_id", "text"):
+            with writer.bad:
+                title, text = (given_text(record.get(name)) for name in ("title", "text"))
+                writer.document(identifier(record["_id"]), text, title, where=where)
 
-    def _queries(self) -> Iterator[tuple[str, str, Any]]:
-        """Read the place, the id and the text of every query."""
-        for where, record in read_json_lines(self._file("queries.jsonl")):
-            yield where, identifier(field(record, "_id", where)), field(record, "text", where)
+    def _queries(self) -> Iterator[tuple[str, str, Any, dict[str, Any]]]:
+        """Read the place, the id, the text and all fields of every query."""
+        for where, record in read_json_lines(self._file("queries.jsonl"), "_id", "text"):
+            yield where, identifier(record["_id"]), record["text"], record
+
+
+def _packed_or_not(path: Path) -> Path | None:
+    """Find a file under its name, or that name with the ending of a compressed one."""
+    return next((each for end in ("", *ENDINGS) if (each := path.with_name(path.name + end)).is_file()), None)
+
+
+def collections_in(root: Path) -> list[Path]:
+    """Give the folders in BEIR's layout right below a folder that is none itself, such as the twelve of CQADupStack."""
+    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())] if root.is_dir() else []
+    found = [folder for folder in folders if _packed_or_not(folder / "corpus.jsonl")]
+    return [] if root in found else found
+
+
+def excluded_ids(record: dict[str, Any], where: str) -> list[str]:
+    """Read which documents are no results of a query, as BRIGHT has them: `excluded_ids`, perhaps in its `metadata`.
+
+    Raises:
+        UserError: When the field holds something else than a list of ids.
+    """
+    metadata = record.get("metadata")
+    found = record.get("excluded_ids") or (metadata.get("excluded_ids") if isinstance(metadata, dict) else None) or []
+    ids: list[Any] = [identifier(id_) for id_ in found] if isinstance(found, list) else [None]
+    if not all(isinstance(id_, str) for id_ in ids):
+        raise UserError(f"{where}: excluded_ids is {found!r}; it must be a list of ids of documents.")
+    return ids

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.data.pair_file import Pairs
-from pipeline.data.self_hits import self_hits
+from pipeline.data.self_hits import self_hits, unwanted
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError, nearest
 from pipeline.files import digest_of, read_json
@@ -35,9 +35,12 @@ class Split:
         name: `train`, `validation` or `test`; or `pretraining`, which has documents and no queries.
         documents: The corpus searched for this split; splits may share one object.
         queries: The judged queries, in the source's order.
-        judgements: From query id to document id to grade; grades may be zero or less.
+        judgements: From query id to document id to grade; grades may be zero or less, and documents absent from
+            `documents`: nobody can find those, and they count.
         hard_negatives: From query id to ids in `documents`, as the source gives them; empty when it gives none.
         groups: From query id to its group, where the source makes an experiment of the split; else empty.
+        excluded: From query id to ids of documents that are no results of it; empty where the source names none.
+        absent: Ids of judged documents that `documents` lacks.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Split:
     judgements: dict[str, dict[str, int]]
     hard_negatives: dict[str, list[str]]
     groups: dict[str, Group] = field(default_factory=dict)
+    excluded: dict[str, list[str]] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,16 @@ class Dataset:
         """
         return self_hits(split.queries, split.documents, split.judgements, self.remove_self_hits)
 
+    def unwanted(self, split: Split) -> np.ndarray:
+        """Give all documents that are no results of each query: the query itself, and what the source excludes.
+
+        Returns:
+            Positions in the split's documents, int64 [queries, most of any query]; -1 where there are fewer.
+        """
+        return unwanted(split.queries, split.documents, split.judgements, self.remove_self_hits, split.excluded)
+
     def positives(self, split: Split | str) -> dict[str, list[str]]:
-        """Give the relevant documents of a split's queries.
+        """Give the relevant documents of a split's queries that its corpus holds.
 
         Args:
             split: A split or its name.
@@ -104,7 +117,11 @@ class Dataset:
         if isinstance(split, str):
             split = self.split(split)
         relevant = {
-            query: [document for document, grade in grades.items() if grade >= self.relevant_from]
+            query: [
+                document
+                for document, grade in grades.items()
+                if grade >= self.relevant_from and document not in split.absent
+            ]
             for query, grades in split.judgements.items()
         }
         return {query: documents for query, documents in relevant.items() if documents}
@@ -124,6 +141,8 @@ class StoredSplit:
     queries: Texts
     judgements: Pairs
     hard_negatives: Pairs
+    absent: list[str]
+    """Ids of judged documents that the corpus lacks; the first has the position that follows its last."""
 
 
 def read_dataset(
@@ -154,6 +173,8 @@ def read_dataset(
             judged := _judgements(split, documents[split.collection]),
             _hard_negatives(split, documents[split.collection], judged, relevant_from),
             _groups(folder / f"groups.{split.name}.json", judged),
+            _of_queries(folder / f"excluded.{split.name}.json", judged),
+            frozenset(split.absent),
         )
         for split in stored
     }
@@ -178,6 +199,7 @@ def _stored(folder: Path, name: str, collection: str) -> StoredSplit:
         Texts.open(folder / "queries" / name),
         Pairs.read(folder / f"judgements.{name}"),
         Pairs.read(folder / f"hard_negatives.{name}"),
+        read_json(absent) if (absent := folder / f"absent.{name}.json").exists() else [],
     )
 
 
@@ -189,7 +211,12 @@ def _with_queries(split: StoredSplit, kept: np.ndarray) -> StoredSplit:
         return Pairs(np.searchsorted(kept, pairs.queries), pairs.documents, pairs.grades)
 
     return StoredSplit(
-        split.name, split.collection, split.queries.select(kept), only(split.judgements), only(split.hard_negatives)
+        split.name,
+        split.collection,
+        split.queries.select(kept),
+        only(split.judgements),
+        only(split.hard_negatives),
+        split.absent,
     )
 
 
@@ -202,6 +229,7 @@ def _limited(texts: Texts, collection: str, splits: list[StoredSplit], limit: in
         for pairs in (split.judgements, split.hard_negatives)
     ]
     needed = np.unique(np.concatenate(named))
+    needed = needed[needed < len(texts)]
     first = texts.hash_order()[: limit + len(needed)]
     others = first[~np.isin(first, needed)][:limit]
     return texts.select(np.sort(np.concatenate([needed, others])))
@@ -211,9 +239,11 @@ def _judgements(split: StoredSplit, documents: Texts) -> dict[str, dict[str, int
     """Turn positions into ids: every query of the split, in order."""
     found: dict[str, dict[str, int]] = {query: {} for query in split.queries.ids()}
     pairs = split.judgements
-    for query, document, grade in zip(
-        split.queries.ids(pairs.queries), documents.ids(pairs.documents), pairs.grades.tolist(), strict=True
-    ):
+    there = pairs.documents < len(documents)
+    ids = np.empty(len(pairs), dtype=object)
+    ids[there] = documents.ids(pairs.documents[there])
+    ids[~there] = [split.absent[place] for place in pairs.documents[~there] - len(documents)]
+    for query, document, grade in zip(split.queries.ids(pairs.queries), ids, pairs.grades.tolist(), strict=True):
         found[query][document] = grade
     return found
 
@@ -232,10 +262,13 @@ def _hard_negatives(
 
 def _groups(path: Path, queries: Iterable[str]) -> dict[str, Group]:
     """Read the groups of a split's queries, where there are any."""
-    if not path.exists():
-        return {}
-    groups = read_json(path)
-    return {query: Group(*groups[query]) for query in queries if query in groups}
+    return {query: Group(*group) for query, group in _of_queries(path, queries).items()}
+
+
+def _of_queries(path: Path, queries: Iterable[str]) -> dict[str, Any]:
+    """Read what a file says of a split's queries, where there is one."""
+    found = read_json(path) if path.exists() else {}
+    return {query: found[query] for query in queries if query in found}
 
 
 def _fingerprint(splits: Iterable[Split], stored: list[StoredSplit]) -> str:
@@ -249,6 +282,8 @@ def _fingerprint(splits: Iterable[Split], stored: list[StoredSplit]) -> str:
             "hard_negatives": _digest(on_disk.hard_negatives),
         }
         | ({"groups": split.groups} if split.groups else {})
+        | ({"absent": on_disk.absent} if on_disk.absent else {})
+        | ({"excluded": split.excluded} if split.excluded else {})
         for split, on_disk in zip(splits, stored, strict=True)
     ]
     return digest_of(parts)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.json_array import read_json_array
+from pipeline.data.json_array import read_json_objects
 from pipeline.data.lines import existing, field, identifier, read_table
 from pipeline.data.lookup import id_of
 from pipeline.data.records import ID_FIELDS, write_documents
@@ -12,6 +12,9 @@ from pipeline.data.shares import Paths, Shares, SplitFiles
 from pipeline.data.source import Source
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
+
+WIKI = "wiki:"
+"""What DPR's retriever sets before the ids of `psgs_w100.tsv`, and some of the published files therefore have."""
 
 
 class Dpr(Source):
@@ -22,7 +25,7 @@ class Dpr(Source):
     are left out and counted. Equal questions are one question.
 
     Args:
-        path: One file or several, shared out by `split`.
+        path: One file or several, a JSON array or JSON lines, shared out by `split`.
         train_path: Training files; a share of their questions validates when there is no `validation_path`.
         validation_path: Validation files (DPR's `dev`).
         test_path: Test files.
@@ -33,7 +36,7 @@ class Dpr(Source):
         **settings: Those of every source.
     """
 
-    merge_repeats = True
+    first_stands = True
 
     def __init__(
         self,
@@ -63,11 +66,13 @@ class Dpr(Source):
         """Stream the questions, then the passages."""
         self.files.announce(writer)
         for path, shares in self.files:
-            for where, record in read_json_array(path):
-                self._question(record, where, shares, writer)
+            for where, record in read_json_objects(path):
+                with writer.bad:
+                    self._question(record, where, shares, writer)
         if self.passages is not None:
             for where, (id_, text, title) in read_table(Path(self.passages), "id text title", header=True):
-                writer.document(id_, unquoted(text), unquoted(title), where=where)
+                with writer.bad:
+                    writer.document(id_.removeprefix(WIKI), unquoted(text), unquoted(title), where=where)
 
     def _question(self, record: dict[str, Any], where: str, shares: Shares, writer: DatasetWriter) -> None:
         """Write a question, what is relevant to it and what only looks so."""
@@ -81,30 +86,34 @@ class Dpr(Source):
         writer.query(split, query, question, where=where)
         for document in self._contexts(positives, where, writer):
             writer.judge(split, query, document, 1, where=where)
-        negatives = record.get("hard_negative_ctxs", [])[: self.hard_negatives]
-        for document in self._contexts(negatives, where, writer):
+        # All contexts are the corpus, however few of them train.
+        negatives = self._contexts(record.get("hard_negative_ctxs") or [], where, writer)
+        for document in negatives[: self.hard_negatives]:
             writer.hard_negative(split, query, document, where=where)
         if self.passages is None:
-            # They are nobody's hard negatives, only part of the corpus.
-            self._contexts(record.get("negative_ctxs", []), where, writer)
+            self._contexts(record.get("negative_ctxs") or [], where, writer)
 
     def _contexts(self, contexts: list[dict[str, Any]], where: str, writer: DatasetWriter) -> list[str]:
         """Give the ids of contexts, after writing them where they are the corpus."""
-        if self.passages is None:
-            return list(write_documents(contexts, "", None, where, writer))
-        return [context_id(context, where) for context in contexts]
+        found: list[str] = []
+        for context in contexts:
+            id_ = context_id(context)
+            if self.passages is None:
+                known = {name: context[name] for name in ("title", "text") if name in context}
+                found += write_documents({**known, "id": id_}, "", None, where, writer)
+            elif id_ is None:
+                raise UserError(
+                    f"{where}: a context has no id, so it cannot be found in dataset.passages; leave that unset."
+                )
+            else:
+                found.append(id_)
+        return found
 
 
-def context_id(context: dict[str, Any], where: str) -> str:
-    """Find the id by which a context stands in the file of passages.
-
-    Raises:
-        UserError: When it has none.
-    """
-    for name in ID_FIELDS:
-        if context.get(name) is not None:
-            return str(identifier(context[name]))
-    raise UserError(f"{where}: a context has no id, so it cannot be found in dataset.passages; leave that unset.")
+def context_id(context: dict[str, Any]) -> str | None:
+    """Find the id by which a context stands in the file of passages, `wiki:12` being its 12; None: it has none."""
+    given = next((context[name] for name in ID_FIELDS if context.get(name) is not None), None)
+    return None if given is None else str(identifier(given)).removeprefix(WIKI)
 
 
 def unquoted(cell: str) -> str:

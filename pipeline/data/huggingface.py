@@ -1,15 +1,21 @@
 """Datasets of the library `datasets`: names on its hub, local folders, and its loaders of files."""
 
+import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.data.lines import ENDINGS, read_lines
 from pipeline.data.records import Fields
 from pipeline.data.shares import Paths, Shares, given_splits, paths
 from pipeline.data.source import Source
 from pipeline.data.writer import SPLITS, DatasetWriter
 from pipeline.errors import UserError, nearest
 
+LOADERS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".arrow": "arrow", ".json": "json", ".jsonl": "json"}
+"""What the library calls the readers of single files, by the files' endings."""
+SAVED = ("dataset_dict.json", "state.json")
+"""What marks a folder that the library's `save_to_disk` wrote, with splits or without."""
 THEIRS = {"train": ("train",), "validation": ("validation", "dev", "valid"), "test": ("test",)}
 """The names that splits go by elsewhere."""
 
@@ -22,7 +28,8 @@ class HuggingFace(Source):
     Code that a dataset brings along is never run: the library refuses such datasets.
 
     Args:
-        path: A name on the hub, a local folder, or a loader (`json`, `parquet`, `csv`, `text`) with `data_files`.
+        path: A name on the hub, a local folder (of files, or as `save_to_disk` writes it), a file of CSV, Parquet or JSON
+            lines, or a loader (`json`, `parquet`, `csv`, `text`) with `data_files`.
         subset: The configuration, where a name has several.
         data_files: Files for a loader: one, several, or by split `{train: …, test: …}`.
         query: The column of the query.
@@ -36,7 +43,7 @@ class HuggingFace(Source):
         **settings: Those of every source.
     """
 
-    merge_repeats = True
+    first_stands = True
 
     def __init__(
         self,
@@ -55,9 +62,11 @@ class HuggingFace(Source):
         name: str | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(name=name or (path.strip("./").replace("/", "-") if path else None), **settings)
+        super().__init__(name=name or (_name(path) if path else None), **settings)
         if path is None:
-            raise UserError("dataset.path is not set; give a name of the library `datasets`, a folder, or a loader.")
+            raise UserError(
+                "dataset.path is not set; give a name of the library `datasets`, a folder, a file, or a loader."
+            )
         self.path = path
         self.subset = subset
         self.data_files = _plain(data_files)
@@ -69,6 +78,8 @@ class HuggingFace(Source):
         """Give the local files; a name on the hub has none."""
         files = self.data_files.values() if isinstance(self.data_files, dict) else [self.data_files or []]
         found = [Path(file) for each in files for file in each if Path(file).is_file()]
+        if Path(self.path).is_file():
+            found.append(Path(self.path))
         if Path(self.path).is_dir():
             found += sorted(path for path in Path(self.path).rglob("*") if path.is_file())
         return found
@@ -106,14 +117,45 @@ def load_tables(path: str, subset: str | None, data_files: Any) -> dict[str, Any
     """
     import datasets
 
+    loader, options = _reader(Path(path)) if Path(path).is_file() else (path, {"data_files": data_files})
     try:
-        return dict(datasets.load_dataset(path, subset, data_files=data_files))
+        if any((Path(path) / name).is_file() for name in SAVED):
+            saved = datasets.load_from_disk(path)
+            return dict(saved) if isinstance(saved, datasets.DatasetDict) else {"train": saved}
+        return dict(datasets.load_dataset(loader, subset, **options))
     except FileNotFoundError as error:
         raise UserError(f"`datasets` finds no {path!r} here or on its hub; check dataset.path.") from error
     except (ConnectionError, OSError) as error:
         raise UserError(f"`datasets` could not reach or read {path!r} ({_first_line(error)}).") from error
     except (ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UserError(f"`datasets` could not load {path!r}: {_first_line(error)}") from error
+
+
+def _reader(path: Path) -> tuple[str, dict[str, Any]]:
+    """Choose the library's loader of a file by its ending, that of a compression left aside, and the loader's options.
+
+    Raises:
+        UserError: When the ending is another.
+    """
+    import datasets
+
+    endings = [ending for ending in path.suffixes if ending not in ENDINGS]
+    ending = endings[-1] if endings else ""
+    if ending not in LOADERS:
+        raise UserError(f"{path} ends in {ending or 'nothing'}; give a file that ends in {', '.join(LOADERS)}.")
+    options: dict[str, Any] = {"data_files": str(path)}
+    if LOADERS[ending] == "csv":
+        # A cell is a text: the id 007 is no number, and the answer `None` is not missing.
+        separator = "\t" if ending == ".tsv" else ","
+        header = next(csv.reader((line for _, line in read_lines(path)), delimiter=separator), [])
+        columns = datasets.Features({name: datasets.Value("string") for name in header})
+        options |= {"sep": separator, "keep_default_na": False, "features": columns}
+    return LOADERS[ending], options
+
+
+def _name(path: str) -> str:
+    """Name a dataset by its place: `BeIR/scifact` is called `BeIR-scifact`, and a file by its own name alone."""
+    return Path(path).name.partition(".")[0] if Path(path).is_file() else path.strip("./").replace("/", "-")
 
 
 def rows(table: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:

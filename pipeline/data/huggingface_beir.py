@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.beir import QRELS
+from pipeline.data.beir import QRELS, excluded_ids
 from pipeline.data.huggingface import load_tables, pick, rows
-from pipeline.data.lines import field, identifier
+from pipeline.data.lines import field, given_text, identifier
+from pipeline.data.lookup import bare
 from pipeline.data.shares import dealt, given_splits
 from pipeline.data.source import Source
 from pipeline.data.writer import DatasetWriter
@@ -55,22 +56,28 @@ class HuggingFaceBeir(Source):
         splits_of: dict[str, set[str]] = {}
         for ours, shares in given_splits(found, self.validation_share).items():
             shares.announce(writer)
-            split_of = dealt(shares, ((query, text) for _, query, text in self._queries()))
+            split_of = dealt(shares, ((bare(str(query)), text) for _, query, text, _ in self._queries()))
             for where, row in rows(judgements[found[ours]], f"{self.qrels}, {found[ours]}"):
-                query, document = (str(field(row, name, where)) for name in ("query-id", "corpus-id"))
-                splits_of.setdefault(query, set()).add(split_of(query))
-                writer.judge(split_of(query), query, document, field(row, "score", where), where=where)
-        for where, query, text in self._queries():
-            for name in sorted(splits_of.get(query, ())):
-                writer.query(name, query, text, where=where)
+                with writer.bad:
+                    query, document = (str(identifier(field(row, name, where))) for name in ("query-id", "corpus-id"))
+                    name = split_of(bare(query))
+                    splits_of.setdefault(bare(query), set()).add(name)
+                    writer.judge(name, query, document, field(row, "score", where), where=where)
+        for where, query, text, record in self._queries():
+            for name in sorted(splits_of.get(bare(str(query)), ())):
+                with writer.bad:
+                    writer.query(name, query, text, where=where)
+                    if excluded := excluded_ids(record, where):
+                        writer.exclude(name, query, excluded)
         for where, row in rows(self._table("corpus"), f"{self.path}, corpus"):
-            id_ = identifier(field(row, "_id", where))
-            writer.document(id_, field(row, "text", where), row.get("title") or "", where=where)
+            with writer.bad:
+                title, text = given_text(row.get("title")), given_text(field(row, "text", where))
+                writer.document(identifier(field(row, "_id", where)), text, title, where=where)
 
-    def _queries(self) -> Iterator[tuple[str, str, Any]]:
-        """Read the place, the id and the text of every query."""
+    def _queries(self) -> Iterator[tuple[str, str, Any, dict[str, Any]]]:
+        """Read the place, the id, the text and all fields of every query."""
         for where, row in rows(self._table("queries"), f"{self.path}, queries"):
-            yield where, identifier(field(row, "_id", where)), field(row, "text", where)
+            yield where, identifier(field(row, "_id", where)), field(row, "text", where), row
 
     def _table(self, name: str) -> Any:
         return pick(load_tables(self.path, name, None), name, f"{self.path}, configuration {name}")

@@ -23,8 +23,6 @@ class IrDatasets(Source):
         **settings: Those of every source.
     """
 
-    keep_empty_documents = True
-
     def __init__(
         self,
         *,
@@ -57,7 +55,7 @@ class IrDatasets(Source):
                 collections[root] = f"documents{len(collections) or ''}"
                 _write_documents(data, id_, collections[root], writer)
             for name, _ in shares.shares:
-                writer.split(name, collections[root])
+                writer.split(name, collections[root], setting=shares.setting)
             _write_queries(data, id_, shares, writer)
 
 
@@ -97,7 +95,8 @@ def _write_documents(data: Any, id_: str, collection: str, writer: DatasetWriter
         title, text = getattr(document, "title", None), getattr(document, "text", None)
         if not isinstance(title, str) or not isinstance(text, str):
             title, text = "", document.default_text()
-        writer.document(document.doc_id, text, title, collection=collection, where=f"{id_}, document {number}")
+        with writer.bad:
+            writer.document(document.doc_id, text, title, collection=collection, where=f"{id_}, document {number}")
 
 
 def _write_queries(data: Any, id_: str, shares: Shares, writer: DatasetWriter) -> None:
@@ -108,11 +107,13 @@ def _write_queries(data: Any, id_: str, shares: Shares, writer: DatasetWriter) -
         query = judgement.query_id
         judged.add(query)
         where = f"{id_}, judgement {number}"
-        writer.judge(split_of(query), query, judgement.doc_id, judgement.relevance, where=where)
+        with writer.bad:
+            writer.judge(split_of(query), query, judgement.doc_id, judgement.relevance, where=where)
     for number, query in enumerate(data.queries_iter(), start=1):
         if query.query_id in judged:
             split, text = split_of(query.query_id), query.default_text()
-            writer.query(split, query.query_id, text, where=f"{id_}, query {number}")
+            with writer.bad:
+                writer.query(split, query.query_id, text, where=f"{id_}, query {number}")
 
 
 def _judgements(data: Any, writer: DatasetWriter) -> Iterable[Any]:

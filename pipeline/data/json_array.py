@@ -1,4 +1,4 @@
-"""The elements of a JSON array of any size, one at a time."""
+"""The objects of a JSON array of any size, or of JSON lines, one at a time."""
 
 import codecs
 import json
@@ -7,12 +7,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import open_bytes
+from pipeline.data.lines import DAMAGE, open_bytes, read_json_lines, undecodable
 from pipeline.errors import UserError
 from pipeline.progress import progress
 
 BYTES_AT_ONCE = 1 << 20
 SPACE = re.compile(r"[\s,]*")
+
+
+def read_json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read the objects of a file that is one JSON array, or has one object a line, as its first character tells.
+
+    Yields:
+        The place of an object, for errors, and the object.
+
+    Raises:
+        UserError: When the file is in neither layout.
+    """
+    with open_bytes(path) as file:
+        first = file.read(BYTES_AT_ONCE).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    return read_json_lines(path) if first == b"{" else read_json_array(path)
 
 
 def read_json_array(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -67,10 +81,8 @@ class _Text:
             self.buffer += self._decoder.decode(read, final=not read)
         except UnicodeDecodeError as error:
             line = self._line + self.buffer.count("\n") + error.object[: error.start].count(b"\n")
-            raise UserError(
-                f"{self._path}, line {line}: bytes that are not UTF-8; convert the file to UTF-8."
-            ) from error
-        except (EOFError, OSError) as error:
+            raise undecodable(self._path, f"line {line}: bytes that are") from error
+        except DAMAGE as error:
             raise UserError(f"{self._path}: the compressed file is damaged ({error}); get it again.") from error
         return not self._ended
 

@@ -30,7 +30,7 @@ class JsonLines(Source):
         **settings: Those of every source.
     """
 
-    merge_repeats = True
+    first_stands = True
 
     def __init__(
         self,

@@ -26,6 +26,16 @@ def id_of(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=10).hexdigest()
 
 
+def bare(id_: str) -> str:
+    """Take off the `.0` with which data frames write numbers of a column that lacks some."""
+    return id_.removesuffix(".0") if id_.removesuffix(".0").isdecimal() else id_
+
+
+def other_spelling(id_: str) -> str:
+    """Take off, or put behind, what data frames write after a number; of no meaning for ids that are none."""
+    return bare(id_) if bare(id_) != id_ else f"{id_}.0"
+
+
 def hashes_of(texts: Iterable[str]) -> np.ndarray:
     """Hash many ids.
 

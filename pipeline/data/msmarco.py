@@ -1,15 +1,17 @@
 """MS MARCO's passages: `collection.tsv`, `queries.*.tsv`, `qrels.*.tsv` and, optionally, `qidpidtriples`."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.data.lines import existing, read_table
+from pipeline.data.lookup import bare
 from pipeline.data.shares import Shares, dealt
 from pipeline.data.source import Source
 from pipeline.data.trec_qrels import read_qrels
 from pipeline.data.writer import DatasetWriter
+from pipeline.errors import UserError
 
 
 class MsMarco(Source):
@@ -72,28 +74,54 @@ class MsMarco(Source):
         }
         if self.triples is not None:
             self._write_negatives(self._file(self.triples), split_of.get("train", self.shares["train"]), writer)
-        for where, (id_, text) in read_table(self._file(self.collection), "pid passage"):
-            writer.document(id_, text, where=where)
+        for where, (id_, text) in read_texts(self._file(self.collection), "pid passage"):
+            with writer.bad:
+                writer.document(id_, text, where=where)
 
     def _write_queries(self, part: str, queries: str, writer: DatasetWriter) -> Callable[[str], str]:
         """Write the judgements, and only queries that have any; give what deals queries to splits by their ids."""
         self.shares[part].announce(writer)
         split_of = dealt(
-            self.shares[part], ((id_, text) for _, (id_, text) in read_table(self._file(queries), "qid query"))
+            self.shares[part], ((id_, text) for _, (id_, text) in read_texts(self._file(queries), "qid query"))
         )
         judged = set()
         for where, query, document, grade in read_qrels(self._file(self.qrels[part])):
-            judged.add(query)
-            writer.judge(split_of(query), query, document, grade, where=where)
-        for where, (query, text) in read_table(self._file(queries), "qid query"):
-            if query in judged:
-                writer.query(split_of(query), query, text, where=where)
+            with writer.bad:
+                judged.add(bare(query))
+                writer.judge(split_of(bare(query)), query, document, grade, where=where)
+        for where, (query, text) in read_texts(self._file(queries), "qid query"):
+            if bare(query) in judged:
+                with writer.bad:
+                    writer.query(split_of(bare(query)), query, text, where=where)
         return split_of
 
     def _write_negatives(self, path: Path, split_of: Callable[[str], str], writer: DatasetWriter) -> None:
         """Write the first negatives of each query; the file has hundreds of millions of lines."""
         taken: Counter[str] = Counter()
-        for where, (query, _, negative) in read_table(path, "qid positive negative"):
+        for where, (query, positive, negative) in read_table(path, "qid positive negative"):
+            if len(positive.split()) > 1:
+                raise UserError(
+                    f"{where}: dataset.triples holds texts and must hold ids; give MS MARCO's file of ids, "
+                    "qidpidtriples.train.full.2.tsv.gz."
+                )
             if self.hard_negatives is None or taken[query] < self.hard_negatives:
                 taken[query] += 1
                 writer.hard_negative(split_of(query), query, negative, where=where)
+
+
+def read_texts(path: Path, columns: str) -> Iterator[tuple[str, list[str]]]:
+    """Read a file of ids and texts, which may hold tabs.
+
+    Raises:
+        UserError: When the file is another of MS MARCO's, whose further columns would be read as text.
+    """
+    for number, (where, row) in enumerate(read_table(path, columns, rest=True)):
+        further = row[1].split("\t")
+        if number == 0 and len(further) == 3 and further[0].isdecimal():
+            raise UserError(f"{where}: this is a list of candidates (qid, pid, query, passage), not {columns}.")
+        if number == 0 and len(further) == 3 and further[0].startswith("http"):
+            raise UserError(
+                f"{where}: these are whole documents (id, address, title, text), not passages; read them with "
+                "dataset=ir_datasets dataset.test=msmarco-document/dev."
+            )
+        yield where, row

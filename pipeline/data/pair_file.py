@@ -1,5 +1,6 @@
 """Judgements and hard negatives on disk: first by ids as they come, at the end by positions."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from pipeline.data.lines import BadLines
+from pipeline.data.lookup import bare, other_spelling
 from pipeline.data.text_file import TextFile
-from pipeline.errors import UserError
 
 INCOMING = pa.schema([("query", pa.string()), ("document", pa.string()), ("grade", pa.int32()), ("where", pa.string())])
 FINAL = pa.schema([("query", pa.int64()), ("document", pa.int64()), ("grade", pa.int32())])
@@ -59,7 +61,7 @@ class PairWriter:
     """Writes pairs of ids as they come, and says at the end where those ids stand.
 
     Args:
-        path: A file that lives until `resolve`.
+        path: A file that lives until its pairs are looked up.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,41 +85,85 @@ class PairWriter:
             self._file.write_batch(pa.record_batch(columns, schema=INCOMING))
             self._rows = []
 
-    def resolve(self, queries: TextFile, documents: TextFile, what: str) -> Pairs:
-        """Look every id up, and remove the file.
+    def judgements(
+        self, queries: TextFile, documents: TextFile, bad: BadLines
+    ) -> tuple[Pairs, list[str], Counter[str]]:
+        """Look every id up, join what is given twice, and remove the file.
+
+        A judged document need not be in the corpus: pools and candidate lists name more than a collection holds, and
+        trec_eval counts such a judgement like any other.
 
         Args:
             queries: The queries of the split.
             documents: The documents that it searches.
-            what: Dataset and split, for errors.
+            bad: Takes every judgement that contradicts an earlier one.
 
-        Raises:
-            UserError: When a pair names a query or a document that is not there.
+        Returns:
+            The judgements by query and document, a document that is not there standing behind all others; the ids of
+            those; and counts for the notes.
         """
+        found = self._found(queries, documents)
+        pairs = found.pairs
+        order = np.lexsort((found.rows, pairs.documents, pairs.queries))
+        pairs = pairs.only(order)
+        again = (np.diff(pairs.queries) == 0) & (np.diff(pairs.documents) == 0)
+        for place in np.flatnonzero(again & (np.diff(pairs.grades) != 0)).tolist():
+            first, later = (self._row(int(found.rows[order[each]])) for each in (place, place + 1))
+            bad.add(
+                f"{later[3]}: document {later[1]!r} is judged {later[2]} for query {later[0]!r}, and {first[2]} in "
+                f"{first[3]}; keep one of these different grades."
+            )
+        self._path.unlink()
+        kept = pairs.only(np.concatenate([[True], ~again]) if len(pairs) else np.empty(0, dtype=bool))
+        absent = int((kept.documents >= len(documents)).sum())
+        repeated = len(pairs) - len(kept)
+        return kept, found.absent, found.counts + Counter(repeated_judgements=repeated, judged_but_absent=absent)
+
+    def candidates(self, queries: TextFile, documents: TextFile) -> tuple[Pairs, Counter[str]]:
+        """Look every id up, leave out what is there twice or has no text, keep the order, and remove the file.
+
+        Returns:
+            The pairs, and counts for the notes.
+        """
+        found = self._found(queries, documents)
+        self._path.unlink()
+        keys = np.stack([found.pairs.queries, found.pairs.documents], axis=1)
+        once = found.pairs.only(np.sort(np.unique(keys, axis=0, return_index=True)[1]))
+        there = once.documents < len(documents)
+        dropped = int((~there).sum()) + found.counts["judgements_of_unknown_topics"]
+        return once.only(there), Counter(absent_hard_negatives=dropped)
+
+    def _found(self, queries: TextFile, documents: TextFile) -> "_Found":
+        """Turn ids into positions; pairs of queries that are not there are left out and counted."""
         self._flush()
         self._file.close()
-        found: list[Pairs] = []
-        unknown: list[tuple[str, str, str]] = []
+        absent: dict[str, int] = {}
+        found, rows, counts, start = [], [], Counter[str](), 0
         for batch in self._batches():
             query_ids, document_ids = batch["query"].to_pylist(), batch["document"].to_pylist()
-            pairs = Pairs(
-                queries.lookup.positions(query_ids, queries.ids),
-                documents.lookup.positions(document_ids, documents.ids),
-                batch["grade"].to_numpy(),
-            )
-            for kind, ids, positions in (
-                ("query", query_ids, pairs.queries),
-                ("document", document_ids, pairs.documents),
-            ):
-                unknown += [(kind, ids[row], batch["where"][row].as_py()) for row in np.flatnonzero(positions < 0)]
-            found.append(pairs)
-        self._path.unlink()
-        if unknown:
-            raise UserError(_unknown(unknown, what))
-        columns = ("queries", "documents", "grades")
-        if not found:
-            return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
-        return Pairs(*(np.concatenate([getattr(pairs, name) for pairs in found]) for name in columns))
+            query_rows, query_floats = _positions(queries, query_ids)
+            document_rows, document_floats = _positions(documents, document_ids)
+            known = query_rows >= 0
+            for row in np.flatnonzero(known & (document_rows < 0)).tolist():
+                document_rows[row] = len(documents) + absent.setdefault(document_ids[row], len(absent))
+            found.append(Pairs(query_rows, document_rows, batch["grade"].to_numpy()).only(known))
+            rows.append(start + np.flatnonzero(known))
+            counts["judgements_of_unknown_topics"] += int((~known).sum())
+            counts["ids_as_floats"] += int((known & (query_floats | document_floats)).sum())
+            start += len(batch)
+        joined = [
+            np.concatenate([np.empty(0, kind), *(getattr(pairs, name) for pairs in found)])
+            for name, kind in (("queries", np.int64), ("documents", np.int64), ("grades", np.int32))
+        ]
+        return _Found(Pairs(*joined), np.concatenate([np.empty(0, np.int64), *rows]), list(absent), counts)
+
+    def _row(self, row: int) -> tuple[str, str, int, str]:
+        """Read one pair as it came: query, document, grade and place."""
+        for batch in self._batches():
+            if row < len(batch):
+                return tuple(batch[name][row].as_py() for name in INCOMING.names)
+            row -= len(batch)
+        raise IndexError(row)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         with pa.memory_map(str(self._path)) as source:
@@ -126,38 +172,32 @@ class PairWriter:
                 yield reader.get_batch(number)
 
 
-def _unknown(unknown: list[tuple[str, str, str]], what: str) -> str:
-    """Word the refusal of judgements that name unknown texts."""
-    kinds = {kind for kind, _, _ in unknown}
-    names = " or ".join({"query": "queries", "document": "documents"}[kind] for kind in sorted(kinds, reverse=True))
-    places: dict[tuple[str, str], str] = {}
-    for kind, id_, where in unknown:
-        places.setdefault((kind, id_), where)
-    first = ", ".join(f"{kind} {id_!r} ({where})" for (kind, id_), where in list(places.items())[:3])
-    return (
-        f"{what}: {len(unknown)} pairs name {names} that are not there, such as {first}; "
-        "remove those lines or give the files that belong together."
-    )
+@dataclass(frozen=True)
+class _Found:
+    """Pairs by positions.
 
-
-def distinct(pairs: Pairs) -> Pairs:
-    """Leave out pairs that came before, and keep the order of the others."""
-    keys = np.stack([pairs.queries, pairs.documents], axis=1)
-    return pairs.only(np.sort(np.unique(keys, axis=0, return_index=True)[1]))
-
-
-def merged(pairs: Pairs, what: str) -> Pairs:
-    """Sort judgements by query and document, and join those given twice.
-
-    Raises:
-        UserError: When one pair has two grades.
+    Attributes:
+        pairs: A document that is not there has the number of documents plus its place in `absent`.
+        rows: Which of the pairs that came each is, int64 [pairs].
+        absent: Ids of documents that are not there.
+        counts: Of what was left out or read as something else.
     """
-    order = np.lexsort((pairs.grades, pairs.documents, pairs.queries))
-    pairs = pairs.only(order)
-    again = (np.diff(pairs.queries) == 0) & (np.diff(pairs.documents) == 0)
-    conflicts = int((again & (np.diff(pairs.grades) != 0)).sum())
-    if conflicts:
-        raise UserError(
-            f"{what}: {conflicts} documents are judged twice for one query with different grades; keep one."
-        )
-    return pairs.only(np.concatenate([[True], ~again]) if len(pairs) else np.empty(0, dtype=bool))
+
+    pairs: Pairs
+    rows: np.ndarray
+    absent: list[str]
+    counts: Counter[str]
+
+
+def _positions(texts: TextFile, ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Look ids up; those unknown as they stand also with or without the `.0` that a data frame leaves on a number.
+
+    Returns:
+        int64 [ids], -1 where an id is unknown; and bool [ids], whether it was found in its other spelling.
+    """
+    positions = texts.lookup.positions(ids, texts.ids)
+    other = [row for row in np.flatnonzero(positions < 0).tolist() if bare(ids[row]).isdecimal()]
+    positions[other] = texts.lookup.positions([other_spelling(ids[row]) for row in other], texts.ids)
+    floats = np.zeros(len(ids), dtype=bool)
+    floats[other] = positions[other] >= 0
+    return positions, floats

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import OPENERS, existing, field, read_json_lines, read_lines
+from pipeline.data.lines import existing, field, read_json_lines, read_lines, unpacked
 from pipeline.data.lookup import id_of
 from pipeline.data.shares import Paths, paths
 from pipeline.data.source import Source
@@ -26,7 +26,7 @@ class PlainText(Source):
         **settings: Those of every source.
     """
 
-    merge_repeats = True
+    first_stands = True
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class PlainText(Source):
 
     def _texts(self, path: Path) -> Iterator[tuple[str, str, str]]:
         """Give place, title and text of every line."""
-        if _uncompressed(path).suffix not in JSON_LINES:
+        if Path(unpacked(path.name)).suffix not in JSON_LINES:
             yield from ((f"{path}, line {number}", "", line) for number, line in read_lines(path))
             return
         for where, record in read_json_lines(path):
@@ -69,10 +69,6 @@ class PlainText(Source):
             yield where, title, text
 
 
-def _uncompressed(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix in OPENERS else path
-
-
 def _plain_name(path: Path) -> str:
     """Name a dataset by its first file: `wiki.jsonl.xz` is called `wiki`."""
-    return _uncompressed(path).stem
+    return Path(unpacked(path.name)).stem

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pipeline.data.lines import field, identifier
+from pipeline.data.lines import field, given_text, identifier
 from pipeline.data.lookup import id_of
 from pipeline.data.shares import Shares
 from pipeline.data.writer import DatasetWriter
@@ -43,17 +43,18 @@ class Fields:
         return [name for name in named if name is not None]
 
     def write(self, record: dict[str, Any], where: str, shares: Shares, writer: DatasetWriter) -> None:
-        """Pass a record on.
+        """Pass a record on; one that lacks a field, or holds something else in it, is counted among the bad ones.
 
         Args:
             record: The record.
             where: Its place, for errors.
             shares: Chooses the split by the query's text.
             writer: Takes the texts.
-
-        Raises:
-            UserError: When a field is missing or holds something else.
         """
+        with writer.bad:
+            self._write(record, where, shares, writer)
+
+    def _write(self, record: dict[str, Any], where: str, shares: Shares, writer: DatasetWriter) -> None:
         query = field(record, self.query, where)
         id_ = identifier(field(record, self.query_id, where)) if self.query_id else id_of(str(query))
         split = shares.of_query(query)
@@ -88,7 +89,7 @@ def write_documents(value: Any, title: str, id_: str | None, where: str, writer:
             raise UserError(f"{where}: one document id stands beside {len(value)} documents; leave document_id unset.")
         return [found for each in value for found in write_documents(each, title, id_, where, writer)]
     if isinstance(value, dict):
-        text, title = field(value, "text", where), value.get("title") or ""
+        text, title = given_text(field(value, "text", where)), given_text(value.get("title"))
         id_ = next((identifier(value[name]) for name in ID_FIELDS if value.get(name) is not None), None)
     else:
         text = value

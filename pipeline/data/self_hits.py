@@ -1,6 +1,6 @@
-"""Queries that are documents too: which document is no result of which query, because it is the query itself."""
+"""Which documents are no results of which query: the query itself, where it is a document too, and what is excluded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,6 +30,33 @@ def self_hits(
         agree = _agree(queries, documents, places, found[places])
         wanted = np.array([judgements.get(ids[place], {}).get(ids[place], 0) > 0 for place in places], dtype=bool)
         found[places[~agree | wanted]] = -1
+    return found
+
+
+def unwanted(
+    queries: Texts,
+    documents: Texts,
+    judgements: Mapping[str, Mapping[str, int]],
+    removed: bool | None,
+    excluded: Mapping[str, Sequence[str]],
+) -> np.ndarray:
+    """Find all documents that are no results of each query.
+
+    Args:
+        queries: What is asked.
+        documents: What is searched.
+        judgements: Grades of documents by query.
+        removed: As of `self_hits`.
+        excluded: Ids of further documents by query; those that are not searched are no matter.
+
+    Returns:
+        Positions of documents, int64 [queries, most of any query], at least one; -1 where there are fewer.
+    """
+    further = [documents.positions(excluded.get(query, [])) for query in queries.ids()]
+    found = np.full((len(queries), 1 + max(map(len, further), default=0)), -1, dtype=np.int64)
+    found[:, 0] = self_hits(queries, documents, judgements, removed)
+    for row, positions in zip(found, further, strict=True):
+        row[1 : 1 + len(positions)] = positions
     return found
 
 

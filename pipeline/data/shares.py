@@ -1,10 +1,10 @@
 """Which split a query falls into, where the source does not say: by the hash of its group's name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.data.lines import existing
+from pipeline.data.lines import existing, unpacked
 from pipeline.data.lookup import hash_of, id_of
 from pipeline.data.normal_form import normal_form
 from pipeline.data.writer import SPLITS, DatasetWriter
@@ -12,6 +12,8 @@ from pipeline.errors import UserError, nearest
 
 SALT = b"split"
 """Keeps the split of an id independent of its place in the order that `limit` follows."""
+
+TABLES = frozenset([".csv", ".tsv", ".parquet", ".arrow"])
 
 Paths = str | Path | Sequence[str | Path] | None
 
@@ -24,6 +26,8 @@ class Shares:
     """
 
     shares: tuple[tuple[str, float], ...]
+    setting: str | None = field(default=None, compare=False)
+    """What sets them, for errors."""
 
     @classmethod
     def of(cls, split: Mapping[str, float]) -> "Shares":
@@ -43,7 +47,7 @@ class Shares:
                 f"The shares in dataset.split sum to {sum(split.values()):g} ({listed}) and must sum to 1; "
                 "a share that an override does not mention keeps its default, so set unwanted ones to 0."
             )
-        return cls(tuple((name, float(split[name])) for name in SPLITS if split.get(name, 0) > 0))
+        return cls(tuple((name, float(split[name])) for name in SPLITS if split.get(name, 0) > 0), "dataset.split")
 
     @classmethod
     def all_in(cls, name: str) -> "Shares":
@@ -59,7 +63,8 @@ class Shares:
         """
         if not isinstance(validation_share, int | float) or not 0 <= validation_share < 1:
             raise UserError(f"dataset.validation_share is {validation_share!r}; it must be from 0 to below 1.")
-        return cls.of({"train": 1 - validation_share, "validation": validation_share})
+        shares = cls.of({"train": 1 - validation_share, "validation": validation_share})
+        return cls(shares.shares, "dataset.validation_share")
 
     def __call__(self, group: str) -> str:
         """Name the split of a group."""
@@ -81,7 +86,7 @@ class Shares:
     def announce(self, writer: DatasetWriter) -> None:
         """Tell the writer which splits must not stay empty."""
         for name, _ in self.shares:
-            writer.split(name)
+            writer.split(name, setting=self.setting)
 
 
 def given_splits(names: Iterable[str], validation_share: float) -> dict[str, Shares]:
@@ -167,13 +172,13 @@ class SplitFiles:
             existing(None, "dataset.path")
         for setting, files in self._by_setting.items():
             for file in files:
-                yield existing(file, setting), self._shares[setting]
+                yield _no_table(existing(file, setting)), self._shares[setting]
 
     def name(self) -> str | None:
         """Take a dataset's name from its first file: `dev-v1.1.json` is called `dev-v1.1`."""
         for files in self._by_setting.values():
             if files:
-                return Path(files[0]).name.removesuffix(".gz").rpartition(".")[0] or None
+                return unpacked(Path(files[0]).name).rpartition(".")[0] or None
         return None
 
     def announce(self, writer: DatasetWriter) -> None:
@@ -181,6 +186,16 @@ class SplitFiles:
         for setting, files in self._by_setting.items():
             if files:
                 self._shares[setting].announce(writer)
+
+
+def _no_table(path: Path) -> Path:
+    """Refuse a table or a folder, and say what reads it."""
+    if path.is_dir() or TABLES.intersection(path.suffixes):
+        raise UserError(
+            f"{path} is a {'folder' if path.is_dir() else 'table'}; read it with dataset=huggingface dataset.path={path} "
+            "dataset.query=COLUMN dataset.document=COLUMN."
+        )
+    return path
 
 
 def paths(given: Paths) -> list[str]:

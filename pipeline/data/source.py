@@ -10,7 +10,7 @@ from pipeline.data.writer import DatasetWriter, sizes
 from pipeline.errors import UserError
 from pipeline.files import digest_of, disk_errors, locked, read_json
 
-LAYOUT = 2
+LAYOUT = 3
 """Counts the changes of the layout on disk, so that older folders are not mistaken for new ones."""
 
 NAMED_FILES = 3
@@ -32,14 +32,12 @@ class Source(ABC):
 
     Attributes:
         version: Raised when the class reads the same files differently than before.
-        merge_repeats: Whether a text may come again under its id, and is then kept once.
-        keep_empty_documents: Whether a document without text is kept and counted, or refused.
+        first_stands: Whether a document may come again under its id with another text, and the first is kept.
         as_beir: Whether the layout is BEIR's, whose own evaluation drops documents with the query's id.
     """
 
     version: int = 1
-    merge_repeats: bool = False
-    keep_empty_documents: bool = False
+    first_stands: bool = False
     as_beir: bool = False
 
     def __init__(
@@ -118,12 +116,7 @@ def _build(source: Source, folder: Path) -> None:
             if leftover.exists():
                 shutil.rmtree(leftover)
         try:
-            writer = DatasetWriter(
-                beside,
-                _described(source),
-                merge_repeats=source.merge_repeats,
-                keep_empty_documents=source.keep_empty_documents,
-            )
+            writer = DatasetWriter(beside, _described(source), first_stands=source.first_stands)
             source.write(writer)
             writer.finish()
             beside.rename(folder)

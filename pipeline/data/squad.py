@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from pipeline.data.lines import field
+from pipeline.data.lines import field, read_whole_json
 from pipeline.data.lookup import id_of
 from pipeline.data.normal_form import normal_form
 from pipeline.data.shares import Paths, SplitFiles
 from pipeline.data.source import Source
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
-from pipeline.files import read_json
 
 
 @dataclass(frozen=True)
@@ -86,14 +85,16 @@ class Squad(Source):
                 document, where = paragraph.id, paragraph.where
                 if document not in written:
                     written.add(document)
-                    writer.document(document, paragraph.text, paragraph.title, where=where)
+                    with writer.bad:
+                        writer.document(document, paragraph.text, paragraph.title, where=where)
                 writer.count("unanswerable_questions", paragraph.unanswerable)
                 split = shares(paragraph.title)
                 if split_of.setdefault(id_of(normal_form(str(paragraph.text))), split) != split:
                     writer.count("paragraphs_asked_about_in_two_splits")
                 for id_, question in paragraph.questions:
-                    writer.query(split, id_, question, where=where)
-                    writer.judge(split, id_, document, 1, where=where)
+                    with writer.bad:
+                        writer.query(split, id_, question, where=where)
+                        writer.judge(split, id_, document, 1, where=where)
 
 
 def read_paragraphs(path: Path) -> Iterator[Paragraph]:
@@ -102,7 +103,7 @@ def read_paragraphs(path: Path) -> Iterator[Paragraph]:
     Raises:
         UserError: When the file is not in that layout; the sentence names the place.
     """
-    for number, article in enumerate(_list(read_json(path), "data", f"{path}"), start=1):
+    for number, article in enumerate(_list(read_whole_json(path), "data", f"{path}"), start=1):
         place = f"{path}, article {number}"
         title = unquote(str(article.get("title", ""))).replace("_", " ")
         for part, paragraph in enumerate(_list(article, "paragraphs", place), start=1):

@@ -78,17 +78,25 @@ class Texts:
             separator: What stands between a title and its text.
 
         Returns:
-            `title<separator>text`, or the text alone where there is no title.
+            `title<separator>text`, or the one of them that there is.
 
         Raises:
             IndexError: When a position lies outside the list.
         """
         titles, texts = self._file.columns(self._rows(positions), ["title", "text"])
-        return [f"{title}{separator}{text}" if title else text for title, text in zip(titles, texts, strict=True)]
+        return [
+            f"{title}{separator}{text}" if title and text else title or text
+            for title, text in zip(titles, texts, strict=True)
+        ]
 
     def lengths(self) -> np.ndarray:
         """Give the length of every text in characters, title and one separator included: int32 [texts]."""
         return self._file.lengths if self._chosen is None else self._file.lengths[self._chosen]
+
+    @cached_property
+    def empty(self) -> np.ndarray:
+        """Positions of those without title and text, int64, ascending: BM25 cannot find them, and vectors shall not."""
+        return np.flatnonzero(self.lengths() == 0)
 
     def positions(self, ids: Iterable[str]) -> np.ndarray:
         """Find where ids stand.

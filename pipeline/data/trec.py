@@ -8,7 +8,7 @@ from pipeline.data.lines import existing, open_bytes
 from pipeline.data.shares import Paths, Shares, dealt, paths
 from pipeline.data.source import Source
 from pipeline.data.trec_markup import document_of, read_blocks, topic_of
-from pipeline.data.trec_qrels import read_qrels
+from pipeline.data.trec_qrels import WHOLE_NUMBER, read_qrels
 from pipeline.data.writer import DatasetWriter
 from pipeline.errors import UserError
 
@@ -28,11 +28,10 @@ class Trec(Source):
         qrels: The file of judgements; None: found in `path`.
         topics_numbered: Whether judgements name a topic by its number (`id`) or count the topics from 1 (`position`).
         topic_fields: Which fields of a topic make the query.
+        encoding: Of documents and topics.
         split: Shares of the topics.
         **settings: Those of every source.
     """
-
-    keep_empty_documents = True
 
     def __init__(
         self,
@@ -43,6 +42,7 @@ class Trec(Source):
         qrels: str | None = None,
         topics_numbered: Literal["id", "position"] = "id",
         topic_fields: Sequence[str] = ("title",),
+        encoding: str = "utf-8",
         split: Mapping[str, float] | None = None,
         name: str | None = None,
         **settings: Any,
@@ -54,6 +54,7 @@ class Trec(Source):
         self.documents, self.topics, self.qrels = paths(documents), topics, qrels
         self.topics_numbered = topics_numbered
         self.topic_fields = list(topic_fields)
+        self.encoding = _encoding(encoding)
         self.shares = Shares.of(split or {"test": 1.0})
 
     def inputs(self) -> list[Path]:
@@ -96,31 +97,61 @@ class Trec(Source):
     def write(self, writer: DatasetWriter) -> None:
         """Stream topics, judgements and documents."""
         self.shares.announce(writer)
-        topics = self._write_topics(writer)
+        topics = self._read_topics(writer)
+        split_of = dealt(self.shares, ((query, text) for query, _, text, _ in topics))
+        for query, _, text, where in topics:
+            with writer.bad:
+                writer.query(split_of(query), query, text, where=where)
+        asked: dict[str, str] = {}
         for where, query, document, grade in read_qrels(self._only("qrels", self.qrels)):
-            if query not in topics:
-                other = {"id": "position", "position": "id"}[self.topics_numbered]
-                raise UserError(
-                    f"{where}: there is no topic {query!r}; give the topics that belong to these judgements, or set "
-                    f"dataset.topics_numbered={other} (do judgements name a topic's <num> or count the topics?)."
-                )
-            writer.judge(topics[query], query, document, grade, where=where)
+            asked.setdefault(query, where)
+            with writer.bad:
+                writer.judge(split_of(query), query, document, grade, where=where)
+        writer.bad.refuse()
+        self._require_numbering(topics, asked)
         for path in self._documents():
-            for where, block in read_blocks(path, "doc"):
-                id_, title, text = document_of(block, where)
-                writer.document(id_, text, title, where=where)
+            for where, block in read_blocks(path, "doc", self.encoding):
+                with writer.bad:
+                    id_, title, text = document_of(block, where)
+                    writer.document(id_, text, title, where=where)
 
-    def _write_topics(self, writer: DatasetWriter) -> dict[str, str]:
-        """Write the topics; give their ids, as judgements name them, with their splits."""
+    def _read_topics(self, writer: DatasetWriter) -> list[tuple[str, str, str, str]]:
+        """Read of every topic its id as judgements name it, the one they would name it by otherwise, text and place."""
         topics = []
-        blocks = read_blocks(self._only("topics", self.topics), "top|topic")
+        blocks = read_blocks(self._only("topics", self.topics), "top|topic", self.encoding)
         for position, (where, block) in enumerate(blocks, start=1):
-            number, text = topic_of(block, self.topic_fields, where)
-            topics.append((number if self.topics_numbered == "id" else str(position), text, where))
-        split_of = dealt(self.shares, ((query, text) for query, text, _ in topics))
-        for query, text, where in topics:
-            writer.query(split_of(query), query, text, where=where)
-        return {query: split_of(query) for query, _, _ in topics}
+            with writer.bad:
+                number, text = topic_of(block, self.topic_fields, where)
+                ids = (number, str(position)) if self.topics_numbered == "id" else (str(position), number)
+                topics.append((*ids, text, where))
+        return topics
+
+    def _require_numbering(self, topics: list[tuple[str, str, str, str]], asked: Mapping[str, str]) -> None:
+        """Refuse judgements that name topics in the other way; of a pool, topics that are not there are left out."""
+        unknown = [query for query in asked if query not in {topic[0] for topic in topics}]
+        if unknown and (asked.keys() <= {topic[1] for topic in topics} or len(unknown) == len(asked)):
+            other = {"id": "position", "position": "id"}[self.topics_numbered]
+            raise UserError(
+                f"{asked[unknown[0]]}: there is no topic {unknown[0]!r}; give the topics that belong to these judgements,"
+                f" or set dataset.topics_numbered={other} (do judgements name a topic's <num> or count the topics?)."
+            )
+
+
+def _encoding(name: str) -> str:
+    """Check the name of an encoding in which, as in all of TREC's, a line's end is one byte.
+
+    Raises:
+        UserError: When Python knows no such encoding, or it writes ASCII otherwise.
+    """
+    try:
+        single = "<\n".encode(name) == b"<\n"
+    except LookupError:
+        single = False
+    if not single:
+        raise UserError(
+            f"dataset.encoding is {name!r}; it must be one that extends ASCII, such as utf-8, latin-1 or cp1252."
+        )
+    return name
 
 
 def _kind(path: Path) -> str | None:
@@ -132,5 +163,5 @@ def _kind(path: Path) -> str | None:
             return "documents"
         if b"<top>" in beginning or b"<topic " in beginning:
             return "topics"
-    first = beginning.partition(b"\n")[0].split()
-    return "qrels" if len(first) == 4 and first[3].lstrip(b"-").isdigit() else None
+    first = [line.split() for line in beginning.decode(errors="replace").splitlines()[:2]]  # the first may name columns
+    return "qrels" if any(len(row) == 4 and WHOLE_NUMBER.fullmatch(row[3]) for row in first) else None

@@ -14,12 +14,13 @@ TAG = re.compile(r"<[^<>]*>")
 NUMBER_ATTRIBUTE = re.compile(r"<top(?:ic)?\b[^>]*\b(?:number|num|id)\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
 
 
-def read_blocks(path: Path, tag: str) -> Iterator[tuple[str, str]]:
+def read_blocks(path: Path, tag: str, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
     """Read what stands between an opening and a closing tag, one block at a time.
 
     Args:
         path: The file.
         tag: A pattern for the tag's name, such as `doc`.
+        encoding: Of the file.
 
     Yields:
         The place of the block, for errors, and the block with its tags.
@@ -31,7 +32,8 @@ def read_blocks(path: Path, tag: str) -> Iterator[tuple[str, str]]:
     closing = re.compile(rf"</(?:{tag})\s*>", re.IGNORECASE)
     block: list[str] = []
     where = ""
-    for number, line in read_lines(path):
+    cure = "name the file's own encoding as dataset.encoding, such as dataset.encoding=latin-1"
+    for number, line in read_lines(path, encoding, cure):
         rest = line
         while rest:
             if not block:

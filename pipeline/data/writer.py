@@ -1,13 +1,19 @@
 """The one door into the store: whatever a source streams is checked here and written in one layout."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.data.pair_file import PairWriter, distinct, merged
+from pipeline.data.acceptable import DECODED_TWICE, require_id, require_judged_id, require_text
+from pipeline.data.lines import BadLines
+from pipeline.data.pair_file import PairWriter
+from pipeline.data.places import Places
 from pipeline.data.repeats import queries_also_in, unlike
 from pipeline.data.text_file import TextFile, TextFileWriter
+from pipeline.data.trec_qrels import grade_of
 from pipeline.errors import UserError
 from pipeline.files import write_json
 
@@ -21,37 +27,42 @@ ROWS_AT_ONCE = 8192
 class DatasetWriter:
     """Takes documents, queries, judgements and hard negatives in any order, as a stream.
 
-    Judgements may come before the texts that they name. Queries without a judgement are left out at the end and counted.
+    Judgements may come before the texts that they name. Queries without a judgement are left out at the end and counted,
+    and so are judgements of queries that do not come; a judged document that does not come is kept, as unreachable.
+    Texts that come again under their id are read once.
 
     Args:
         folder: A new folder to fill.
         name: The dataset, as errors call it.
-        merge_repeats: Whether a text may come again under its id (the first stands), or ids must be unique.
-        keep_empty_documents: Whether a document without text is kept, or refused.
+        first_stands: Whether a document may come again under its id with another text, and the first is kept.
+
+    Attributes:
+        bad: What is wrong with single rows; `with writer.bad:` around the work on a row goes on with the next.
     """
 
-    def __init__(
-        self, folder: Path, name: str, *, merge_repeats: bool = False, keep_empty_documents: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, name: str, *, first_stands: bool = False) -> None:
         self._folder = folder
         self._name = name
-        self._merge_repeats = merge_repeats
-        self._keep_empty_documents = keep_empty_documents
+        self._first_stands = first_stands
+        self.bad = BadLines()
+        self._places: dict[str, Places] = {}
         self._documents: dict[str, TextFileWriter] = {}
         self._queries: dict[str, TextFileWriter] = {}
         self._judgements: dict[str, PairWriter] = {}
         self._hard_negatives: dict[str, PairWriter] = {}
         self._collections: dict[str, str] = {}
         self._unsearched: set[str] = set()
+        self._settings: dict[str, str] = {}
         self._groups: dict[str, dict[str, tuple[str, str]]] = {}
+        self._excluded: dict[str, dict[str, list[str]]] = {}
         self.notes: dict[str, Any] = {}
 
     def document(self, id_: str, text: str, title: str = "", *, collection: str = "documents", where: str) -> None:
-        """Add a document.
+        """Add a document; one without any text is kept, as reference tools keep it, and counted.
 
         Args:
             id_: Unique in its collection.
-            text: What is encoded, after the title.
+            text: What is encoded, after the title; may be empty.
             title: May be empty.
             collection: Which corpus it belongs to, for datasets whose splits search different ones.
             where: The place in the source, for errors: `corpus.jsonl, line 3`.
@@ -59,16 +70,16 @@ class DatasetWriter:
         Raises:
             UserError: When the id or the text cannot be used.
         """
-        _check(id_, where, "document id")
-        _check_text(title, "title", where)
-        _check_text(text, "text", where)
-        if not text.strip() and not title.strip():
-            if not self._keep_empty_documents:
-                raise UserError(f"{where}: the document {id_!r} has no text; remove it or give it one.")
-            self.count("empty_documents")
+        require_id(id_, where, "document id")
+        require_text(title, "title", where)
+        require_text(text, "text", where)
+        if not text.isascii() and DECODED_TWICE.search(text):
+            self.count("decoded_twice")
+        place = f"documents/{collection}"
         if collection not in self._documents:
-            self._documents[collection] = TextFileWriter(self._folder / "documents" / f"{collection}.incoming")
+            self._documents[collection] = TextFileWriter(self._folder / f"{place}.incoming")
         self._documents[collection].add(id_, title.strip(), text.strip())
+        self._places.setdefault(place, Places()).add(where)
 
     def query(self, split: str, id_: str, text: str, *, where: str) -> None:
         """Add a query to a split.
@@ -76,12 +87,13 @@ class DatasetWriter:
         Raises:
             UserError: When the id or the text cannot be used.
         """
-        _check(id_, where, "query id")
-        _check_text(text, "text", where)
+        require_id(id_, where, "query id")
+        require_text(text, "text", where)
         if not text.strip():
             raise UserError(f"{where}: the query {id_!r} has no text; remove it or give it one.")
         self.split(split)
         self._queries[split].add(id_, "", text.strip())
+        self._places.setdefault(f"queries/{split}", Places()).add(where)
 
     def judge(self, split: str, query_id: str, document_id: str, grade: object, *, where: str) -> None:
         """Say how relevant a document is to a query.
@@ -89,15 +101,15 @@ class DatasetWriter:
         Raises:
             UserError: When the grade is not a whole number.
         """
-        _check(query_id, where, "query id")
-        _check(document_id, where, "document id")
+        require_judged_id(query_id, where, "query id")
+        require_judged_id(document_id, where, "document id")
         self.split(split)
-        self._judgements[split].add(query_id, document_id, _grade(grade, where), where)
+        self._judgements[split].add(query_id, document_id, grade_of(grade, where), where)
 
     def hard_negative(self, split: str, query_id: str, document_id: str, *, where: str) -> None:
         """Name a document that looks relevant to a query and is not."""
-        _check(query_id, where, "query id")
-        _check(document_id, where, "document id")
+        require_judged_id(query_id, where, "query id")
+        require_judged_id(document_id, where, "document id")
         self.split(split)
         self._hard_negatives[split].add(query_id, document_id, 0, where)
 
@@ -112,13 +124,26 @@ class DatasetWriter:
         """
         self._groups.setdefault(split, {})[query_id] = (name, cluster)
 
-    def split(self, name: str, collection: str | None = None, *, searched: bool = True) -> None:
+    def exclude(self, split: str, query_id: str, documents: Sequence[str]) -> None:
+        """Name documents that are no results of a query; these few are held in memory.
+
+        Args:
+            split: Of the query.
+            query_id: Added before or after.
+            documents: Their ids; what is not in the corpus is no matter.
+        """
+        self._excluded.setdefault(split, {})[query_id] = list(documents)
+
+    def split(
+        self, name: str, collection: str | None = None, *, searched: bool = True, setting: str | None = None
+    ) -> None:
         """Announce a split, so that it may not stay empty.
 
         Args:
             name: `train`, `validation`, `test` or `pretraining`.
             collection: The documents that it searches; those named `documents` unless said.
             searched: Whether it must have queries; a corpus to pre-train on has none.
+            setting: What gives it a larger share, for the error when it stays empty.
         """
         if name not in self._queries:
             if name not in (*SPLITS, READING):
@@ -131,6 +156,8 @@ class DatasetWriter:
             self._collections[name] = collection
         if not searched:
             self._unsearched.add(name)
+        if setting is not None:
+            self._settings[name] = setting
 
     def count(self, what: str, how_many: int = 1) -> None:
         """Add to a count that is reported with the dataset."""
@@ -151,20 +178,24 @@ class DatasetWriter:
         Raises:
             UserError: On duplicate ids, an empty corpus or split, and judgements that name unknown texts.
         """
+        self.bad.refuse()
         if not self._documents:
             raise UserError(f"{self._name} has no documents; check that its path leads to the right files.")
         if not self._queries:
             raise UserError(f"{self._name} has no judged queries; check that its path leads to the right files.")
-        documents = {
-            name: self._close(writer, "document", f"documents/{name}") for name, writer in self._documents.items()
-        }
+        documents = {name: self._close(writer, f"documents/{name}") for name, writer in self._documents.items()}
+        for file in documents.values():
+            self.count("empty_documents", int((file.lengths == 0).sum()))
         names = [name for name in (*SPLITS, READING) if name in self._queries]
         queries = {name: self._finish_split(name, documents) for name in names}
+        self.bad.refuse()
         if shared := queries_also_in(queries):
             self.note("queries_also_in", shared)
         splits = {name: {"collection": self._collections[name]} for name in names}
         for name, groups in self._groups.items():
             write_json(self._folder / f"groups.{name}.json", groups)
+        for name, excluded in self._excluded.items():
+            write_json(self._folder / f"excluded.{name}.json", excluded)
         write_json(self._folder / "dataset.json", {"splits": splits, "notes": self.notes, "sizes": sizes(self._folder)})
 
     def _finish_split(self, name: str, documents: dict[str, TextFile]) -> TextFile:
@@ -172,48 +203,67 @@ class DatasetWriter:
         collection = self._collections[name]
         if collection not in documents:
             raise UserError(f"{self._name}: the split {name} has no documents to search; check its files.")
-        queries = self._close(self._queries[name], "query", f"queries/{name}.all")
-        texts = (queries, documents[collection], f"{self._name}, split {name}")
-        given = self._judgements[name].resolve(*texts)
-        judgements = merged(given, texts[2])
-        self.count("repeated_judgements", len(given) - len(judgements))
-        negatives = distinct(self._hard_negatives[name].resolve(*texts))
-        searched = name not in self._unsearched
-        if searched and not len(queries):
-            raise UserError(
-                f"The split {name} of {self._name} has no queries; give it a larger share (dataset.split) or more data."
-            )
+        queries, corpus = self._close(self._queries[name], f"queries/{name}"), documents[collection]
+        judgements, absent, counts = self._judgements[name].judgements(queries, corpus, self.bad)
+        negatives, left_out = self._hard_negatives[name].candidates(queries, corpus)
+        if name not in self._unsearched:
+            self._require_judged(name, queries, counts, absent, judgements.documents < len(corpus))
         judged = np.zeros(len(queries), dtype=bool)
         judged[judgements.queries] = True
-        if searched and not judged.any():
-            raise UserError(f"The split {name} of {self._name} has no judgements; check its files.")
+        self._count_all(counts + left_out)
         self.count("unjudged_queries", int((~judged).sum()))
         queries = filtered(queries, judged, self._folder / "queries" / name)
         judgements.write(self._folder / f"judgements.{name}", judged)
+        if absent:
+            write_json(self._folder / f"absent.{name}.json", absent)
         negatives = negatives.only(judged[negatives.queries])
         negatives.write(self._folder / f"hard_negatives.{name}", judged)
         return queries
 
-    def _close(self, writer: TextFileWriter, what: str, place: str) -> TextFile:
-        """Close a list of texts; refuse or merge ids that occur more than once."""
+    def _require_judged(
+        self, name: str, queries: TextFile, counts: Counter[str], absent: list[str], reachable: np.ndarray
+    ) -> None:
+        """Refuse a split that has no queries, or whose judgements belong to other queries or another corpus."""
+        if not len(queries):
+            if counts["judgements_of_unknown_topics"]:
+                raise UserError(
+                    f"The split {name} of {self._name}: none of its judgements names one of its queries; give the files "
+                    "that belong together."
+                )
+            setting = self._settings.get(name)
+            cure = f"give it a larger share ({setting}) or more data" if setting else "check its files"
+            raise UserError(f"The split {name} of {self._name} has no queries; {cure}.")
+        if not len(reachable):
+            raise UserError(f"The split {name} of {self._name} has no judgements of its queries; check its files.")
+        if not reachable.any():
+            raise UserError(
+                f"The split {name} of {self._name}: none of the {len(absent):,} judged documents, such as {absent[0]!r}, "
+                "is in the corpus; give the files that belong together."
+            )
+
+    def _count_all(self, counts: Mapping[str, int]) -> None:
+        for what, how_many in counts.items():
+            self.count(what, how_many)
+
+    def _close(self, writer: TextFileWriter, place: str) -> TextFile:
+        """Close a list of texts; what comes again under its id is read once, or refused where its text is another."""
         incoming = writer.close()
         repeated = incoming.lookup.repeated(incoming.ids)
         other = unlike(incoming, repeated)
+        kind = place.partition("/")[0]
         # A query's judgements are put together by its id, so two texts would share them.
-        clashing = repeated if not self._merge_repeats else repeated[other] if what == "query" else repeated[:0]
-        if len(clashing):
-            later, first = clashing[np.argmin(clashing[:, 0])].tolist()
-            texts = " with different texts" if self._merge_repeats else ""
-            raise UserError(
-                f"{self._name}: the {what} id {incoming.ids(np.array([first]))[0]!r} occurs twice{texts} "
-                f"({what} number {first + 1} and number {later + 1} of {place}); ids must be unique, so rename or remove one."
-            )
+        if kind == "queries" or not self._first_stands:
+            for later, first in sorted(repeated[other].tolist()):
+                places = self._places[place]
+                self.bad.add(
+                    f"{places[later]}: the id {incoming.ids(np.array([later]))[0]!r} has another text than in "
+                    f"{places[first]}; ids must be unique, so rename or remove one."
+                )
         keep = np.ones(len(incoming), dtype=bool)
         keep[repeated[:, 0]] = False
-        kind = "queries" if what == "query" else "documents"
         self.count(f"repeated_{kind}", len(repeated))
         self.count("unlike_documents_of_one_id", int(other.sum()))
-        return filtered(incoming, keep, self._folder / place)
+        return filtered(incoming, keep, self._folder / (f"{place}.all" if kind == "queries" else place))
 
 
 def filtered(file: TextFile, keep: np.ndarray, folder: Path) -> TextFile:
@@ -244,38 +294,3 @@ def sizes(folder: Path) -> dict[str, int]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "dataset.json"
     }
-
-
-def _check(id_: object, where: str, what: str) -> None:
-    """Refuse ids that a run file could not hold."""
-    if not isinstance(id_, str) or not id_:
-        raise UserError(f"{where}: the {what} is {id_!r}; it must be a text that is not empty.")
-    if id_.split() != [id_]:
-        raise UserError(
-            f"{where}: the {what} {id_!r} holds white space, which separates columns in run files; rename it."
-        )
-    _check_text(id_, what, where)
-
-
-def _check_text(text: object, what: str, where: str) -> None:
-    """Refuse what is no text, or no text that UTF-8 can hold."""
-    if not isinstance(text, str):
-        raise UserError(f"{where}: the {what} is {text!r}, which is no text; mend the file.")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"{where}: the {what} holds half of a surrogate pair (character {error.start}); mend the file."
-            ) from error
-
-
-def _grade(grade: object, where: str) -> int:
-    """Read a grade: a whole number, possibly written as `1.0`."""
-    try:
-        number = float(grade)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not number.is_integer() or abs(number) >= 1 << 31:
-        raise UserError(f"{where}: the grade {grade!r} is not a whole number; mend the file.")
-    return int(number)

@@ -12,8 +12,9 @@ from pipeline.errors import UserError
 from pipeline.evaluation.cells import cells_table, read_cells, rows_of, write_cells
 from pipeline.evaluation.latency import Latencies
 from pipeline.evaluation.measures import parse_measures
+from pipeline.evaluation.on_parts import evaluate_parts, parts_of
 from pipeline.evaluation.report import console_for_tables, print_metrics, require_letters
-from pipeline.evaluation.result_folder import own_folder
+from pipeline.evaluation.result_folder import ResultFolder, own_folder
 from pipeline.evaluation.results import LATENCY, METRICS, Prepared, Results, write_results
 from pipeline.evaluation.significance import compare, require_test
 from pipeline.files import read_json
@@ -34,6 +35,18 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
         return tabulate_sweep(Path(config.sweep))
     _check(config)
     folder = own_folder(config, HydraConfig.get(), "evaluate")
+    if parts := parts_of(config):
+        evaluate_parts(config, parts, folder, _evaluated)
+        metrics = read_json(folder.path / METRICS)
+        print_metrics(metrics)
+    else:
+        metrics = _evaluated(config, folder)
+    print(f"Written to {folder.path}.")
+    return metrics
+
+
+def _evaluated(config: DictConfig, folder: ResultFolder) -> dict[str, Any]:
+    """Score, compare, write the results into a folder and print their table; give what `metrics.json` holds."""
     prepared = _prepared(config)
     with folder.held():
         folder.rest_on(prepared.inputs)
@@ -43,7 +56,6 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
             _write(config, _scored(config, prepared), folder.path)
     metrics = read_json(folder.path / METRICS)
     print_metrics(metrics, latency=Latencies.read(folder.path / LATENCY, prepared.encoders) if config.latency else None)
-    print(f"Written to {folder.path}.")
     return metrics
 
 
@@ -92,6 +104,8 @@ def _check(config: DictConfig) -> None:
     for setting in ("models", "run_files", "measures", "hybrid_weights"):
         if not OmegaConf.is_list(config[setting]):
             raise UserError(f"{setting}={config[setting]} must be a list; write {setting}=[{config[setting]}].")
+    if config.run_columns is not None and not OmegaConf.is_list(config.run_columns):
+        raise UserError(f"run_columns={config.run_columns} must be a list, such as [query,document,rank].")
     if bool(config.models) == bool(config.run_files):
         raise UserError("Give either models=[…] with a dataset, or run_files=[…] with qrels=…, or sweep=FOLDER alone.")
     if config.run_files and config.qrels is None:

@@ -12,7 +12,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.retrieval.bm25 import Bm25
-from pipeline.retrieval.hits import Hits
+from pipeline.retrieval.hits import Hits, reach
 from pipeline.retrieval.index import Index
 from pipeline.retrieval.kept import kept_hits
 from pipeline.retrieval.recall import recall_of_exact
@@ -40,7 +40,7 @@ class KeptSearches:
         self._lexical_hits: dict[str, tuple[Hits, dict[str, Any]]] = {}
 
     def bm25(self, split: Split) -> tuple[Hits, dict[str, Any]]:
-        """Give what BM25 finds for a split's queries, self-hits removed where the dataset wants that.
+        """Give what BM25 finds for a split's queries, unwanted ones removed.
 
         Returns:
             The hits, and what is to be said of them: `nearly_empty_documents`, where those are most.
@@ -54,11 +54,11 @@ class KeptSearches:
                 return self.lexical.search(split.queries.take(slice(None)), self._reach(split)), said
 
             found, said = kept_hits(self.store, self.bm25_key(split), search)
-            self._lexical_hits[split.name] = self._without_self(split, found), said
+            self._lexical_hits[split.name] = self._wanted(split, found), said
         return self._lexical_hits[split.name]
 
     def bm25_key(self, split: Split) -> dict[str, Any]:
-        """Name everything that determines what BM25 finds before self-hits are removed."""
+        """Name everything that determines what BM25 finds before unwanted results are removed."""
         return {
             "bm25": self.lexical.key_of(split.documents),
             "queries": split.queries.fingerprint,
@@ -87,15 +87,14 @@ class KeptSearches:
             "reach": self._reach(split),
         }
         found, said = search() if identity is None else kept_hits(self.store, made_from, search)
-        return self._without_self(split, found), said
+        return self._wanted(split, found), said
 
     def _reach(self, split: Split) -> int:
-        """How many results to search for: one more where the query itself may be among them."""
-        removed = bool((self.dataset.self_hits(split) >= 0).any())
-        return min(self.depth + int(removed), len(split.documents))
+        """How many results to search for: more where unwanted ones may be among them."""
+        return reach(self.depth, self.dataset.unwanted(split), split.documents)
 
-    def _without_self(self, split: Split, hits: Hits) -> Hits:
-        return hits.without(self.dataset.self_hits(split)).cut(self.depth)
+    def _wanted(self, split: Split, hits: Hits) -> Hits:
+        return hits.without(self.dataset.unwanted(split), split.documents.empty).cut(self.depth)
 
     def tables(self, dual_encoder: DualEncoder, split: Split, seconds: dict[str, float]) -> tuple[Table, Table]:
         """Give the vectors of a split's documents and queries, and note what that took."""

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.errors import UserError
 
 MODES = ("models", "run_files", "sweep", "compare")
-WITH_RUN_FILES = ("qrels", "relevant_from")
+WITH_RUN_FILES = ("qrels", "relevant_from", "run_columns")
 TESTS = ("measures", "test", "baseline", "level")
 COMPARING = {"test", "baseline", "level"}
 IDLE = {"tables", "latency", "hydra", *MODES}

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pipeline.data.lines import unpacked
 from pipeline.errors import UserError
 
 HYBRID = "{}+bm25"
@@ -110,7 +111,7 @@ def _telling_tails(paths: Sequence[Path], taken: set[str]) -> list[str]:
 
 def _label(name: str) -> str:
     """Call a run file by its run id where TREC's own naming has it, or else by its name without its ending."""
-    plain = name.removesuffix(".gz")
+    plain = unpacked(name)
     return plain.removeprefix("input.") or plain if plain.startswith("input.") else Path(plain).stem
 
 

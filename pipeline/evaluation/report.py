@@ -31,9 +31,14 @@ COUNTS = {
     "truncated_queries": "queries cut to the model's maximum length",
     "queries_without_results": "queries without results, which count 0",
     "unjudged_queries": "queries that nobody judged, left out",
+    "queries_without_judged_result": "queries, all of the run, without one judged result (do the ids belong together?)",
     "ranks_not_followed": "queries whose ranks say another order than score, then id, both descending (trec_eval's)",
     "tied_queries": "queries whose results all have one score, so that ids alone order them",
     "self_hits": "queries with a result of their own id, which stays",
+    "lines_without_tag": "lines without a run's tag, which trec_eval refuses",
+    "lines_with_more_columns": "lines with more than six columns, of which trec_eval reads the first five",
+    "ids_as_floats": "ids that are numbers with or without the .0 of a data frame, unlike the judgements'",
+    "lines_by_columns": "lines read as run_columns says",
     "nearly_empty_documents": "documents with fewer than two words, more than half of all",
 }
 """What a system's details may count, and how a table says it."""

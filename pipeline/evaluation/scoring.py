@@ -19,7 +19,7 @@ from pipeline.evaluation.results import Results, SystemResult
 from pipeline.files import digest_of
 from pipeline.retrieval.bm25 import Bm25
 from pipeline.retrieval.early_stopping import rerank
-from pipeline.retrieval.hits import Hits
+from pipeline.retrieval.hits import Hits, reach
 from pipeline.retrieval.hybrid import NORMALISATIONS, dense_scores, interpolate, tune_weight
 from pipeline.retrieval.index import Index
 from pipeline.retrieval.kept import kept_hits
@@ -171,7 +171,7 @@ class Retriever:
             "weights": self.hybrid_weights,
             "normalisation": self.hybrid_normalisation,
             "depths": [self.depth, self.hybrid_depth],
-            "self hits": [self.dataset.self_hits(part).tolist() for part, _ in tables_of],
+            "unwanted": [self.dataset.unwanted(part).tolist() for part, _ in tables_of],
             "objective": [self.measures[0].name, self._relevant_from],
         }
         hits, details = kept_hits(self.store, made_from, search)
@@ -271,10 +271,9 @@ def score_retrieval(
         device: Where to search.
     """
     depth = max(item.cutoff or DEPTH for item in parse_measures(measures))
-    unwanted = dataset.self_hits(split)
-    reach = depth + int((unwanted >= 0).any())
+    unwanted = dataset.unwanted(split)
     index = TorchIndex(device=device)
     index.build(documents)
-    hits = index.search(queries, min(reach, len(split.documents)), split.documents.precedence)
+    hits = index.search(queries, reach(depth, unwanted, split.documents), split.documents.precedence)
     run = Run.from_hits("dense", split.queries.ids(), split.documents, hits, unwanted=unwanted, depth=depth)
     return measure(run, split.judgements, measures, dataset.relevant_from)

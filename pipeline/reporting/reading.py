@@ -124,6 +124,9 @@ def _read_run(folder: Path, name: str) -> Found:
     if not metrics.get("systems") and training.get("pretraining"):
         return MaskedLM(folder, name, training["pretraining"], config)
     lacking = [key for key in NEEDED if key not in metrics]
+    if "parts" in metrics:
+        folders = f"compare=[{','.join(str(folder / part) for part in metrics['parts'])}]"
+        return Absent(name, "left out", f"It is the mean of collections, which are compared one by one: {folders}.")
     if lacking:
         return Absent(name, "left out", f"It is of an older form: its {METRICS} does not say {lacking[0]}.")
     scores, queries = read_scores(folder / "per_query.csv", metrics["measures"])

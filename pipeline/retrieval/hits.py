@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.data.texts import Texts
 from pipeline.errors import UserError
 
 
@@ -54,17 +55,33 @@ class Hits:
         """Keep the best `depth` of every query."""
         return Hits(self.positions[:, :depth], self.scores[:, :depth])
 
-    def without(self, unwanted: np.ndarray) -> "Hits":
-        """Drop one document of every query; later results move up and the depth stays.
+    def without(self, unwanted: np.ndarray, empty: np.ndarray) -> "Hits":
+        """Drop some documents of every query; later results move up and the depth stays.
 
         Args:
-            unwanted: Position of each query's unwanted document, int64 `[queries]`; -1 where none is unwanted.
+            unwanted: Positions of each query's unwanted documents, int64 `[queries, most of any query]`; -1 where there
+                are fewer.
+            empty: Positions of documents without text, which are no result of any query, int64.
         """
-        drop = (self.positions == unwanted[:, None]) | (self.positions < 0)
+        drop = (self.positions < 0) | np.isin(self.positions, empty)
+        for column in unwanted.T:
+            drop |= self.positions == column[:, None]
         order = np.argsort(drop, axis=1, kind="stable")
         positions = np.take_along_axis(np.where(drop, -1, self.positions), order, axis=1)
         scores = np.take_along_axis(np.where(drop, np.float32(-np.inf), self.scores), order, axis=1)
         return Hits(positions, scores)
+
+
+def reach(depth: int, unwanted: np.ndarray, documents: Texts) -> int:
+    """Say how many results to search for, so that enough are left when unwanted ones are dropped.
+
+    Args:
+        depth: Results wanted of each query.
+        unwanted: As of `Hits.without`.
+        documents: What is searched.
+    """
+    most = int((unwanted >= 0).sum(axis=1).max(initial=0))
+    return min(depth + most + len(documents.empty), len(documents))
 
 
 def require_depth(depth: int, documents: int) -> None:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, digest_of, locked
 from pipeline.retrieval.bm25 import Bm25
+from pipeline.retrieval.hits import reach
 
 
 class Negatives(ABC):
@@ -45,7 +47,7 @@ class Given(Negatives):
         self.count = whole_number("negatives.count", count)
 
     def candidates(self, dataset: Dataset, split: Split, lexical: Bm25, store: Path) -> np.ndarray:
-        """Look the dataset's hard negatives up.
+        """Look the dataset's hard negatives up; what is no result of a query is no negative of it.
 
         Raises:
             UserError: When the dataset has none.
@@ -54,9 +56,9 @@ class Given(Negatives):
             raise UserError(
                 f"The {split.name} split of {dataset.name} has no hard negatives; use negatives=bm25 or negatives=in_batch."
             )
-        return _padded(
-            [split.documents.positions(split.hard_negatives.get(query_id, [])) for query_id in split.queries.ids()]
-        )
+        given = [split.documents.positions(split.hard_negatives.get(query_id, [])) for query_id in split.queries.ids()]
+        unwanted = dataset.unwanted(split)
+        return _padded([each[~np.isin(each, no)] for each, no in zip(given, unwanted, strict=True)])
 
 
 class Bm25Mined(Negatives):
@@ -76,7 +78,8 @@ class Bm25Mined(Negatives):
     def candidates(self, dataset: Dataset, split: Split, lexical: Bm25, store: Path) -> np.ndarray:
         """Mine once for a corpus, its queries and these settings; later runs read what was mined."""
         lexical_key = lexical.build(split.documents, store)
-        rules = [dataset.relevant_from, dataset.remove_self_hits, self.depth, self.skip]
+        rules: list[Any] = [dataset.relevant_from, dataset.remove_self_hits, self.depth, self.skip]
+        rules += [split.excluded] if split.excluded else []
         key = digest_of([lexical_key, split.queries.fingerprint, split.judgements, *rules])[:16]
         path = Path(store) / "negatives" / f"{key}.npy"
         with locked(path, f"the mined negatives of {dataset.name}"):
@@ -88,14 +91,12 @@ class Bm25Mined(Negatives):
 
     def _mine(self, dataset: Dataset, split: Split, lexical: Bm25) -> np.ndarray:
         # A query that is a document too is no negative of itself.
-        unwanted = dataset.self_hits(split)
-        reach = min(self.skip + self.depth + int((unwanted >= 0).any()), len(split.documents))
-        mined = lexical.search(split.queries.take(slice(None)), reach)
-        hits = mined.without(unwanted).cut(self.skip + self.depth)
-        found = []
+        unwanted, depth = dataset.unwanted(split), self.skip + self.depth
+        mined = lexical.search(split.queries.take(slice(None)), reach(depth, unwanted, split.documents))
+        hits = mined.without(unwanted, split.documents.empty).cut(depth)
+        found, positives = [], dataset.positives(split)
         for query_id, positions in zip(split.queries.ids(), hits.positions[:, self.skip :], strict=True):
-            grades = split.judgements.get(query_id, {})
-            relevant = split.documents.positions(i for i, grade in grades.items() if grade >= dataset.relevant_from)
+            relevant = split.documents.positions(positives.get(query_id, []))
             found.append(positions[~np.isin(positions, relevant)])
         return _padded(found)
 

@@ -88,12 +88,12 @@ class Run:
             query_ids: Ids of the queries, in the order of the hits' rows.
             documents: The texts that were searched.
             hits: What was found.
-            unwanted: Position of the document that each query's results are without, int64 `[queries]`, -1 where there
-                is none; search for `depth + 1` results then.
+            unwanted: Positions of the documents that each query's results are without, as of `Hits.without`; search as
+                deep as `reach` says then.
             depth: Results kept of each query; None keeps all.
         """
         if unwanted is not None:
-            hits = hits.without(unwanted)
+            hits = hits.without(unwanted, documents.empty)
         found, places = np.unique(hits.positions, return_inverse=True)
         known = int(np.searchsorted(found, 0))
         # Each id is one string, however many rankings it is in.

@@ -1,25 +1,37 @@
-"""Runs and judgements as files: TREC's run and qrels formats, and BEIR's tab-separated judgements."""
+"""Runs as files: TREC's format, and other columns by their names."""
 
-import math
+import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.lines import read_lines
+from pipeline.data.lines import BadLines, read_lines
 from pipeline.errors import UserError
 from pipeline.files import atomic_write
 from pipeline.retrieval.run import Ranking, Run
 
 RUN_COLUMNS = ("query", "Q0", "document", "rank", "score", "tag")
-QRELS_COLUMNS = ("query", "0", "document", "grade")
-BEIR_COLUMNS = ("query-id", "corpus-id", "score")
+NAMES = {*RUN_COLUMNS} - {"Q0", "tag"}
+"""What `run_columns` may call a column that is read."""
+OTHER_FORMATS = {
+    3: "[query,document,rank] (MS MARCO's) or [query,document,score]",
+    4: "[query,document,rank,score] (ColBERT's) or [query,document,score,_]",
+}
+"""What a run of so few columns could be."""
 NO_RANK = -1
 LONGEST_RANK = 18
 """In digits: what fits into 64 bits, whatever they are."""
 OVERFLOWING_SCORE = 2.0**128 - 2.0**103
 """What rounds to infinity in float32, in which runs hold their scores (see `Ranking.of`)."""
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+"""What every tool reads as one number: Python's own reading takes `1_000`, and digits of other scripts, too."""
+
+Line = tuple[str, str, int, float]
+"""Query, document, rank and score."""
 
 
 def write_trec(run: Run, path: Path) -> None:
@@ -44,52 +56,146 @@ def _one_word(what: str, name: str, path: Path) -> str:
     return name
 
 
-def read_trec(path: Path, name: str | None = None) -> Run:
-    """Read a run file. Scores decide the order, as in trec_eval; the column of ranks is not believed.
+def require_columns(columns: Sequence[str] | None) -> None:
+    """Refuse names of columns that do not make a run.
+
+    Raises:
+        UserError: When one is unknown or there twice, or query, document, or both rank and score are missing.
+    """
+    if columns is None:
+        return
+    named = [name for name in columns if name != "_"]
+    known = set(named) <= NAMES and len(set(named)) == len(named)
+    if not known or not {"query", "document"} <= set(named) or not {"rank", "score"} & set(named):
+        raise UserError(
+            f"run_columns=[{','.join(map(str, columns))}] must name query, document, and score or rank, each once, and "
+            "what is not read _, as in [query,document,rank,_]."
+        )
+
+
+def read_trec(path: Path, name: str | None = None, columns: Sequence[str] | None = None) -> Run:
+    """Read a run file. Scores decide the order, as in trec_eval; a column of ranks beside them is not believed.
 
     Args:
         path: The file.
         name: What to call the run; the file's name without its ending when None.
+        columns: What the columns are in a file that has so many (see `require_columns`); where none is the score, ranks
+            decide. Other files, and all when None, are in TREC's format.
 
     Returns:
-        The run, with the counts of queries whose column of ranks has another order (`ranks_not_followed`), of those
-        whose results all have one score (`tied_queries`), and of those that are among their own results (`self_hits`).
+        The run, with the counts of queries whose results all have one score (`tied_queries`), of others whose column of
+        ranks has another order (`ranks_not_followed`), of those that are among their own results (`self_hits`), and of
+        lines that are not quite TREC's (see `_of_trec`) or read by `columns` (`lines_by_columns`).
 
     Raises:
-        UserError: When the file is missing, empty or not UTF-8, or a line lacks a column, holds a score that is not
-            a finite number, or a document for the second time; the sentence names file and line.
+        UserError: When the file is missing, empty, JSON or not UTF-8, or lines lack a column, hold a score that is not
+            a finite number, or a document for the second time, or, where ranks decide, one for the second time; the
+            sentence names file and line.
     """
     found: dict[str, dict[str, float]] = {}
     ranks: dict[str, array] = {}
-    for where, line in _lines(path):
-        columns = line.split()
-        if len(columns) != len(RUN_COLUMNS):
-            raise UserError(
-                f"{where}: {len(columns)} columns where a run has {len(RUN_COLUMNS)} ({' '.join(RUN_COLUMNS)})."
-            )
-        query, _, document, rank, score, _ = columns
-        results = found.setdefault(query, {})
-        if document in results:
-            raise UserError(f"{where}: document {document} occurs a second time for query {query}; keep one of them.")
-        results[document] = _score(score, where)
-        ranks.setdefault(query, array("q")).append(_rank(rank))
+    counts: Counter[str] = Counter()
+    bad, read = BadLines(), None
+    for number, line in read_lines(path):
+        read = read or _reader(line, path, columns, counts)
+        try:
+            query, document, rank, score = read(line)
+            results = found.setdefault(query, {})
+            if document in results:
+                raise UserError(f"document {document} occurs a second time for query {query}; keep one of them.")
+        except UserError as error:
+            bad.add(f"{path}, line {number}: {error}")
+            continue
+        results[document] = score
+        ranks.setdefault(query, array("q")).append(rank)
+    bad.refuse()
     if not found:
         raise UserError(f"{path} holds no result; give a run file with lines of {' '.join(RUN_COLUMNS)}.")
+    by_rank = counts["lines_by_columns"] and "score" not in (columns or ())
+    if twice := [query for query, of in ranks.items() if by_rank and len(set(of)) < len(of)]:
+        raise UserError(f"{path}: a rank of query {twice[0]} is there twice, and ranks alone give the order; keep one.")
+    return _run(name or Path(path).stem, found, ranks, counts)
+
+
+def _run(name: str, found: dict[str, dict[str, float]], ranks: dict[str, array], counts: Counter[str]) -> Run:
+    """Rank what was read, and count what contradicts itself."""
     rankings = {
         query: Ranking.of(list(results), np.array(list(results.values()), dtype=np.float64))
         for query, results in found.items()
     }
-    counts = {
-        "ranks_not_followed": sum(_differ(rankings[query], results, ranks[query]) for query, results in found.items()),
-        "tied_queries": sum(_all_tied(of.scores) for of in rankings.values()),
-        "self_hits": sum(query in results for query, results in found.items()),
-    }
-    return Run(name or Path(path).stem, rankings, {what: count for what, count in counts.items() if count})
+    tied = {query for query, ranking in rankings.items() if _all_tied(ranking.scores)}
+    counts["tied_queries"] = len(tied)
+    counts["ranks_not_followed"] = sum(
+        _differ(rankings[query], found[query], ranks[query]) for query in found.keys() - tied
+    )
+    counts["self_hits"] = sum(query in results for query, results in found.items())
+    return Run(name, rankings, {what: count for what, count in counts.items() if count})
+
+
+def _reader(first: str, path: Path, columns: Sequence[str] | None, counts: Counter[str]) -> Callable[[str], Line]:
+    """Choose what reads the lines of a file by its first.
+
+    Raises:
+        UserError: When it is JSON, or its columns could be several things.
+    """
+    if first.strip() == "{" or (first.startswith('{"') and first.endswith("}")):
+        raise UserError(
+            f"{path} is JSON, and a run has lines of {' '.join(RUN_COLUMNS)}; ranx.Run.from_file(FILE).save('run.trec') "
+            "writes them."
+        )
+    width = len(first.split())
+    if columns is not None and width == len(columns):
+        return partial(_named, names=columns, counts=counts)
+    if width in OTHER_FORMATS:
+        raise UserError(
+            f"{path}: {width} columns, which could be {OTHER_FORMATS[width]}; say which with run_columns=[…], or write "
+            f"TREC's {len(RUN_COLUMNS)} ({' '.join(RUN_COLUMNS)})."
+        )
+    return partial(_of_trec, counts=counts)
+
+
+def _of_trec(line: str, counts: Counter[str]) -> Line:
+    """Read a line of TREC's format.
+
+    As trec_eval does, whatever comes after the score is no matter; what it refuses for want of a tag is read and counted
+    (`lines_without_tag`), as are lines of more columns (`lines_with_more_columns`).
+
+    Raises:
+        UserError: When the line is another; it names neither file nor line.
+    """
+    columns = line.split(None, len(RUN_COLUMNS))
+    if len(columns) == len(RUN_COLUMNS) - 1 and columns[1].upper() in ("Q0", "0"):
+        counts["lines_without_tag"] += 1
+    elif len(columns) > len(RUN_COLUMNS) and _rank(columns[3]) != NO_RANK:
+        counts["lines_with_more_columns"] += 1
+    elif len(columns) != len(RUN_COLUMNS):
+        raise UserError(
+            f"{len(line.split())} columns where a run has {len(RUN_COLUMNS)} ({' '.join(RUN_COLUMNS)}); mend the line."
+        )
+    query, _, document, rank, score = columns[:5]
+    return query, document, _rank(rank), _score(score)
+
+
+def _named(line: str, names: Sequence[str], counts: Counter[str]) -> Line:
+    """Read a line by the names of its columns; where none is the score, the first rank is the best.
+
+    Raises:
+        UserError: When the line is another; it names neither file nor line.
+    """
+    columns = line.split()
+    if len(columns) != len(names):
+        raise UserError(f"{len(columns)} columns where run_columns names {len(names)}; mend the line.")
+    found = dict(zip(names, columns, strict=True))
+    rank = _rank(found["rank"]) if "rank" in found else NO_RANK
+    if "score" not in found and rank == NO_RANK:
+        raise UserError(f"the rank {found['rank']!r} is not a whole number; mend the line.")
+    counts["lines_by_columns"] += 1
+    return found["query"], found["document"], rank, _score(found["score"]) if "score" in found else -float(rank)
 
 
 def _rank(written: str) -> int:
     """Read a rank; one that is no number, or that no list is long enough for, is none."""
-    return int(written) if written.isdecimal() and len(written) <= LONGEST_RANK else NO_RANK
+    return int(written) if written.isascii() and written.isdecimal() and len(written) <= LONGEST_RANK else NO_RANK
 
 
 def _all_tied(scores: np.ndarray) -> bool:
@@ -104,71 +210,14 @@ def _differ(ranking: Ranking, documents: Iterable[str], ranks: array) -> bool:
     return NO_RANK not in in_order and in_order != sorted(in_order)
 
 
-def _score(written: str, where: str) -> float:
+def _score(written: str) -> float:
     try:
-        score = float(_plain(written))
+        score = float(written)
+        finite = abs(score) < OVERFLOWING_SCORE
     except ValueError:
-        raise UserError(f"{where}: the score {written!r} is not a number; mend the line.") from None
-    if not math.isfinite(score) or abs(score) >= OVERFLOWING_SCORE:
-        raise UserError(f"{where}: the score {written} is not finite; find out why the system gave it.")
+        finite = True
+    if not finite:
+        raise UserError(f"the score {written} is not finite; find out why the system gave it.")
+    if not NUMBER.fullmatch(written):
+        raise UserError(f"the score {written!r} is not a number; mend the line.")
     return score
-
-
-def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Read judgements: TREC's `query 0 document grade`, or BEIR's `query-id corpus-id score` under its header.
-
-    Returns:
-        Grade by document by query.
-
-    Raises:
-        UserError: When the file is missing, empty or not UTF-8, or a line has other columns, a grade that is not an
-            integer, or a pair for the second time; the sentence names file and line.
-    """
-    grades: dict[str, dict[str, int]] = {}
-    expected: tuple[str, ...] = QRELS_COLUMNS
-    pick = (0, 2, 3)
-    for number, (where, line) in enumerate(_lines(path)):
-        columns = line.split("\t") if expected is BEIR_COLUMNS else line.split()
-        if number == 0 and tuple(columns) == BEIR_COLUMNS:
-            expected, pick = BEIR_COLUMNS, (0, 1, 2)
-            continue
-        if len(columns) != len(expected):
-            raise UserError(
-                f"{where}: {len(columns)} columns where judgements have {len(expected)} ({' '.join(expected)})."
-            )
-        query, document, grade = (columns[place] for place in pick)
-        of_query = grades.setdefault(query, {})
-        if document in of_query:
-            raise UserError(f"{where}: document {document} is judged a second time for query {query}; keep one grade.")
-        of_query[document] = _grade(grade, where)
-    if not grades:
-        raise UserError(f"{path} holds no judgement; give a file with lines of {' '.join(QRELS_COLUMNS)}.")
-    return grades
-
-
-def _grade(written: str, where: str) -> int:
-    try:
-        return int(_plain(written))
-    except ValueError:
-        raise UserError(f"{where}: the grade {written!r} is not a whole number; mend the line.") from None
-
-
-def _plain(written: str) -> str:
-    """Refuse underscores between digits, which Python reads as nothing and every other tool as the number's end.
-
-    Raises:
-        ValueError: When there is one.
-    """
-    if "_" in written:
-        raise ValueError(written)
-    return written
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Read the lines of a text file, gzipped or plain, that are not blank, each with the words that name its place.
-
-    Raises:
-        UserError: When the file cannot be read or a line is not UTF-8.
-    """
-    for number, line in read_lines(path):
-        yield f"{path}, line {number}", line

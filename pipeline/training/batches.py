@@ -116,9 +116,9 @@ class ContrastiveBatches(StepRange, IterableDataset[ContrastiveBatch]):
         """Say which documents must not be counted as negatives of which query.
 
         A query's other positives are no negatives, nor are texts equal to one of its positives, nor the positives of
-        a query that reads the same; a text that stands in the batch several times counts once.
+        a query that reads the same, nor what is no result of it; a text that stands in the batch several times counts once.
         """
-        width = documents.shape[1]
+        width, unwanted = documents.shape[1], self.examples.unwanted
         columns = documents.reshape(-1)
         text_of = _first_occurrences(self.examples.documents.take(columns))
         repeated = text_of != np.arange(len(columns))
@@ -128,7 +128,8 @@ class ContrastiveBatches(StepRange, IterableDataset[ContrastiveBatch]):
             twins.setdefault(text, []).append(row)
         masked = np.tile(repeated, (len(rows), 1))
         for place, row in enumerate(rows):
-            own = [column_of[int(p)] for p in self.examples.positives[row] if int(p) in column_of]
+            uncounted = [*self.examples.positives[row], *([] if unwanted is None else unwanted[row])]
+            own = [column_of[int(p)] for p in uncounted if int(p) in column_of]
             own += [twin * width for twin in twins[query_texts[first + place]]]
             masked[place, np.isin(text_of, text_of[own])] = True
             masked[place, (first + place) * width] = False

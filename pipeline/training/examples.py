@@ -20,6 +20,8 @@ class Examples:
         positives: Positions of each query's relevant documents, Q arrays.
         negatives: Positions of each query's negative candidates, [Q, depth], int64, -1 where there are fewer; or None.
         negatives_count: Negatives drawn for each query and step.
+        unwanted: Positions of documents that are no results of each query, so no negatives either, int64
+            [Q, most of any query], filled with -1; or None.
     """
 
     name: str
@@ -28,18 +30,17 @@ class Examples:
     positives: list[np.ndarray]
     negatives: np.ndarray | None = None
     negatives_count: int = 0
+    unwanted: np.ndarray | None = None
 
 
 def labelled(dataset: Dataset, split: Split, negatives: np.ndarray | None = None, count: int = 0) -> Examples:
     """Take a split's queries with the documents that are judged relevant for them."""
     name = f"{split.name} split of {dataset.name}"
-    return Examples(name, split.queries, split.documents, positive_positions(dataset, split), negatives, count)
+    positives, unwanted = positive_positions(dataset, split), dataset.unwanted(split)
+    return Examples(name, split.queries, split.documents, positives, negatives, count, unwanted)
 
 
 def positive_positions(dataset: Dataset, split: Split) -> list[np.ndarray]:
     """Positions of each query's relevant documents, in the order of the queries."""
-    found = []
-    for query_id in split.queries.ids():
-        grades = split.judgements.get(query_id, {})
-        found.append(split.documents.positions(i for i, grade in grades.items() if grade >= dataset.relevant_from))
-    return found
+    positives = dataset.positives(split)
+    return [split.documents.positions(positives.get(query_id, [])) for query_id in split.queries.ids()]

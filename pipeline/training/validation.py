@@ -98,7 +98,7 @@ class Validation:
         """A query and its first relevant document, positions [pairs, 2]."""
         if not len(self.pairs):
             raise UserError(
-                f"The split validation of {dataset.name} has no document of grade {dataset.relevant_from} or more, so no "
+                f"The split validation of {dataset.name} has no document of grade {dataset.relevant_from} or more in its corpus, so no "
                 "measure of relevance could be above 0; lower dataset.relevant_from, or give other judgements."
             )
         self._vectors: np.ndarray | None = None
@@ -141,6 +141,7 @@ class Validation:
             "texts": [self.split.queries.fingerprint, self.split.documents.fingerprint],
             "judgements": digest_of(self.split.judgements),
             "relevance": [self.dataset.relevant_from, self.dataset.remove_self_hits],
+            "excluded": self.split.excluded,
             "precision": [self.encoding.precision, self.encoding.torch_device.type],
         }
         return kept_figures(self.store, "validations", made_from, lambda: self(dual_encoder))
@@ -188,7 +189,7 @@ def narrowed(split: Split, queries: int, documents: int, seed: int) -> Split:
     if len(split.queries) > queries:
         kept_queries = split.queries.select(np.sort(generator.permutation(len(split.queries))[:queries]))
     judgements = {query_id: split.judgements[query_id] for query_id in kept_queries.ids()}
-    judged = split.documents.positions({i for grades in judgements.values() for i in grades})
+    judged = split.documents.positions({i for grades in judgements.values() for i in grades} - split.absent)
     others = np.setdiff1d(generator.permutation(len(split.documents))[: documents + len(judged)], judged)
     kept = np.union1d(judged, generator.permutation(others)[:documents])
     return replace(

@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 pa = pytest.importorskip("pyarrow")
@@ -7,6 +9,7 @@ import pyarrow.parquet as parquet  # noqa: E402
 
 from pipeline.data.huggingface import HuggingFace  # noqa: E402
 from pipeline.data.huggingface_beir import HuggingFaceBeir  # noqa: E402
+from pipeline.data.jsonl import JsonLines  # noqa: E402
 from pipeline.errors import UserError  # noqa: E402
 from tests.data.conftest import write_json_lines, write_text  # noqa: E402
 
@@ -56,6 +59,40 @@ def test_a_loader_with_files(opened, tmp_path):
     assert source.inputs() == [path]
 
 
+PAIRS = {"query": ["None", "what, twice?", "why"], "document": ["007", "a\tb", ""]}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet", "a.jsonl", "a.csv.gz", "saved", "saved by split"])
+def test_files_and_saved_folders_are_read_as_they_are(opened, tmp_path, name):
+    path, table = tmp_path / name, datasets.Dataset.from_dict(PAIRS)
+    if name.startswith("saved"):
+        (datasets.DatasetDict(test=table) if name == "saved by split" else table).save_to_disk(str(path))
+    elif name.endswith(".parquet"):
+        table.to_parquet(path)
+    elif name.endswith(".jsonl"):
+        table.to_json(path)
+    else:
+        comma = "\t" if name == "a.tsv" else ","
+        rows = comma.join(PAIRS) + "\n"
+        rows += "".join(f'"{query}"{comma}"{document}"\n' for query, document in zip(*PAIRS.values(), strict=True))
+        path.write_bytes(gzip.compress(rows.encode()) if name.endswith(".gz") else b"\xef\xbb\xbf" + rows.encode())
+    source = HuggingFace(path=str(path))
+    split = opened(source).split("test")
+    assert split.queries.take(slice(None)) == PAIRS["query"]
+    assert split.documents.take(slice(None)) == PAIRS["document"]
+    assert source.inputs()
+
+
+def test_a_table_is_no_json_lines_and_the_sentence_says_what_reads_it(opened, tmp_path):
+    for path in (write_text(tmp_path / "a.csv", "query,document\nq,d\n"), tmp_path):
+        with pytest.raises(
+            UserError, match=rf"read it with dataset=huggingface dataset.path={path} dataset.query=COLUMN"
+        ):
+            opened(JsonLines(path=str(path)))
+    with pytest.raises(UserError, match=r"a\.doc ends in \.doc; give a file that ends in \.csv"):
+        opened(HuggingFace(path=str(write_text(tmp_path / "a.doc", "x"))))
+
+
 def test_what_cannot_be_loaded_is_one_sentence(opened, tmp_path):
     with pytest.raises(UserError, match=r"dataset\.path is not set"):
         HuggingFace()
@@ -72,7 +109,8 @@ def test_beirs_three_tables(opened, tmp_path):
     corpus = [{"_id": f"d{n}", "title": "T", "text": f"text {n}"} for n in range(10)]
     folder, qrels = tmp_path / "scifact", tmp_path / "scifact-qrels"
     write_json_lines(folder / "corpus" / "corpus.jsonl", corpus)
-    write_json_lines(folder / "queries" / "queries.jsonl", [{"_id": f"q{n}", "text": f"query {n}"} for n in range(12)])
+    queries = [{"_id": f"q{n}", "text": f"query {n}"} | ({"excluded_ids": ["d7"]} if n == 1 else {}) for n in range(12)]
+    write_json_lines(folder / "queries" / "queries.jsonl", queries)
     configs = "".join(
         f"- config_name: {name}\n  data_files:\n  - split: {name}\n    path: {name}/{name}.jsonl\n"
         for name in ("corpus", "queries")
@@ -80,8 +118,12 @@ def test_beirs_three_tables(opened, tmp_path):
     write_text(folder / "README.md", f"---\nconfigs:\n{configs}---\n")
     for part, numbers in (("train", range(10)), ("test", range(5))):
         rows = "".join(f"q{n}\td{n}\t1\n" for n in numbers)
+        rows += "q0\tgone\t1\nnobody\td1\t1\n" if part == "test" else ""
         write_text(qrels / f"{part}.tsv", "query-id\tcorpus-id\tscore\n" + rows)
     dataset = opened(HuggingFaceBeir(path=str(folder), validation_share=0.3))
-    assert dataset.split("test").judgements == {f"q{n}": {f"d{n}": 1} for n in range(5)}
+    judged = {f"q{n}": {f"d{n}": 1} for n in range(5)}
+    assert dataset.split("test").judgements == {**judged, "q0": {"d0": 1, "gone": 1}}
+    assert dataset.notes["judged_but_absent"] == dataset.notes["judgements_of_unknown_topics"] == 1
     assert dataset.notes["queries"]["train"] + dataset.notes["queries"]["validation"] == 10
     assert dataset.split("test").documents.take([2]) == ["T text 2"]
+    assert dataset.split("test").excluded == {"q1": ["d7"]}

@@ -47,6 +47,14 @@ def test_a_judgement_that_a_later_one_changes_is_counted(opened, registered, tmp
     assert dataset.notes["changed_judgements"] == 1
 
 
+def test_pools_name_topics_and_documents_that_are_not_there(opened, registered, tmp_path):
+    with (tmp_path / "test.qrels").open("a") as file:
+        file.write("test3 0 gone 1\nnobody 0 d1 1\n")
+    dataset = opened(IrDatasets(test=f"{registered}/test"))
+    assert dataset.split("test").judgements["test3"] == {"d4": 1, "gone": 1}
+    assert dataset.notes["judged_but_absent"] == dataset.notes["judgements_of_unknown_topics"] == 1
+
+
 def test_unknown_ids_and_missing_parts(opened, registered):
     with pytest.raises(UserError, match="knows no dataset 'no/such/id'"):
         opened(IrDatasets(test="no/such/id"))

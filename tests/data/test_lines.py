@@ -1,11 +1,13 @@
 import bz2
 import gzip
 import lzma
+import random
 from pathlib import Path
 
 import pytest
 
 from pipeline.data import lines
+from pipeline.data.json_array import read_json_array
 from pipeline.data.lines import existing, field, read_json_lines, read_lines, read_table
 from pipeline.errors import UserError
 from tests.data.conftest import write_text
@@ -13,9 +15,10 @@ from tests.data.conftest import write_text
 TEXT = "first ü\r\n\nthird\n   \nfifth"
 
 
-@pytest.mark.parametrize(("suffix", "opener"), [("", open), (".gz", gzip.open), (".xz", lzma.open), (".bz2", bz2.open)])
-def test_lines_are_numbered_and_blank_ones_skipped(tmp_path, suffix, opener, monkeypatch):
-    path = tmp_path / f"file{suffix}"
+@pytest.mark.parametrize("opener", [open, gzip.open, lzma.open, bz2.open])
+@pytest.mark.parametrize("name", ["file", "file.gz", "file.tsv"])
+def test_lines_are_numbered_and_blank_ones_skipped(tmp_path, name, opener, monkeypatch):
+    path = tmp_path / name
     with opener(path, "wb") as file:
         file.write(b"\xef\xbb\xbf" + TEXT.encode())
     expected = [(1, "first ü"), (3, "third"), (5, "fifth")]
@@ -37,9 +40,31 @@ def test_a_damaged_compressed_file_is_refused(tmp_path):
     path.write_bytes(gzip.compress(b"line\n" * 10000)[:-20])
     with pytest.raises(UserError, match="damaged"):
         list(read_lines(path))
-    path.write_bytes(b"plain text")
-    with pytest.raises(UserError, match="damaged"):
-        list(read_lines(path))
+    for compress in (gzip.compress, bz2.compress, lzma.compress):
+        packed = bytearray(compress(bytes(random.Random(0).choices(b"abcdefgh\n", k=100_000))))
+        packed[len(packed) // 2] ^= 255
+        path.write_bytes(packed)
+        with pytest.raises(UserError, match="damaged"):
+            list(read_lines(path))
+
+
+@pytest.mark.parametrize(
+    ("first_bytes", "cure"),
+    [
+        (b"\x28\xb5\x2f\xfd", "zstd -d"),
+        (b"\x04\x22\x4d\x18", "lz4 -d"),
+        (b"PK\x03\x04", "unzip"),
+        (b"PAR1", "dataset.path=FILE reads pairs"),
+        (b"\x1f\x9d", "unpack it with gunzip"),
+        (b"\xff\xfe", "iconv -f UTF-16 -t UTF-8"),
+    ],
+)
+def test_archives_that_are_not_read_are_named(tmp_path, first_bytes, cure):
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(first_bytes + b"\x14\x00\xff")
+    for read in (read_lines, read_json_array):
+        with pytest.raises(UserError, match=rf"corpus\.jsonl is .*; .*{cure}"):
+            list(read(path))
 
 
 def test_malformed_json_is_placed(tmp_path):

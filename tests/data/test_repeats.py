@@ -124,9 +124,7 @@ def test_dealing_moves_no_query_that_stands_alone(opened, tmp_path):
 def test_two_texts_under_one_query_id_are_refused(opened, tmp_path):
     records = [{"id": "q", "query": text, "document": "d"} for text in ("one", "One ", "other")]
     path = write_json_lines(tmp_path / "pairs.jsonl", records)
-    with pytest.raises(
-        UserError, match=r"query id 'q' occurs twice with different texts \(query number 1 and number 3"
-    ):
+    with pytest.raises(UserError, match=r"pairs\.jsonl, line 3: the id 'q' has another text than in .*, line 1;"):
         opened(JsonLines(path=str(path), query_id="id"))
 
 

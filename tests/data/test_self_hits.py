@@ -1,5 +1,8 @@
 """Queries that are documents too: what is left out of their results, and what is said of it."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from pipeline.data.beir import Beir
@@ -47,6 +50,16 @@ def test_what_is_left_out_is_said(removed, positions, sentences):
     found = dataset(removed)
     assert found.self_hits(found.split("test")).tolist() == positions
     assert remarks(found, found.split("test")) == sentences
+
+
+def test_excluded_documents_are_left_out_beside_the_query_itself():
+    found = dataset(True, {"a": {"b": 1}, "b": {"c": 1}, "q": {"a": 1, "c": 1}})
+    split = replace(found.split("test"), excluded={"a": ["c", "N/A"], "q": ["b", "a"]})
+    assert np.sort(found.unwanted(split)).tolist() == [[-1, 0, 2], [-1, -1, 1], [-1, 0, 1]]
+    assert remarks(found, split)[-2:] == [
+        "Documents that the dataset excludes from a query's results (excluded_ids): 3, for 2 queries.",
+        "Of them judged relevant to the query: 1.",
+    ]
 
 
 def test_a_document_judged_relevant_to_its_own_text_stays_unless_beirs_rule_is_asked_for():

@@ -1,4 +1,6 @@
+import gzip
 import json
+from pathlib import Path
 
 import pytest
 
@@ -70,8 +72,16 @@ def test_files_may_be_many_and_share_paragraphs(opened, tmp_path):
     assert {query.split("-")[0] for query in dataset.split("test").judgements} == {"20", "21", "22", "23", "24"}
     assert "validation" in dataset.splits
     again = squad_file(tmp_path / "c.json", range(20))
-    with pytest.raises(UserError, match="query id '0-0-0' occurs twice"):
-        opened(Squad(path=[first, again]))
+    whole, twice = opened(Squad(path=first)).notes, opened(Squad(path=[first, again])).notes
+    assert twice["queries"] == whole["queries"] and twice["repeated_queries"] == whole["queries"]["test"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_marks_and_packed_files_are_read(opened, tmp_path, packed):
+    plain = Path(squad_file(tmp_path / "a.json", range(3)))
+    data = b"\xef\xbb\xbf" + plain.read_bytes()
+    (tmp_path / "b.json").write_bytes(gzip.compress(data) if packed else data)
+    assert opened(Squad(path=str(tmp_path / "b.json"))).fingerprint == opened(Squad(path=str(plain))).fingerprint
 
 
 @pytest.mark.parametrize(

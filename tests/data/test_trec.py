@@ -75,6 +75,48 @@ def test_topics_counted_by_position(opened, folder):
     assert split.queries.take([1]) == ["Health"]
 
 
+def test_pools_name_topics_and_documents_that_are_not_there(opened, folder):
+    write_text(folder / "qrels.txt", QRELS + "301 0 FT-9 1\n302 0 FT-1 1\n303 0 FT-2 1.0\n")
+    dataset = opened(Trec(path=str(folder)))
+    assert dataset.split("test").judgements == {"301": {"FT-1": 1, "FT-9": 1}, "350": {"FT-2": 2, "FT-3": 0}}
+    assert dataset.notes["judged_but_absent"] == 1 and dataset.notes["judgements_of_unknown_topics"] == 2
+
+
+def test_judgements_are_found_under_a_header_and_with_decimal_grades(opened, folder):
+    write_text(folder / "qrels.txt", "topic iteration document relevance\n" + QRELS.replace("\n", ".0\n"))
+    assert opened(Trec(path=str(folder))).split("test").judgements["350"] == {"FT-2": 2, "FT-3": 0}
+
+
+def test_other_encodings_are_named(opened, folder):
+    text = DOCUMENTS.replace("tariffs", "caf\u00e9s \u00a3")
+    (folder / "docs" / "part1.sgml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"part1\.sgml, line \d: byte \d+ .*not UTF-8; .*dataset\.encoding=latin-1"):
+        opened(Trec(path=str(folder)))
+    split = opened(Trec(path=str(folder), encoding="latin-1")).split("test")
+    assert "caf\u00e9s \u00a3" in split.documents.take([0])[0]
+    (folder / "docs" / "part1.sgml").write_bytes(text.encode("cp1252"))
+    with pytest.raises(UserError, match=r"line \d: byte \d+ of the line is not ASCII; name the file's own encoding"):
+        opened(Trec(path=str(folder), encoding="ascii"))
+
+
+@pytest.mark.parametrize("encoding", ["latin-0", "utf-16", "rot13"])
+def test_encodings_in_which_tags_are_not_ascii_are_refused(encoding):
+    with pytest.raises(UserError, match=r"dataset\.encoding is .*utf-8, latin-1 or cp1252"):
+        Trec(path="x", encoding=encoding)
+
+
+def test_entities_are_resolved_once(opened, folder):
+    write_text(folder / "docs" / "part1.sgml", DOCUMENTS.replace("tariffs", "&amp;amp; &amp;lt;b&amp;gt;"))
+    assert "&amp; &lt;b&gt;" in opened(Trec(path=str(folder))).split("test").documents.take([0])[0]
+
+
+@pytest.mark.parametrize("name", ["docs/part1.sgml", "topics.txt", "qrels.txt"])
+def test_byte_order_marks_are_passed_over(opened, folder, name):
+    plain = opened(Trec(path=str(folder))).fingerprint
+    (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    assert opened(Trec(path=str(folder))).fingerprint == plain
+
+
 def test_topics_of_xml_with_attributes():
     block = '<topic number="1">\n<query>coronavirus origin</query>\n<question>where?</question></topic>'
     assert topic_of(block, ["query", "question"], "x") == ("1", "coronavirus origin where?")
@@ -91,9 +133,9 @@ def test_topics_of_xml_with_attributes():
         ("docs/part1.sgml", DOCUMENTS + "<doc><text>x</text></doc>", r"part1\.sgml, line 9: .* no <docno>"),
         ("topics.txt", "<top><title>x</title></top>", r"topics\.txt, line 1: .* no <num>"),
         ("topics.txt", "<top><num>1</num><desc>x</desc></top>", r"no <title> .*found are num, desc"),
-        ("qrels.txt", QRELS + "350 FT-1 1\n", r"qrels\.txt, line 4: four columns .* 3 found"),
+        ("qrels.txt", QRELS + "350 FT-1 1\n", r"qrels\.txt, line 4: 3 columns where judgements have 4"),
         ("qrels.txt", QRELS + "350 0 FT-1 high\n", r"qrels\.txt, line 4: the grade 'high'"),
-        ("qrels.txt", QRELS + "350 0 FT-9 1\n", "'FT-9'"),
+        ("qrels.txt", "301 0 FT-9 1\n", "none of the 1 judged documents, such as 'FT-9'"),
         ("qrels.txt", "", "holds no qrels"),
         ("more-topics.txt", TOPICS, r"several files of topics \(more-topics\.txt, topics\.txt\)"),
     ],

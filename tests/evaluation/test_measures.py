@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.data.trec_qrels import read_judgements
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import QUERIES_AT_ONCE, Measure, measure, parse_measures, require_relevant
-from pipeline.retrieval.trec import read_qrels, read_trec
+from pipeline.retrieval.trec import read_trec
 
 AS_TREC_EVAL_CALLS_THEM = {
     "map": "map",
@@ -36,7 +37,9 @@ def test_every_query_has_the_figures_of_trec_eval(trec_eval):
         name, query, value = line.split("\t")
         expected[name.strip(), query.strip()] = value.strip()
     found = measure(
-        read_trec(trec_eval / "results.test"), read_qrels(trec_eval / "qrels.test"), list(AS_TREC_EVAL_CALLS_THEM)
+        read_trec(trec_eval / "results.test"),
+        read_judgements(trec_eval / "qrels.test")[0],
+        list(AS_TREC_EVAL_CALLS_THEM),
     )
     for ours, theirs in AS_TREC_EVAL_CALLS_THEM.items():
         for query, value in zip(found.query_ids, found.per_query[ours], strict=True):

@@ -20,7 +20,7 @@ def named(*files: str) -> list[str]:
         (["a b", "a_b", "a_b_2"], ["a_b_3", "a_b", "a_b_2"]),
         (["a/r.trec", "b/r.trec", "a_r.trec"], ["a_r_2", "b_r", "a_r"]),
         (["x/a/r", "x/b/r", "y/b/r", "s"], ["a_r", "x_b_r", "y_b_r", "s"]),
-        (["input.first", "input.second", "input.third.gz"], ["first", "second", "third"]),
+        (["input.first", "input.second", "input.third.gz", "r.trec.xz"], ["first", "second", "third", "r"]),
         (["run.first", "run.second"], ["run.first", "run.second"]),
         (["r.trec", "r.run", "r.trec.gz"], ["r.trec", "r.run", "r.trec.gz"]),
         (["results.test"], ["results"]),

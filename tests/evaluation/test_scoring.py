@@ -286,6 +286,19 @@ def test_a_document_with_the_querys_id_is_removed_where_the_dataset_says_so(enco
     assert measured(encoder, kept.split("test"), ["mrr@3"], removed) == {"mrr@3": 0.0}
 
 
+def test_excluded_documents_are_left_out_of_every_system(dataset, encoder, retriever_of):
+    excluded = {"q1": dataset.split("test").documents.ids([0, 1, 2])}
+    whole, found = {}, {}
+    for kept, these in ((whole, {}), (found, excluded)):
+        splits = {name: replace(split, excluded=these) for name, split in dataset.splits.items()}
+        retriever = retriever_of(replace(dataset, splits=splits), k=3, measures=["mrr@3"])
+        systems = retriever.bm25() | retriever.encoder(encoder)
+        kept |= {name: system.run.ranking("q1") for name, system in systems.items()}
+    assert not any(set(ranking) & set(excluded["q1"]) for ranking in found.values())
+    assert set(whole["dense"]) & set(excluded["q1"])
+    assert len(found["dense"]) == 3
+
+
 def test_retrieval_in_memory_measures_what_the_retriever_measures(dataset, encoder, retriever_of, tmp_path):
     kept = retriever_of(dataset).encoder(encoder)["dense"].scores.means()
     before = sorted(tmp_path.rglob("*"))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.data.texts import Texts
+from pipeline.data.trec_qrels import read_judgements
 from pipeline.errors import UserError
 from pipeline.retrieval.bm25 import Bm25, best_positive
-from pipeline.retrieval.trec import read_qrels
 from pipeline.retrieval.words import RULES
 
 DOCUMENTS = ["red wing red", "blue wing flow", "heat flow flow of heat and flow", "", "red red red wing", "wings"]
@@ -192,7 +192,7 @@ def test_scifact_scores_as_lucene_does(shared_data, tmp_path):
     )
     documents = Texts.from_pairs((row["_id"], f"{row['title']} {row['text']}") for row in corpus)
     queries = {row["_id"]: row["text"] for row in topics}
-    judgements = read_qrels(folder / "qrels" / "test.tsv")
+    judgements = read_judgements(folder / "qrels" / "test.tsv")[0]
     bm25 = Bm25(**ENGLISH)
     bm25.build(documents, tmp_path)
     hits = bm25.search([queries[query_id] for query_id in judgements], 10)
@@ -209,7 +209,7 @@ def test_cranfield_scores_as_known(shared_data, tmp_path):
     topics = ElementTree.fromstring((folder / "cran.qry.xml").read_text()).iter("top")
     # Cranfield's judgements number the queries by their place among the topics, not by the topics' own numbers.
     queries = {str(place): topic.findtext("title") for place, topic in enumerate(topics, start=1)}
-    judgements = read_qrels(folder / "cranqrel.trec.txt")
+    judgements = read_judgements(folder / "cranqrel.trec.txt")[0]
     bm25 = Bm25(**ENGLISH)
     bm25.build(documents, tmp_path)
     hits = bm25.search([queries[query_id] for query_id in judgements], 10)

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError
-from pipeline.retrieval.hits import Hits, require_depth
+from pipeline.retrieval.hits import Hits, reach, require_depth
 
 NONE = -np.inf
 
@@ -27,9 +27,27 @@ def test_self_hits_are_dropped_and_others_move_up():
     hits = Hits(
         np.array([[1, 0, 2], [2, 1, -1], [0, 1, 2]]), np.array([[3, 2, 1], [3, 2, NONE], [3, 2, 1]], np.float32)
     )
-    kept = hits.without(documents.positions(["a", "unknown", "a"]))
+    kept = hits.without(documents.positions(["a", "unknown", "a"])[:, None], documents.empty)
     np.testing.assert_array_equal(kept.positions, [[1, 2, -1], [2, 1, -1], [1, 2, -1]])
     np.testing.assert_array_equal(kept.scores, np.array([[3, 1, NONE], [3, 2, NONE], [2, 1, NONE]], np.float32))
+
+
+def test_several_documents_of_a_query_are_dropped_and_searched_beyond():
+    unwanted = np.array([[0, 2, -1], [-1, -1, -1]])
+    hits = Hits(np.array([[1, 0, 2], [2, 1, 0]]), np.array([[3, 2, 1], [3, 2, 1]], np.float32))
+    documents = Texts.from_pairs((str(n), "text") for n in range(10))
+    np.testing.assert_array_equal(hits.without(unwanted, documents.empty).positions, [[1, -1, -1], [2, 1, 0]])
+    assert [reach(depth, unwanted, documents) for depth in (1, 9)] == [3, 10]
+    assert reach(1, unwanted[1:], documents) == 1
+
+
+def test_documents_without_text_are_no_results_and_searched_beyond():
+    documents = Texts.from_pairs([("a", "x"), ("b", ""), ("c", "z"), ("d", "")])
+    nobody = np.full((2, 1), -1)
+    hits = Hits(np.array([[1, 0, 3], [2, 1, 0]]), np.array([[3, 2, 1], [3, 2, 1]], np.float32))
+    np.testing.assert_array_equal(hits.without(nobody, documents.empty).positions, [[0, -1, -1], [2, 0, -1]])
+    assert [reach(depth, nobody, documents) for depth in (1, 3)] == [3, 4]
+    np.testing.assert_array_equal(documents.select(np.array([3, 0])).empty, [0])
 
 
 def test_a_depth_beyond_the_corpus_is_refused():

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data.texts import Texts
+from pipeline.data.trec_qrels import read_judgements
 from pipeline.errors import UserError
 from pipeline.retrieval.hits import Hits
 from pipeline.retrieval.run import Ranking, Run
-from pipeline.retrieval.trec import read_qrels, read_trec, write_trec
+from pipeline.retrieval.trec import read_trec, require_columns, write_trec
 
 IDS = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=4)
 RANKINGS = st.dictionaries(
@@ -67,7 +68,7 @@ def test_hits_become_a_run():
     assert run.scores("unknown").shape == (0,)
     assert len(run) == 3
     without = Run.from_hits(
-        "dense", ["q0", "q1", "q2"], documents, hits, unwanted=documents.positions(["q0", "q1", "q2"]), depth=2
+        "dense", ["q0", "q1", "q2"], documents, hits, unwanted=documents.positions(["q0", "q1", "q2"])[:, None], depth=2
     )
     assert [without.ranking(query) for query in without.query_ids] == [["d2", "q1"], ["d0"], []]
     assert without.scores("q1").tolist() == [5]
@@ -104,13 +105,25 @@ GOOD = "1 Q0 a 1 0.5 tag\n"
     [
         (b"", "holds no result"),
         (b"\n \n", "holds no result"),
-        (GOOD.encode() + b"1 Q0 b 2 tag\n", r"run\.trec, line 2: 5 columns where a run has 6"),
+        (GOOD.encode() + b"1 Q0 b 2\n", r"run\.trec, line 2: 4 columns where a run has 6"),
+        (GOOD.encode() + b"1 b 2 0.5 tag\n", r"run\.trec, line 2: 5 columns where a run has 6"),
+        (GOOD.encode() + b"1 Q0 my b 2 0.5 tag\n", r"run\.trec, line 2: 7 columns where a run has 6"),
         (GOOD.encode() + b"1 Q0 b 2 high tag\n", "line 2: the score 'high' is not a number"),
         (GOOD.encode() + b"1 Q0 b 2 1_0 tag\n", "line 2: the score '1_0' is not a number"),
+        (GOOD.encode() + "1 Q0 b 2 \u0661\u0660 tag\n".encode(), "line 2: the score '\u0661\u0660' is not a number"),
+        (GOOD.encode() + b"1 Q0 b 2 0x10 tag\n", "line 2: the score '0x10' is not a number"),
         (GOOD.encode() + b"1 Q0 b 2 nan tag\n", "line 2: the score nan is not finite"),
         (GOOD.encode() + b"1 Q0 b 2 -inf tag\n", "line 2: the score -inf is not finite"),
         (GOOD.encode() + b"1 Q0 b 2 1e39 tag\n", "line 2: the score 1e39 is not finite"),
         (GOOD.encode() * 2, "line 2: document a occurs a second time for query 1"),
+        (
+            GOOD.encode() + b"1 Q0 b 2 x t\n" * 4,
+            "^4 lines cannot be used, such as: .*line 2: .* .*line 3: .* .*line 4: [^:]*$",
+        ),
+        (b'{"1": {"a": 0.5}}', r"run\.trec is JSON, .* ranx\.Run\.from_file"),
+        (b'{\n  "1": {\n    "a": 0.5\n  }\n}', r"run\.trec is JSON"),
+        (b"1\ta\t1\n", r"3 columns, which could be \[query,document,rank\] \(MS MARCO's\) or \[query,document,score\]"),
+        (b"1 a 1 0.5\n", r"4 columns, which could be \[query,document,rank,score\]"),
         (GOOD.encode() + b"1 Q0 \xff 2 0.1 tag\n", "line 2: byte 6 of the line is not UTF-8"),
     ],
 )
@@ -122,50 +135,69 @@ def test_bad_run_files_are_one_sentence(tmp_path, content, sentence):
     assert str(path) in str(caught.value)
 
 
-def test_gzipped_files_are_read_as_plain_ones(tmp_path):
-    (tmp_path / "run.gz").write_bytes(gzip.compress(GOOD.encode()))
-    (tmp_path / "qrels.gz").write_bytes(gzip.compress(b"1 0 a 2\n"))
-    assert read_trec(tmp_path / "run.gz").ranking("1") == ["a"]
-    assert read_qrels(tmp_path / "qrels.gz") == {"1": {"a": 2}}
-    (tmp_path / "run.gz").write_bytes(GOOD.encode())
-    with pytest.raises(UserError, match=r"run\.gz, after line 0: the compressed file is damaged"):
-        read_trec(tmp_path / "run.gz")
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_gzipped_files_are_read_as_plain_ones_whatever_their_names(tmp_path, ending, compress):
+    (tmp_path / f"run{ending}").write_bytes(compress(b"\xef\xbb\xbf" + GOOD.encode()))
+    (tmp_path / f"qrels{ending}").write_bytes(compress(b"\xef\xbb\xbf1 0 a 2\n"))
+    assert read_trec(tmp_path / f"run{ending}").ranking("1") == ["a"]
+    assert read_judgements(tmp_path / f"qrels{ending}") == ({"1": {"a": 2}}, 0)
 
 
 def test_missing_files_are_one_sentence(tmp_path):
     with pytest.raises(UserError, match=r"none\.trec does not exist"):
         read_trec(tmp_path / "none.trec")
     with pytest.raises(UserError, match="is a folder where a file is expected"):
-        read_qrels(tmp_path)
+        read_judgements(tmp_path)
 
 
-def test_judgements_are_read_in_both_layouts(tmp_path):
-    (tmp_path / "qrels").write_text("1 0 a 2\n1 0 b -1\n2\t0\ta\t0\r\n")
-    (tmp_path / "test.tsv").write_text("\ufeffquery-id\tcorpus-id\tscore\n1\ta\t2\n1\tb\t-1\n2\ta\t0\n")
-    expected = {"1": {"a": 2, "b": -1}, "2": {"a": 0}}
-    assert read_qrels(tmp_path / "qrels") == expected
-    assert read_qrels(tmp_path / "test.tsv") == expected
+COLUMNS = {
+    # From d0 to d2, the best first: by rank, by score, by both.
+    "query,document,rank": "q d0 1\nq d1 2\nq d2 3\n",
+    "query,document,score": "q\td0\t3\nq\td1\t2\nq\td2\t1\n",
+    "query,document,rank,score": "q d0 1 3\nq d1 2 2\nq d2 3 1\n",
+    "query,_,document,score,_": "q x d0 3e0 y\nq x d1 2 y\nq x d2 +.5 y\n",
+}
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_other_columns_are_read_by_their_names(tmp_path, columns):
+    path = tmp_path / "run.tsv"
+    path.write_text(COLUMNS[columns])
+    run = read_trec(path, columns=columns.split(","))
+    assert run.ranking("q") == ["d0", "d1", "d2"]
+    assert run.counts == {"lines_by_columns": 3}
+    path.write_text(GOOD)  # and other files as TREC's
+    assert read_trec(path, columns=columns.split(",")).counts == {}
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        ("", "holds no judgement"),
-        ("query-id\tcorpus-id\tscore\n", "holds no judgement"),
-        ("1 0 a 1\n1 a 1\n", "line 2: 3 columns where judgements have 4"),
-        ("query-id\tcorpus-id\tscore\n1\ta\n", "line 2: 2 columns where judgements have 3"),
-        ("1 0 a high\n", "line 1: the grade 'high' is not a whole number"),
-        ("1 0 a 1.5\n", "line 1: the grade '1.5' is not a whole number"),
-        ("1 0 a 1_0\n", "line 1: the grade '1_0' is not a whole number"),
-        ("1 0 a 1\n1 0 a 1\n", "line 2: document a is judged a second time for query 1"),
-    ],
+    "columns", [["query", "document"], ["query", "rank", "score"], ["query", "document", "tag", "score"], ["query"] * 3]
 )
-def test_bad_judgements_are_one_sentence(tmp_path, content, sentence):
-    path = tmp_path / "qrels"
-    path.write_text(content)
-    with pytest.raises(UserError, match=sentence) as caught:
-        read_qrels(path)
-    assert str(path) in str(caught.value)
+def test_columns_that_make_no_run_are_refused(columns):
+    with pytest.raises(UserError, match="must name query, document, and score or rank, each once"):
+        require_columns(columns)
+
+
+def test_ranks_alone_must_be_whole_numbers(tmp_path):
+    (tmp_path / "run.tsv").write_text("q d 1\nq e 0.5\n")
+    with pytest.raises(UserError, match=r"run\.tsv, line 2: the rank '0\.5' is not a whole number"):
+        read_trec(tmp_path / "run.tsv", columns=["query", "document", "rank"])
+
+
+def test_ranks_alone_must_give_an_order(tmp_path):
+    (tmp_path / "run.tsv").write_text("q d 1\nq e 1\n")
+    with pytest.raises(UserError, match=r"run\.tsv: a rank of query q is there twice"):
+        read_trec(tmp_path / "run.tsv", columns=["query", "document", "rank"])
+    assert read_trec(tmp_path / "run.tsv", columns=["query", "document", "score"]).counts["tied_queries"] == 1
+
+
+def test_what_follows_the_score_is_no_matter(tmp_path):
+    """As in trec_eval, which ranx's own files need where a run's name has spaces."""
+    (tmp_path / "run.trec").write_text("q Q0 b 2 1 my  run\r\n\nq\tQ0  a\t1 1e5\nq 0 c 3 0.5 tag\n")
+    run = read_trec(tmp_path / "run.trec")
+    assert run.ranking("q") == ["a", "b", "c"]
+    assert run.counts == {"lines_without_tag": 1, "lines_with_more_columns": 1}
 
 
 @pytest.mark.parametrize(
@@ -174,7 +206,7 @@ def test_bad_judgements_are_one_sentence(tmp_path, content, sentence):
         # trec_eval orders by score, then id, both descending.
         ([("d0", 1, 9), ("d1", 2, 8), ("d2", 3, 8.5)], ["d0", "d2", "d1"], {"ranks_not_followed": 1}),
         ([(f"d{n}", n + 1, n) for n in range(3)], ["d2", "d1", "d0"], {"ranks_not_followed": 1}),
-        ([(f"d{n}", n + 1, 1) for n in range(3)], ["d2", "d1", "d0"], {"ranks_not_followed": 1, "tied_queries": 1}),
+        ([(f"d{n}", n + 1, 1) for n in range(3)], ["d2", "d1", "d0"], {"tied_queries": 1}),
         ([("d0", 1, 2), ("d1", 2, 1), ("d2", 3, 1)], ["d0", "d2", "d1"], {"ranks_not_followed": 1}),
         ([("d2", 1, 1), ("d1", 2, 1)], ["d2", "d1"], {"tied_queries": 1}),
         ([("d2", 1, 1.00000002), ("d1", 2, 1.00000001)], ["d2", "d1"], {"tied_queries": 1}),

@@ -1,5 +1,7 @@
 """Batches are a pure function of seed and step; what does not count as a negative is masked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -99,6 +101,13 @@ def test_another_positive_of_the_query_is_masked():
 def test_a_grade_below_relevant_is_a_negative():
     dataset, split = dataset_of(["a", "b"], ["x", "y"], {"q0": {"d0": 2, "d1": 1}, "q1": {"d1": 2}}, relevant_from=2)
     assert not batches_of(dataset, split, size=2).at(0).masked.any()
+
+
+def test_what_is_no_result_of_a_query_is_no_negative_of_it():
+    dataset, split = dataset_of(["a", "b", "c"], ["x", "y", "z"], {f"q{n}": {f"d{n}": 1} for n in range(3)})
+    batch = batches_of(dataset, replace(split, excluded={"q0": ["d2"], "q1": ["d1"]}), size=3).at(0)
+    assert columns_masked(batch, "a") == {column_of(batch, 2)}
+    assert columns_masked(batch, "b") == columns_masked(batch, "c") == set()
 
 
 def test_a_text_equal_to_the_positive_is_masked():

@@ -19,6 +19,7 @@ from pipeline.probing.intervention.edits import Edit, edited
 from pipeline.probing.kept import kept
 from pipeline.probing.models import ProbedModel
 from pipeline.probing.probe import Subject
+from pipeline.retrieval.hits import reach
 from pipeline.retrieval.table import Table
 from pipeline.retrieval.tabulate import tabulate
 from pipeline.retrieval.torch_index import TorchIndex
@@ -74,12 +75,12 @@ class EditedRetrieval:
     def first_results(self) -> dict[str, set[str]]:
         """Give the first documents of every query, unedited: from query id to document ids."""
         split = self.subject.split
-        unwanted = self.subject.dataset.self_hits(split)
+        unwanted = self.subject.dataset.unwanted(split)
         index = TorchIndex(device=self.subject.encoding.device)
         index.build(self.documents)
-        reach = min(FIRST_RESULTS + int((unwanted >= 0).any()), len(split.documents))
-        hits = index.search(np.array(self.queries.vectors), reach, split.documents.precedence)
-        hits, ids = hits.without(unwanted).cut(FIRST_RESULTS), split.queries.ids()
+        depth = reach(FIRST_RESULTS, unwanted, split.documents)
+        hits = index.search(np.array(self.queries.vectors), depth, split.documents.precedence)
+        hits, ids = hits.without(unwanted, split.documents.empty).cut(FIRST_RESULTS), split.queries.ids()
         return {query: set(split.documents.ids(row[row >= 0])) for query, row in zip(ids, hits.positions, strict=True)}
 
     def unedited(self, rows: np.ndarray) -> np.ndarray:

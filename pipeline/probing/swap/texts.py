@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.self_hits import self_hits
+from pipeline.data.self_hits import unwanted
 from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.encoding import Encoder, EncodingSettings
@@ -15,6 +15,7 @@ from pipeline.evaluation.depths import DEPTH
 from pipeline.evaluation.measures import Judgements, measure, parse_measures
 from pipeline.probing.judged import Judged
 from pipeline.probing.probe import Subject
+from pipeline.retrieval.hits import reach
 from pipeline.retrieval.run import Run
 from pipeline.retrieval.table import Table
 from pipeline.retrieval.torch_index import TorchIndex
@@ -30,7 +31,7 @@ class Search:
         judgements: Grades of the documents, by query in the order of the queries.
         measures: Names such as `ndcg@10`.
         relevant_from: Smallest grade that counts as relevant.
-        unwanted: The document that is no result of each query, int64 [queries]; -1 where there is none.
+        unwanted: The documents that are no results of each query, int64 [queries, most of any query], filled with -1.
     """
 
     queries: Texts
@@ -68,8 +69,7 @@ class Search:
         index = TorchIndex(device=device)
         index.build(Table.from_array(documents))
         depth = max(item.cutoff or DEPTH for item in parse_measures(self.measures))
-        reach = min(depth + int((self.unwanted >= 0).any()), len(documents))
-        hits = index.search(queries, reach, self.documents.precedence)
+        hits = index.search(queries, reach(depth, self.unwanted, self.documents), self.documents.precedence)
         run = Run.from_hits("dense", self.queries.ids(), self.documents, hits, unwanted=self.unwanted, depth=depth)
         return measure(run, self.judgements, self.measures, self.relevant_from).per_query
 
@@ -90,11 +90,12 @@ def search_of(subject: Subject, chosen: Judged, documents: int | None, measures:
     texts = split.documents
     if documents is not None and documents < len(texts):
         judged = np.unique(texts.positions(document for grades in judgements.values() for document in grades))
+        judged = judged[judged >= 0]
         others = np.random.default_rng(subject.seed).permutation(len(texts))
         others = others[~np.isin(others, judged)][: max(0, documents - len(judged))]
-        texts = texts.select(np.sort(np.concatenate([judged[judged >= 0], others])))
-    unwanted = self_hits(chosen.queries, texts, judgements, subject.dataset.remove_self_hits)
-    return Search(chosen.queries, texts, judgements, measures, subject.dataset.relevant_from, unwanted)
+        texts = texts.select(np.sort(np.concatenate([judged, others])))
+    left_out = unwanted(chosen.queries, texts, judgements, subject.dataset.remove_self_hits, split.excluded)
+    return Search(chosen.queries, texts, judgements, measures, subject.dataset.relevant_from, left_out)
 
 
 def vectors(tower: TransformerTower, texts: Texts, kind: Kind, settings: EncodingSettings) -> np.ndarray:
