@@ -21,7 +21,8 @@ from pipeline.encoders.architecture import freeze, position_limit
 from pipeline.encoders.checkpoints import Init, load_transformer, read_config
 from pipeline.encoders.folders import checked_config, find_folder, package_folder
 from pipeline.encoders.layout import Layout, Similarity, read_layout
-from pipeline.encoders.projection import Projection
+from pipeline.encoders.modules import is_pair
+from pipeline.encoders.projection import Layer, Projection
 from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.errors import UserError
 
@@ -37,8 +38,9 @@ class Loaded:
 
     model: PreTrainedModel
     tokenizer: TextTokenizer
-    projections: Sequence[Projection] = ()
+    projections: Sequence[Layer] = ()
     layout: Layout | None = None
+    token_layers: Sequence[Layer] = ()
 
 
 class Backbone:
@@ -55,8 +57,6 @@ class Backbone:
     """
 
     family: ClassVar[str] = "local"
-    twin_only: ClassVar[bool] = False
-    """Whether query and document have checkpoints of their own."""
     title_separator: ClassVar[str] = " "
     """What stood between title and text when it was trained."""
     similarity: ClassVar[Similarity] = "cosine"
@@ -84,6 +84,11 @@ class Backbone:
         self.trust_remote_code = trust_remote_code
         self.revision = revision
 
+    @property
+    def twin_only(self) -> bool:
+        """Whether query and document have checkpoints of their own."""
+        return False
+
     def folder(self, kind: Kind) -> Path:
         """Find the folder of the checkpoint for one side.
 
@@ -106,7 +111,7 @@ class Backbone:
             UserError: When the checkpoint is missing, half written, unsafe, of another architecture, or too short.
         """
         folder = self.folder(kind)
-        layout = read_layout(folder)
+        layout = read_layout(folder, kind)
         place = layout.transformer if layout else folder
         checked_config(place, self.trust_remote_code)
         config = self.config(place)
@@ -131,7 +136,8 @@ class Backbone:
         freeze(encoder, self.freeze)
         if layout is None:
             return Loaded(encoder, tokenizer, projections)
-        return Loaded(encoder, tokenizer.lowercased() if layout.lowercase else tokenizer, layout.projections, layout)
+        tokenizer = tokenizer.lowercased() if layout.lowercase else tokenizer
+        return Loaded(encoder, tokenizer, layout.projections, layout, layout.token_layers)
 
     def config(self, folder: Path) -> PretrainedConfig:
         """Read the architecture.
@@ -159,6 +165,11 @@ class Backbone:
 
 class Local(Backbone):
     """Any encoder in a folder: a plain transformers folder or a sentence-transformers folder."""
+
+    @property
+    def twin_only(self) -> bool:
+        """Whether a Router sends queries and documents through different modules."""
+        return is_pair(self.folder("document"))
 
 
 class MiniLM(Backbone):
@@ -281,7 +292,6 @@ class DPR(Backbone):
     """
 
     family = "dpr"
-    twin_only = True
     title_separator = " [SEP] "
     similarity = "dot"
     tuned_on = ("Natural Questions", "other open-domain questions")
@@ -289,6 +299,11 @@ class DPR(Backbone):
     def __init__(self, question_path: str, context_path: str, **settings: Any) -> None:
         super().__init__(None, **settings)
         self.paths: dict[Kind, str] = {"query": question_path, "document": context_path}
+
+    @property
+    def twin_only(self) -> bool:
+        """There is one for questions and one for contexts."""
+        return True
 
     def folder(self, kind: Kind) -> Path:
         """Find the question or the context checkpoint."""

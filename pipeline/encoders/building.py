@@ -13,7 +13,7 @@ from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.encoders.layout import Similarity
 from pipeline.encoders.pooling import AsSaved, Pooling
-from pipeline.encoders.projection import Projection
+from pipeline.encoders.projection import Layer, Projection
 from pipeline.encoders.tower import Tower
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError
@@ -182,18 +182,22 @@ def build_tower(
     tokenizer, saved = loaded.tokenizer, loaded.layout
     if settings.append_eos:
         tokenizer = tokenizer.with_eos(str(backbone.path or backbone.name))
+    token_layers, projections = _layers(pooling, loaded, backbone, seed)
     tower = TransformerTower(
         loaded.model,
         tokenizer,
         _pooling(pooling, loaded, backbone),
-        _projections(pooling, loaded, backbone, settings, seed),
+        projections,
         settings.similarity or (saved.similarity if saved and isinstance(pooling, AsSaved) else backbone.similarity),
         {
             "query": _first(settings.query_prompt, saved.query_prompt if saved else None, ""),
             "document": _first(settings.document_prompt, saved.document_prompt if saved else None, ""),
         },
         _first(settings.title_separator, saved.title_separator if saved else None, backbone.title_separator),
+        token_layers=token_layers,
     )
+    if settings.projection is not None:
+        tower.projections.append(Projection.fresh(tower.dimension, settings.projection, seed))
     tower.drawn += ["transformer"] if backbone.init == "random" else []
     tower.drawn += ["projection"] if settings.projection is not None else []
     return tower
@@ -216,17 +220,12 @@ def _pooling(pooling: Pooling | AsSaved, loaded: Loaded, backbone: Backbone) -> 
     return loaded.layout.pooling
 
 
-def _projections(
-    pooling: Pooling | AsSaved, loaded: Loaded, backbone: Backbone, settings: EncoderSettings, seed: int
-) -> list[Projection]:
-    """Collect the folder's own layers, where the saved pooling is taken with all that follows it, and a new one."""
-    projections = list(loaded.projections) if isinstance(pooling, AsSaved) or not loaded.layout else []
+def _layers(
+    pooling: Pooling | AsSaved, loaded: Loaded, backbone: Backbone, seed: int
+) -> tuple[list[Layer], list[Layer]]:
+    """Give the folder's own layers before and after the pooling, where the saved pooling is taken with all around it."""
+    kept = isinstance(pooling, AsSaved) or not loaded.layout
+    before, after = (loaded.token_layers, loaded.projections) if kept else ((), ())
     if backbone.init == "random":
-        projections = [
-            Projection.fresh(old.inputs, old.outputs, seed, old.linear.bias is not None, old.activation_name)
-            for old in projections
-        ]
-    if settings.projection is not None:
-        width = projections[-1].outputs if projections else loaded.model.config.hidden_size
-        projections.append(Projection.fresh(width, settings.projection, seed))
-    return projections
+        return [layer.drawn_anew(seed) for layer in before], [layer.drawn_anew(seed) for layer in after]
+    return list(before), list(after)

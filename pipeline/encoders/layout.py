@@ -1,31 +1,45 @@
-"""The layout of a sentence-transformers folder: which modules follow each other, and what each says."""
+"""The layout of a sentence-transformers folder: what each of its modules says, and how its vectors are to be used."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from safetensors.torch import load_file
+from torch import Tensor
 
 from pipeline.encoders.folders import check_safetensors, refuse_pickle
-from pipeline.encoders.pooling import Pooling, pooling_named
-from pipeline.encoders.projection import Projection
+from pipeline.encoders.modules import MODULES, Kind, Module, read_modules
+from pipeline.encoders.pooling import Pooling, SideBySide, WithoutPrompt, pooling_named
+from pipeline.encoders.projection import Layer, LayerNorm, Normalize, Projection
+from pipeline.encoders.transformer_settings import read_transformer_settings
 from pipeline.errors import UserError
 from pipeline.files import read_json
 
 Similarity = Literal["cosine", "dot"]
 
-MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"
 OUR_SETTINGS = "tandem"
 """The key, in `config_sentence_transformers.json`, of what that format has no place for."""
 
-POOLING_NAMES = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
+POOLING_NAMES = {
+    "cls": "cls",
+    "max": "max",
+    "mean": "mean",
+    "mean_sqrt_len_tokens": "mean_sqrt_len",
+    "weightedmean": "weighted_mean",
+    "lasttoken": "last",
+}
 POOLING_FLAGS = {
     "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
     "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
+    "pooling_mode_weightedmean_tokens": "weighted_mean",
     "pooling_mode_lasttoken": "last",
 }
+"""In the order in which sentence-transformers puts their vectors side by side."""
+
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 """The names that models give a document's prompt; the first that is not empty counts.
 
@@ -33,12 +47,24 @@ sentence-transformers looks in the same order but stops at an empty `document`, 
 that a model whose prompt is called `passage` would lose it.
 """
 
+VECTOR, TOKENS = "sentence_embedding", "token_embeddings"
+"""What sentence-transformers calls a text's vector and the states of its tokens."""
+
 
 @dataclass
 class Conventions:
-    """How the vectors of a sentence-transformers folder are to be used."""
+    """How the vectors of a sentence-transformers folder are to be used.
+
+    Attributes:
+        similarity: How they are compared.
+        similarity_named: Whether the folder says so, by name or by a `Normalize` at its end.
+        query_prompt: Put before every query.
+        document_prompt: Put before every document.
+        title_separator: Stands between a document's title and text; None where that is not said.
+    """
 
     similarity: Similarity
+    similarity_named: bool
     query_prompt: str
     document_prompt: str
     title_separator: str | None
@@ -48,143 +74,201 @@ class Conventions:
 class Layout(Conventions):
     """What a sentence-transformers folder says beside the transformer itself."""
 
-    folder: Path
     transformer: Path
     pooling: Pooling
-    projections: list[Projection] = field(default_factory=list)
+    token_layers: list[Layer] = field(default_factory=list)
+    projections: list[Layer] = field(default_factory=list)
     max_length: int | None = None
     lowercase: bool = False
 
 
-def read_layout(folder: Path) -> Layout | None:
+def read_layout(folder: Path, kind: Kind) -> Layout | None:
     """Read a folder's layout, or give None where it is a plain transformers folder.
+
+    Args:
+        folder: The folder.
+        kind: The side, which makes a difference where a Router has modules for each.
 
     Raises:
         UserError: When a module is missing, half-written or of a kind that is not known here.
     """
     if not (folder / MODULES).exists():
         return None
-    modules = _modules(folder)
-    places = {_kind(module): folder / module["path"] for module in modules}
-    if "Transformer" not in places or "Pooling" not in places:
-        raise UserError(
-            f"{folder / MODULES} names no {'Pooling' if 'Transformer' in places else 'Transformer'} module."
-        )
-    layout = Layout(
-        **vars(read_conventions(folder)),
-        folder=folder,
-        transformer=places["Transformer"],
-        pooling=_pooling(places["Pooling"]),
+    transformer, *modules = read_modules(folder, kind)
+    if transformer.kind != "Transformer":
+        raise UserError(f"{folder} is a static tower, of token vectors alone, and has no transformer to start from.")
+    token_layers, pooling, projections = _arranged(modules, folder / MODULES)
+    settings = read_transformer_settings(transformer.folder)
+    return Layout(
+        **vars(read_conventions(folder, ends_normalized(modules))),
+        transformer=transformer.folder,
+        pooling=pooling,
+        token_layers=token_layers,
+        projections=projections,
+        **vars(settings),
     )
+
+
+def ends_normalized(modules: list[Module]) -> bool:
+    """Whether vectors have the length 1 after the last module; dropout is for training alone."""
+    kinds = [module.kind for module in modules if module.kind != "Dropout"]
+    return kinds[-1:] == ["Normalize"]
+
+
+def _arranged(modules: list[Module], where: Path) -> tuple[list[Layer], Pooling, list[Layer]]:
+    """Follow the modules after the transformer in their order.
+
+    Returns:
+        Layers before the pooling, the pooling, and layers after it, without what normalises at the end: the similarity
+        says so.
+    """
+    tokens: list[Layer] = []
+    found: tuple[list[Layer], Pooling, list[Layer]] | None = None
     for module in modules:
-        kind = _kind(module)
-        if kind == "Dense":
-            layout.projections.append(_projection(folder / module["path"]))
-        elif kind not in ("Transformer", "Pooling", "Dropout", "Normalize"):
-            raise UserError(
-                f"{folder / MODULES} has a module {module['type']}, which is not known here; "
-                "known are Transformer, Pooling, Dense, Normalize."
-            )
-    path = layout.transformer / "sentence_bert_config.json"
-    transformer = read_json(path) if path.exists() else {}
-    layout.max_length = transformer.get("max_seq_length")
-    layout.lowercase = bool(transformer.get("do_lower_case", False))
-    return layout
+        if module.kind == "Pooling":
+            found = [*tokens], _pooling(module), []  # one before it would be overwritten, with all that followed
+        elif module.kind in READERS:
+            layer, over_tokens = READERS[module.kind](module), _over_tokens(module)
+            if over_tokens:
+                tokens.append(layer)
+            elif found is None:
+                raise UserError(f"{where} puts {module.folder.name} before the Pooling, where there is no vector yet.")
+            else:
+                found[2].append(layer)
+        elif module.kind != "Dropout":
+            raise UserError(f"{where} has a second {module.kind} module, after others, which is not known here.")
+    if found is None:
+        raise UserError(f"{where} names no Pooling module.")
+    while found[2] and isinstance(found[2][-1], Normalize):
+        found[2].pop()
+    return found
 
 
-def is_static(folder: Path) -> bool:
-    """Whether a folder's vectors are looked up and not computed.
+def _over_tokens(module: Module) -> bool:
+    """Whether a module is laid over the states of tokens, and not over the vector.
 
     Raises:
-        UserError: When something that is not known here follows the look-up.
+        UserError: When it takes its input elsewhere, or puts its output elsewhere.
     """
-    kinds = [_kind(module) for module in _modules(folder)] if (folder / MODULES).exists() else []
-    if "StaticEmbedding" not in kinds:
-        return False
-    if kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
+    config = read_json(module.folder / "config.json") if (module.folder / "config.json").exists() else {}
+    taken = config.get("module_input_name") or VECTOR
+    given = config.get("module_output_name") or taken
+    if taken not in (VECTOR, TOKENS) or given != taken:
         raise UserError(
-            f"{folder / MODULES} has {', '.join(kinds)}; known are StaticEmbedding alone, and Normalize after it."
+            f"{module.folder} makes {given} of {taken}; known are layers that turn {VECTOR} or {TOKENS} into the same."
         )
-    return True
+    return taken == TOKENS
 
 
-def static_folder(folder: Path) -> Path:
-    """Find where a static folder keeps vectors and tokenizer."""
-    return folder / _modules(folder)[0]["path"]
-
-
-def _modules(folder: Path) -> list[dict[str, Any]]:
-    return read_json(folder / MODULES)
-
-
-def _kind(module: dict[str, Any]) -> str:
-    return str(module["type"]).rsplit(".", 1)[-1]
-
-
-def _pooling(folder: Path) -> Pooling:
+def _pooling(module: Module) -> Pooling:
     """Read a pooling module, in the format of today or of before."""
-    config = _config(folder)
+    config = module.config()
     if "pooling_mode" in config:
         chosen = config["pooling_mode"]
-        names = [chosen] if isinstance(chosen, str) else list(chosen)
-        names = [POOLING_NAMES.get(name, name) for name in names]
+        names = [POOLING_NAMES.get(name, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
     else:
-        names = [
-            POOLING_FLAGS.get(flag, flag)
-            for flag, on in config.items()
-            if flag.startswith("pooling_mode_") and on is True
-        ]
-    if len(names) != 1 or names[0] not in POOLING_NAMES.values():
-        raise UserError(
-            f"{folder} pools by {' and '.join(names) or 'nothing'}; known are cls, mean, max and lasttoken, one of them."
-        )
-    if config.get("include_prompt", True) is False:
-        raise UserError(
-            f"{folder} leaves the prompt out of its pooling, which is not known here; choose another model."
-        )
-    return pooling_named(names[0])
+        on = [flag for flag, value in config.items() if flag.startswith("pooling_mode_") and value is True]
+        order = [*POOLING_FLAGS]
+        on.sort(key=lambda flag: order.index(flag) if flag in order else len(order))
+        names = [POOLING_FLAGS.get(flag, flag) for flag in on] or ["mean"]
+    if not set(names) <= set(POOLING_NAMES.values()):
+        raise UserError(f"{module.folder} pools by {' and '.join(names)}; known are {', '.join(POOLING_NAMES)}.")
+    poolings = [pooling_named(name) for name in names]
+    pooling = poolings[0] if len(poolings) == 1 else SideBySide(poolings)
+    if config.get("include_prompt", True):
+        return pooling
+    if "weighted_mean" in names:
+        raise UserError(f"{module.folder} pools by weightedmean without the prompt, which is not known here.")
+    return WithoutPrompt(pooling)
 
 
-def _projection(folder: Path) -> Projection:
+def _projection(module: Module) -> Projection:
     """Read a Dense module with its weights."""
-    config = _config(folder)
+    config = module.config()
     if config.get("use_residual"):
-        raise UserError(f"{folder} has a residual connection, which is not known here; choose another model.")
-    if not (folder / "model.safetensors").exists():
-        refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
-    check_safetensors(folder / "model.safetensors")
+        raise UserError(f"{module.folder} has a residual connection, which is not known here; choose another model.")
     projection = Projection(
         config["in_features"],
         config["out_features"],
         config.get("bias", True),
         config.get("activation_function", "torch.nn.modules.activation.Tanh"),
     )
-    weights = load_file(folder / "model.safetensors")
-    here = {name: tuple(weight.shape) for name, weight in projection.state_dict().items()}
+    _fill(projection, module.folder)
+    return projection
+
+
+def _layer_norm(module: Module) -> LayerNorm:
+    """Read a LayerNorm module with its weights."""
+    norm = LayerNorm(module.config()["dimension"])
+    _fill(norm, module.folder)
+    return norm
+
+
+READERS: dict[str, Callable[[Module], Layer]] = {
+    "Dense": _projection,
+    "LayerNorm": _layer_norm,
+    "Normalize": lambda module: Normalize(),
+}
+"""What reads a layer of each kind."""
+
+
+def _fill(layer: Layer, folder: Path) -> None:
+    """Put a module's weights into its layer."""
+    weights = read_weights(folder)
+    here = {name: tuple(weight.shape) for name, weight in layer.state_dict().items()}
     there = {name: tuple(weight.shape) for name, weight in weights.items()}
     if here != there:
-        raise UserError(f"{folder / 'model.safetensors'} holds {there} where {here} is expected; save the model again.")
-    projection.load_state_dict(weights)
-    return projection.float()
+        raise UserError(f"{folder} holds {there} where {here} is expected; save the model again.")
+    layer.load_state_dict(weights)
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    if not (folder / "config.json").exists():
-        raise UserError(
-            f"{folder / 'config.json'} is missing, so {folder.parent} is only half written; save or copy it again."
-        )
-    return read_json(folder / "config.json")
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read the weights of a module."""
+    if not (folder / "model.safetensors").exists():
+        refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
+    check_safetensors(folder / "model.safetensors")
+    return load_file(folder / "model.safetensors")
 
 
-def read_conventions(folder: Path) -> Conventions:
-    """Read prompts and similarity; old folders may say nothing of them."""
+def read_conventions(folder: Path, normalized: bool) -> Conventions:
+    """Read prompts and similarity; old folders may say nothing of them.
+
+    Args:
+        folder: Holds `config_sentence_transformers.json`, or not.
+        normalized: Whether its modules end with normalised vectors.
+
+    Raises:
+        UserError: When vectors are to be compared or cut in a way that is not known here.
+    """
     path = folder / SETTINGS
     settings = read_json(path) if path.exists() else {}
-    prompts = settings.get("prompts") or {}
-    normalized = any(_kind(module) == "Normalize" for module in _modules(folder))
+    for name, known in (("model_type", ("SentenceTransformer",)), ("truncate_dim", ())):
+        if settings.get(name) is not None and settings[name] not in known:
+            raise UserError(f"{path} sets {name}={settings[name]}, which is not known here; choose another model.")
+    query, document = _prompts(settings, path)
     return Conventions(
-        similarity="dot" if settings.get("similarity_fn_name") == "dot" and not normalized else "cosine",
-        query_prompt=prompts.get("query") or "",
-        document_prompt=next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), ""),
+        similarity=_similarity(settings, normalized, path),
+        similarity_named=normalized or settings.get("similarity_fn_name") is not None,
+        query_prompt=query,
+        document_prompt=document,
         title_separator=settings.get(OUR_SETTINGS, {}).get("title_separator"),
     )
+
+
+def _similarity(settings: dict[str, Any], normalized: bool, path: Path) -> Similarity:
+    """Read how vectors are compared; of normalised ones, dot product and distance rank as the cosine does."""
+    name = settings.get("similarity_fn_name") or "cosine"
+    if name not in ("cosine", "dot") and not (name == "euclidean" and normalized):
+        raise UserError(f"{path} compares vectors by similarity_fn_name={name}; known here are cosine and dot.")
+    return "dot" if name == "dot" and not normalized else "cosine"
+
+
+def _prompts(settings: dict[str, Any], path: Path) -> tuple[str, str]:
+    """Read the prompts of queries and documents; the default one counts for both where neither has its own."""
+    prompts, default = settings.get("prompts") or {}, settings.get("default_prompt_name")
+    if default is not None and default not in {*prompts, "query", "document"}:
+        raise UserError(f"{path} names the default prompt {default!r} but has no such prompt; mend the file.")
+    query = prompts.get("query") or ""
+    document = next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), "")
+    both = prompts.get(default) or "" if not query and not document else ""
+    return query or both, document or both

@@ -12,10 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from pipeline.encoders.folders import quiet_transformers
-from pipeline.encoders.layout import MODULES, OUR_SETTINGS, POOLING_FLAGS, SETTINGS
+from pipeline.encoders.layout import OUR_SETTINGS, POOLING_FLAGS, POOLING_NAMES, SETTINGS, TOKENS
+from pipeline.encoders.modules import MODULES
 from pipeline.files import disk_errors, read_json, write_json
 
 if TYPE_CHECKING:
+    from pipeline.encoders.projection import Layer
     from pipeline.encoders.static_tower import StaticTower
     from pipeline.encoders.tower import Tower
     from pipeline.encoders.transformer_tower import TransformerTower
@@ -63,17 +65,27 @@ def save_static_tower(tower: "StaticTower", folder: Path, card: str) -> None:
 
 def save_transformer_tower(tower: "TransformerTower", folder: Path, card: str) -> None:
     """Write a transformer tower's files into a folder; see `Tower.save`, which does so atomically."""
-    modules = ["Transformer", "Pooling", *["Dense"] * len(tower.projections), *_normalize(tower)]
-    paths = _make(folder, modules)
+    head = tower.head
+    before, after = [[layer.kind for layer in layers] for layers in (head.token_layers, head.projections)]
+    modules = ["Transformer", *before, "Pooling", *after, *_normalize(tower)]
+    _, *paths = _make(folder, modules)
     _save_transformer(tower, folder)
-    write_json(folder / paths[1] / "config.json", _pooling_config(tower))
-    for projection, path in zip(tower.layers_after_pooling(), paths[2:], strict=False):
-        write_json(folder / path / "config.json", projection.config())
-        weights = {name: value.detach().cpu().contiguous() for name, value in projection.state_dict().items()}
-        save_file(weights, folder / path / "model.safetensors", metadata={"format": "pt"})
+    for layer in head.token_layers:
+        _save_layer(layer, folder / paths.pop(0), {"module_input_name": TOKENS})
+    write_json(folder / paths.pop(0) / "config.json", _pooling_config(tower))
+    for layer in head.projections:
+        _save_layer(layer, folder / paths.pop(0), {})
     if tower.selection:
         tower.selection.save(folder)
     _finish(tower, modules, folder, card)
+
+
+def _save_layer(layer: "Layer", folder: Path, place: dict[str, str]) -> None:
+    """Write a layer's config, with where it takes its input, and its weights."""
+    write_json(folder / "config.json", layer.config() | place)
+    weights = {name: value.detach().cpu().contiguous() for name, value in layer.state_dict().items()}
+    if weights:
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _normalize(tower: "Tower") -> list[str]:
@@ -139,9 +151,13 @@ def _save_transformer(tower: "TransformerTower", folder: Path) -> None:
 
 
 def _pooling_config(tower: "TransformerTower") -> dict[str, Any]:
-    """Say which pooling it is by flags, which old and new versions of the library read."""
-    flags = {flag: name == tower.pooling.name for flag, name in POOLING_FLAGS.items()}
-    return {"word_embedding_dimension": tower.width, **flags, "include_prompt": True}
+    """Say which pooling it is by flags, which old and new versions of the library read; flags cannot say another order."""
+    pooling, width = tower.pooling, tower.head.state_width(tower.width)
+    flags: dict[str, Any] = {flag: name in pooling.modes for flag, name in POOLING_FLAGS.items()}
+    names = {ours: theirs for theirs, ours in POOLING_NAMES.items()}
+    if [name for name in POOLING_FLAGS.values() if name in pooling.modes] != list(pooling.modes):
+        flags["pooling_mode"] = [names[name] for name in pooling.modes]
+    return {"word_embedding_dimension": width, **flags, "include_prompt": pooling.include_prompt}
 
 
 def _settings(tower: "Tower") -> dict[str, Any]:

@@ -129,6 +129,12 @@ class TextTokenizer:
         cut = sum(1 for encoding in encodings if encoding.overflowing)
         return [encoding.ids for encoding in encodings], cut
 
+    def prompt_length(self, prompt: str) -> int:
+        """Count the tokens of a prompt alone, and of what is put before it; as sentence-transformers counts them."""
+        (ids,), _ = self.token_ids([prompt])
+        special = {self.backend.token_to_id(token) for token in self.special.values()}
+        return len(ids) - (1 if ids and ids[-1] in special else 0)
+
     def pad(self, token_ids: list[list[int]]) -> dict[str, Tensor]:
         """Make a batch: `input_ids` and `attention_mask`, both [texts, longest]."""
         longest = max(map(len, token_ids))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.feed_forward import feed_forwards
+from pipeline.encoders.head import pooled_tokens
 from pipeline.encoders.tower import Batch
 from pipeline.encoders.transformer_tower import TransformerTower, token_states
 from pipeline.errors import UserError
@@ -101,12 +102,14 @@ class Trace:
 
     Attributes:
         mask: 1 for real tokens, [texts, tokens].
+        weighed: 1 for tokens that are pooled, [texts, tokens].
         seen: Of every block.
         inputs: Of every block, what it was given beside the states: masks, positions.
         pooled: Pooled token states, [texts, width].
     """
 
     mask: Tensor
+    weighed: Tensor
     seen: list[Seen]
     inputs: list[tuple[tuple[Any, ...], dict[str, Any]]]
     pooled: Tensor
@@ -129,7 +132,7 @@ class Upper:
         self.tower = tower
         self.backbone: Any = copy.deepcopy(tower.backbone).eval().requires_grad_(False).to(device)
         self.backbone.config.use_cache = False  # blocks are run again, and must not remember having been run
-        self.projections = [copy.deepcopy(layer).to(device) for layer in tower.layers_after_pooling()]
+        self.head = tower.head.copied(device)
         make_differentiable(self.backbone, tokens)
         self.blocks = list(blocks(self.backbone))
         (family,) = families
@@ -139,9 +142,7 @@ class Upper:
 
     def finish(self, pooled: Tensor) -> Tensor:
         """Do what the tower does after pooling, [rows, width] -> [rows, dimension]."""
-        for projection in self.projections:
-            pooled = projection(pooled)
-        return nn.functional.normalize(pooled, dim=-1) if self.tower.similarity == "cosine" else pooled
+        return self.head.finished(pooled)
 
     @torch.no_grad()
     def run(self, token_ids: list[list[int]]) -> Trace:
@@ -159,8 +160,8 @@ class Upper:
         finally:
             for handle in handles:
                 handle.remove()
-        mask = batch["attention_mask"]
-        return Trace(mask, seen, inputs, self.tower.pooling(states, mask))
+        weighed = pooled_tokens(batch)
+        return Trace(batch["attention_mask"], weighed, seen, inputs, self.head.pooled(states, weighed))
 
     def pooled(self, trace: Trace, layer: int, name: str, states: Tensor, texts: Tensor) -> Tensor:
         """Run changed outputs of a sub-layer through everything above it.
@@ -184,7 +185,7 @@ class Upper:
             states = given[0] if isinstance(given, tuple) else given
         last = getattr(self.backbone, "norm", None)
         states = states if last is None else last(states)
-        return self.tower.pooling(states, trace.mask[texts])
+        return self.head.pooled(states, trace.weighed[texts])
 
     @torch.no_grad()
     def _check(self) -> None:

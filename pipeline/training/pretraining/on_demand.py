@@ -90,7 +90,7 @@ def _pretraining(
     own = config.pretraining
     backbone = instantiate(config.backbone, freeze=[])
     require_encoder(backbone)
-    pooling = Mean() if read_layout(backbone.folder("document")) is None else AsSaved()
+    pooling = Mean() if read_layout(backbone.folder("document"), "document") is None else AsSaved()
     tower = build_tower(backbone, pooling, EncoderSettings(max_length=settings.max_length), "document", config.seed)
     bench = Bench(
         dataset=dataset if own.dataset is None else open_dataset(instantiate(own.dataset), store),
