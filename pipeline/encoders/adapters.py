@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline.encoders.backbones import Kind, Llama, Loaded
-from pipeline.encoders.folders import check_safetensors, find_folder, package_folder, quiet_transformers, refuse_pickle
+from pipeline.encoders.folders import find_folder, package_folder, quiet_transformers
 from pipeline.encoders.projection import Projection
+from pipeline.encoders.weight_files import read_weights
 from pipeline.errors import UserError
 from pipeline.files import read_json
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, STEM = "adapter_config.json", "adapter_model"
 INSTALL = "pip install peft==0.21.2"
 
 
@@ -95,8 +95,7 @@ def adapter_config(folder: Path) -> dict[str, Any]:
     """
     if not (folder / CONFIG).exists():
         raise UserError(f"{folder} has no {CONFIG}, so it is no adapter; give the folder that peft saved.")
-    refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
-    check_safetensors(folder / WEIGHTS)
+    read_weights(folder, STEM)
     config = read_json(folder / CONFIG)
     if config.get("peft_type") != "LORA":
         raise UserError(f"{folder} is an adapter of the kind {config.get('peft_type')}; only LORA can be merged.")
@@ -106,7 +105,7 @@ def adapter_config(folder: Path) -> dict[str, Any]:
 def _weights(folder: Path, layers: int | None) -> dict[str, Tensor]:
     """Read the adapter's weights in float32, as they are named over the bare transformer."""
     found = {}
-    for name, weight in load_file(folder / WEIGHTS).items():
+    for name, weight in read_weights(folder, STEM).items():
         # An adapter that was trained with a language-model head on top has one more `model.` in its names.
         name = re.sub(r"^base_model\.model\.model\.", "base_model.model.", name)
         layer = re.search(r"\.layers\.(\d+)\.", name)

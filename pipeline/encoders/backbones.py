@@ -92,7 +92,7 @@ class Backbone:
         """
         if self.path is None:
             raise UserError(f"backbone={self.name} needs the folder of a model; give backbone.path=FOLDER.")
-        return find_folder(self.path, self.revision)
+        return find_folder(self.path, self.revision, self.trust_remote_code)
 
     def load(self, kind: Kind, seed: int, max_length: int | None = None) -> Loaded:
         """Load transformer and tokenizer.
@@ -292,7 +292,7 @@ class DPR(Backbone):
 
     def folder(self, kind: Kind) -> Path:
         """Find the question or the context checkpoint."""
-        return find_folder(self.paths[kind], self.revision)
+        return find_folder(self.paths[kind], self.revision, self.trust_remote_code)
 
     def model_class(self, kind: Kind) -> type[PreTrainedModel]:
         """DPR keeps the two encoders under different names."""

@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, Pretra
 
 from pipeline.encoders.architecture import keep_first_layers
 from pipeline.encoders.folders import quiet_transformers
+from pipeline.encoders.weight_files import as_safetensors
 from pipeline.errors import UserError
 
 Init = Literal["pretrained", "random"]
@@ -93,9 +94,9 @@ def load_transformer(
     else:
         kwargs["use_safetensors"] = True
     try:
-        with quiet_transformers():
+        with quiet_transformers(), as_safetensors(folder) as place:
             model, report = loader.from_pretrained(
-                str(folder),
+                str(place),
                 config=config,
                 dtype=torch.float32,
                 output_loading_info=True,

@@ -4,11 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors.torch import load_file
-
-from pipeline.encoders.folders import check_safetensors, refuse_pickle
 from pipeline.encoders.pooling import Pooling, pooling_named
 from pipeline.encoders.projection import Projection
+from pipeline.encoders.weight_files import read_weights
 from pipeline.errors import UserError
 from pipeline.files import read_json
 
@@ -150,20 +148,17 @@ def _projection(folder: Path) -> Projection:
     config = _config(folder)
     if config.get("use_residual"):
         raise UserError(f"{folder} has a residual connection, which is not known here; choose another model.")
-    if not (folder / "model.safetensors").exists():
-        refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
-    check_safetensors(folder / "model.safetensors")
     projection = Projection(
         config["in_features"],
         config["out_features"],
         config.get("bias", True),
         config.get("activation_function", "torch.nn.modules.activation.Tanh"),
     )
-    weights = load_file(folder / "model.safetensors")
+    weights = read_weights(folder)
     here = {name: tuple(weight.shape) for name, weight in projection.state_dict().items()}
     there = {name: tuple(weight.shape) for name, weight in weights.items()}
     if here != there:
-        raise UserError(f"{folder / 'model.safetensors'} holds {there} where {here} is expected; save the model again.")
+        raise UserError(f"{folder} holds {there} where {here} is expected; save the model again.")
     projection.load_state_dict(weights)
     return projection.float()
 

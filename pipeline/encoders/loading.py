@@ -29,7 +29,7 @@ def open_tower(folder: Path, *, trust_remote_code: bool = False, max_length: int
     Raises:
         UserError: When the folder is half written, unsafe or of an unknown kind.
     """
-    found = find_folder(folder)
+    found = find_folder(folder, trust_remote_code=trust_remote_code)
     if is_static(found):
         return _open_static(found, max_length)
     loaded = Local(str(found), trust_remote_code=trust_remote_code).load("document", 0, max_length)

@@ -5,15 +5,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
-from pipeline.encoders.adapters import CONFIG, WEIGHTS, RepLlama
+from pipeline.encoders.adapters import CONFIG, STEM, RepLlama
 from pipeline.encoders.backbones import Llama
 from pipeline.encoders.building import EncoderSettings, Shared, build_dual_encoder
 from pipeline.encoders.encoding import encode
 from pipeline.encoders.pooling import Last
 from pipeline.errors import UserError
+from pipeline.store import sharing
 from tests.encoders.conftest import SMALL, TEXTS, edit_json, llama_folder, make  # noqa: F401
+from tests.encoders.test_weight_files import Caller, pickled
 
 peft = pytest.importorskip("peft")
+WEIGHTS = f"{STEM}.safetensors"
 RANK, ALPHA = 3, 12
 TARGETS = ["q_proj", "v_proj", "down_proj"]
 
@@ -123,7 +126,7 @@ def _lacking(tmp_path, adapter):
 
 
 def _pickled(tmp_path, adapter):
-    torch.save(load_file(adapter / WEIGHTS), adapter / "adapter_model.bin")
+    torch.save({"base_model.model.x": Caller(tmp_path / "ran")}, adapter / "adapter_model.bin")
     (adapter / WEIGHTS).unlink()
 
 
@@ -133,7 +136,7 @@ def _pickled(tmp_path, adapter):
         (_wider, r"made for another transformer: .* of another shape, such as .*\(3, 24\) for \(3, 16\)"),
         (_deeper, "made for another transformer: 6 weights are unknown to it, such as .*layers.4"),
         (_lacking, "made for another transformer: 6 weights are missing, such as .*layers.2"),
-        (_pickled, "as pickle .adapter_model.bin.*is refused"),
+        (_pickled, r"adapter_model\.bin is not read: it names \S+check_call"),
         (lambda tmp_path, adapter: (adapter / WEIGHTS).unlink(), "model.safetensors is missing"),
         (lambda tmp_path, adapter: (adapter / WEIGHTS).write_bytes(b"cut"), "damaged or cut short"),
         (lambda tmp_path, adapter: (adapter / CONFIG).unlink(), "has no adapter_config.json, so it is no adapter"),
@@ -152,6 +155,16 @@ def test_a_wrong_adapter_is_refused(tmp_path, llama_folder, adapter, spoil, sent
     with pytest.raises(UserError, match=sentence) as refused:
         opened(llama_folder, adapter)
     assert "\n" not in str(refused.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_adapters_pickle_is_merged_like_its_safetensors(tmp_path, llama_folder, adapter):  # noqa: F811
+    expected = opened(llama_folder, adapter).state_dict()
+    pickled(adapter, "adapter_model.bin", WEIGHTS)
+    for store in (None, tmp_path / "store"):
+        with sharing(store):
+            found = opened(llama_folder, adapter).state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in found.items())
 
 
 def test_the_base_is_named_where_the_adapter_names_it(llama_folder, adapter):  # noqa: F811
