@@ -162,12 +162,17 @@ def checked_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
             f"{folder} brings its own Python code (auto_map in config.json), which is not run; "
             "if you trust its authors, set backbone.trust_remote_code=true."
         )
-    if not any((folder / name).exists() for name in TOKENIZER_FILES):
+    if not has_tokenizer(folder):
         raise UserError(
             f"{folder} has no tokenizer (such as tokenizer.json), so it is only half written; save or copy it again."
         )
     _check_weights(folder)
     return config
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder has the files of a tokenizer."""
+    return any((folder / name).exists() for name in TOKENIZER_FILES)
 
 
 def _check_weights(folder: Path) -> None:

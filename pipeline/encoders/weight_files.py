@@ -46,6 +46,8 @@ def read_weights(folder: Path, stem: str = "model") -> dict[str, Tensor]:
 def as_safetensors(folder: Path) -> Iterator[Path]:
     """Give a transformers folder whose weights are safetensors: itself, or links to its files beside what was converted.
 
+    An adapter that lies in it is left out, as transformers would put it on by itself.
+
     Yields:
         A folder of the same name; what is not the given one is gone afterwards.
 
@@ -53,13 +55,14 @@ def as_safetensors(folder: Path) -> Iterator[Path]:
         UserError: When a pickle is damaged or holds more than tensors.
     """
     pickles = pickled_weights(folder)
-    if not pickles:
+    adapter = folder / "adapter_config.json"
+    if not pickles and not adapter.exists():
         yield folder
         return
     with TemporaryDirectory() as beside:
         place = Path(beside) / folder.absolute().name  # a model's own code is told from others' by the folder's name
         place.mkdir()
-        for path in folder.iterdir():
+        for path in set(folder.iterdir()) - {adapter}:
             (place / path.name).symlink_to(path.resolve())
         for pickle in pickles:
             _put(pickle, place / _renamed(pickle.name))

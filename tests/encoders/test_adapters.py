@@ -5,10 +5,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
-from pipeline.encoders.adapters import CONFIG, STEM, RepLlama
+from pipeline.encoders.adapters import RepLlama
 from pipeline.encoders.backbones import Llama
 from pipeline.encoders.building import EncoderSettings, Shared, build_dual_encoder
 from pipeline.encoders.encoding import encode
+from pipeline.encoders.low_rank import CONFIG, STEM
 from pipeline.encoders.pooling import Last
 from pipeline.errors import UserError
 from pipeline.store import sharing

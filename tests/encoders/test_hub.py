@@ -131,7 +131,7 @@ def hub(tmp_path, monkeypatch, cache):
             else:
                 self.send_error(404)
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815 - the library's name
 
         def log_message(self, *_):
             pass
