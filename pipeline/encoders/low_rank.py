@@ -76,12 +76,13 @@ def with_adapter(model: PreTrainedModel, folder: Path, layers: int | None = None
             settings.task_type = None  # a task's own wrapping expects a head, which nothing here reads
             settings.modules_to_save = _present(model, getattr(settings, "modules_to_save", None))
             wrapped: Any = get_peft_model(model, settings)
+            expected = get_peft_model_state_dict(wrapped)
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"The adapter {folder} cannot be put on a {type(model).__name__} ({' '.join(str(error).split())[:200]}); give"
             f" the base that it was trained over, {_base_named(config)}."
         ) from error
-    _refuse_differences(folder, config, get_peft_model_state_dict(wrapped), weights)
+    _refuse_differences(folder, config, expected, weights)
     set_peft_model_state_dict(wrapped, weights)
     return wrapped.merge_and_unload().requires_grad_(True).eval()
 

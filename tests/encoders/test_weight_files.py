@@ -13,8 +13,9 @@ from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, Shared, build_dual_encoder
 from pipeline.encoders.encoding import encode
 from pipeline.encoders.loading import open_tower
-from pipeline.encoders.pooling import Mean
+from pipeline.encoders.pooling import Cls, Mean
 from pipeline.errors import UserError
+from pipeline.probing.attribution.pooler import read_pooler
 from pipeline.store import sharing
 from tests.encoders.conftest import TEXTS
 
@@ -239,3 +240,14 @@ def test_a_cut_pickle_is_refused(bert_folder):
         path.write_bytes(whole[:length])
         with pytest.raises(UserError, match=r"pytorch_model\.bin is not read"):
             vectors(bert_folder)
+
+
+def test_a_pooler_is_read_out_of_a_pickle(bare_bert_folder):
+    def pooler():
+        return read_pooler(
+            build_dual_encoder(Local(str(bare_bert_folder)), Cls(), Shared()).document, "base"
+        ).state_dict()
+
+    expected = pooler()
+    pickled(bare_bert_folder)
+    assert all(torch.equal(value, expected[name]) for name, value in pooler().items())
