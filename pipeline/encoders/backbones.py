@@ -19,8 +19,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, 
 from pipeline.checks import one_of, whole_number
 from pipeline.encoders.architecture import freeze, position_limit
 from pipeline.encoders.checkpoints import Init, load_transformer, read_config
-from pipeline.encoders.folders import checked_config, find_folder, package_folder
+from pipeline.encoders.folders import checked_config, find_folder, has_tokenizer, package_folder
 from pipeline.encoders.layout import Layout, Similarity, read_layout
+from pipeline.encoders.low_rank import base_of, is_adapter, with_adapter
 from pipeline.encoders.modules import is_pair
 from pipeline.encoders.projection import Layer, Projection
 from pipeline.encoders.tokenization import TextTokenizer
@@ -97,7 +98,7 @@ class Backbone:
         """
         if self.path is None:
             raise UserError(f"backbone={self.name} needs the folder of a model; give backbone.path=FOLDER.")
-        return find_folder(self.path, self.revision)
+        return find_folder(self.path, self.revision, self.trust_remote_code)
 
     def load(self, kind: Kind, seed: int, max_length: int | None = None) -> Loaded:
         """Load transformer and tokenizer.
@@ -113,11 +114,12 @@ class Backbone:
         folder = self.folder(kind)
         layout = read_layout(folder, kind)
         place = layout.transformer if layout else folder
-        checked_config(place, self.trust_remote_code)
-        config = self.config(place)
-        self.check_architecture(config, place, kind)
+        base = base_of(place, self.trust_remote_code) if is_adapter(place) else place
+        checked_config(base, self.trust_remote_code)
+        config = self.config(base)
+        self.check_architecture(config, base, kind)
         model = load_transformer(
-            place,
+            base,
             config,
             layers=self.layers,
             init=self.init,
@@ -125,9 +127,11 @@ class Backbone:
             trust_remote_code=self.trust_remote_code,
             model_class=self.model_class(kind),
         )
+        if is_adapter(place) and self.init == "pretrained":
+            model = with_adapter(model, place, self.layers)
         encoder, projections = self.unwrapped(model)
         tokenizer = TextTokenizer.load(
-            place,
+            place if has_tokenizer(place) else base,
             wanted=max_length,
             saved=layout.max_length if layout else None,
             limit=position_limit(encoder),
@@ -307,7 +311,7 @@ class DPR(Backbone):
 
     def folder(self, kind: Kind) -> Path:
         """Find the question or the context checkpoint."""
-        return find_folder(self.paths[kind], self.revision)
+        return find_folder(self.paths[kind], self.revision, self.trust_remote_code)
 
     def model_class(self, kind: Kind) -> type[PreTrainedModel]:
         """DPR keeps the two encoders under different names."""

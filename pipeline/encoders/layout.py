@@ -5,14 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors.torch import load_file
-from torch import Tensor
-
-from pipeline.encoders.folders import check_safetensors, refuse_pickle
 from pipeline.encoders.modules import MODULES, Kind, Module, read_modules
 from pipeline.encoders.pooling import Pooling, SideBySide, WithoutPrompt, pooling_named
 from pipeline.encoders.projection import Layer, LayerNorm, Normalize, Projection
 from pipeline.encoders.transformer_settings import read_transformer_settings
+from pipeline.encoders.weight_files import read_weights
 from pipeline.errors import UserError
 from pipeline.files import read_json
 
@@ -220,14 +217,6 @@ def _fill(layer: Layer, folder: Path) -> None:
     if here != there:
         raise UserError(f"{folder} holds {there} where {here} is expected; save the model again.")
     layer.load_state_dict(weights)
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read the weights of a module."""
-    if not (folder / "model.safetensors").exists():
-        refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
-    check_safetensors(folder / "model.safetensors")
-    return load_file(folder / "model.safetensors")
 
 
 def read_conventions(folder: Path, normalized: bool) -> Conventions:

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.folders import find_folder
-from pipeline.encoders.layout import Conventions, ends_normalized, read_conventions, read_weights
+from pipeline.encoders.layout import Conventions, ends_normalized, read_conventions
 from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, is_pair, read_modules
 from pipeline.encoders.selection import TokenSelection
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tokenization import NO_LIMIT, TextTokenizer
 from pipeline.encoders.tower import Tower
 from pipeline.encoders.transformer_tower import TransformerTower
+from pipeline.encoders.weight_files import read_weights
 from pipeline.errors import UserError
 from pipeline.files import read_json
 
@@ -28,7 +29,7 @@ def open_towers(folder: Path, *, trust_remote_code: bool = False, max_length: in
     Raises:
         UserError: When the folder is half written, unsafe or of an unknown kind.
     """
-    found = find_folder(folder)
+    found = find_folder(folder, trust_remote_code=trust_remote_code)
     if not is_pair(found):
         tower = open_tower(found, trust_remote_code=trust_remote_code, max_length=max_length)
         return tower, tower
@@ -55,7 +56,7 @@ def open_tower(
     Raises:
         UserError: When the folder is half written, unsafe or of an unknown kind.
     """
-    found = find_folder(folder)
+    found = find_folder(folder, trust_remote_code=trust_remote_code)
     modules = read_modules(found, kind) if (found / MODULES).exists() else []
     if modules and modules[0].kind == "StaticEmbedding":
         return _open_static(found, modules, max_length)

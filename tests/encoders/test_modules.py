@@ -257,9 +257,7 @@ def test_it_is_known_whether_a_folder_names_its_similarity(bert_folder, tmp_path
     ],
 )
 def test_prompts_are_those_that_the_library_takes(bert_folder, tmp_path, prompts, default, query, document):
-    folder = saved(
-        bert_folder, tmp_path / "theirs", lambda: [pooling()], prompts=prompts, default_prompt_name=default
-    )
+    folder = saved(bert_folder, tmp_path / "theirs", lambda: [pooling()], prompts=prompts, default_prompt_name=default)
     tower = open_tower(folder)
     assert tower.prompts == {"query": query, "document": document}
     for kind in ("query", "document"):
