@@ -328,7 +328,7 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(argument, sentence, tmp
     ("argument", "sentence"),
     [
         ("encoder.query_prompt=5", "encoder.query_prompt=5 must be text"),
-        ("encoder.append_eos=maybe", "encoder.append_eos=maybe must be true or false"),
+        ("encoder.append_eos=maybe", "encoder.append_eos=maybe must be true, false or null"),
         ("index.factory=Foo", "index.factory=Foo is no faiss index"),
         ("index=faiss_ivf", "index.factory=IVF1024,Flat needs at least 1,024 documents"),
         ("index=faiss_pq|index.factory=PQ4np", "index.factory=PQ4np needs at least 256 documents"),

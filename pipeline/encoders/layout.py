@@ -36,9 +36,18 @@ that a model whose prompt is called `passage` would lose it.
 
 @dataclass
 class Conventions:
-    """How the vectors of a sentence-transformers folder are to be used."""
+    """How the vectors of a sentence-transformers folder are to be used.
+
+    Attributes:
+        similarity: What they are compared by; cosine where the folder does not say.
+        similarity_named: Whether it says so, in its settings or by ending in Normalize.
+        query_prompt: Put before every query.
+        document_prompt: Put before every document.
+        title_separator: Stands between a document's title and text; None where the folder does not say.
+    """
 
     similarity: Similarity
+    similarity_named: bool
     query_prompt: str
     document_prompt: str
     title_separator: str | None
@@ -184,6 +193,7 @@ def read_conventions(folder: Path) -> Conventions:
     normalized = any(_kind(module) == "Normalize" for module in _modules(folder))
     return Conventions(
         similarity="dot" if settings.get("similarity_fn_name") == "dot" and not normalized else "cosine",
+        similarity_named=normalized or settings.get("similarity_fn_name") is not None,
         query_prompt=prompts.get("query") or "",
         document_prompt=next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), ""),
         title_separator=settings.get(OUR_SETTINGS, {}).get("title_separator"),

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.folders import check_safetensors, find_folder
 from pipeline.encoders.layout import MODULES, is_static, read_conventions, static_folder
+from pipeline.encoders.own_settings import said_by
 from pipeline.encoders.selection import TokenSelection
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tokenization import NO_LIMIT, TextTokenizer
@@ -37,9 +38,10 @@ def open_tower(folder: Path, *, trust_remote_code: bool = False, max_length: int
     if layout is None:
         raise UserError(
             f"{folder} is no sentence-transformers folder (it has no {MODULES}), so its pooling is unknown; "
-            "use it as a backbone instead, with backbone=local and a pooling."
+            "use it as a backbone instead, with backbone=local and a pooling: among models, "
+            f"{{model: local, settings: {{backbone: {{path: {folder}}}, pooling: cls}}}}."
         )
-    return TransformerTower(
+    tower = TransformerTower(
         loaded.model,
         loaded.tokenizer,
         layout.pooling,
@@ -49,6 +51,8 @@ def open_tower(folder: Path, *, trust_remote_code: bool = False, max_length: int
         layout.title_separator or " ",
         TokenSelection.load(found),
     )
+    tower.notes += said_by(str(folder), layout)
+    return tower
 
 
 def _open_static(folder: Path, max_length: int | None) -> StaticTower:
@@ -64,7 +68,7 @@ def _open_static(folder: Path, max_length: int | None) -> StaticTower:
     backend = Tokenizer.from_file(str(place / "tokenizer.json"))
     saved = (backend.truncation or {}).get("max_length", NO_LIMIT)
     vectors = weights["embedding.weight"]
-    return StaticTower(
+    tower = StaticTower(
         vectors,
         vectors.new_ones(len(vectors)),
         TextTokenizer(backend, {}, max_length or saved, "right").without_special_tokens(),
@@ -72,3 +76,5 @@ def _open_static(folder: Path, max_length: int | None) -> StaticTower:
         {"query": conventions.query_prompt, "document": conventions.document_prompt},
         conventions.title_separator or " ",
     )
+    tower.notes += said_by(str(folder), conventions)
+    return tower
