@@ -7,7 +7,9 @@ from typing import Any
 from pipeline.encoders.backbones import Backbone
 from pipeline.encoders.layout import Conventions, Layout, Similarity
 from pipeline.encoders.pooling import AsSaved, Mean, Own, Pooling, pooling_named
+from pipeline.encoders.tokenization import NO_LIMIT
 from pipeline.errors import UserError
+from pipeline.files import read_json
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class OwnSettings:
             True,
             layout.pooling,
             layout.similarity if layout.similarity_named else backbone.similarity,
-            layout.max_length,
+            _saved_length(layout),
             layout.query_prompt,
             layout.document_prompt,
             None,
@@ -132,6 +134,14 @@ def unnamed_similarity(where: str) -> str:
 def said_by(where: str, conventions: Conventions) -> list[str]:
     """Give the sentence on a folder that is opened as it was saved, where it leaves its similarity open."""
     return [] if conventions.similarity_named else [unnamed_similarity(where)]
+
+
+def _saved_length(layout: Layout) -> int | None:
+    """Read the maximum length that a folder was saved with: its module's, or its tokenizer's, where new versions keep it."""
+    path = layout.transformer / "tokenizer_config.json"
+    tokenizer = read_json(path) if layout.max_length is None and path.exists() else {}
+    length = tokenizer.get("model_max_length", NO_LIMIT)
+    return layout.max_length or (int(length) if length < NO_LIMIT else None)
 
 
 def _words(settings: Mapping[str, Any], names: list[str]) -> str:
