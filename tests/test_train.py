@@ -135,6 +135,8 @@ def test_a_run_folder_holds_all_that_a_run_makes(finished):
     assert metrics["systems"]["dense"]["ndcg@10"] > metrics["systems"]["zero_shot"]["ndcg@10"]
     assert metrics["training"]["steps"] == 30
     assert [row["step"] for row in metrics["training"]["curves"]["validation"]] == [0, 10, 20, 30]
+    (note,) = [remark for remark in metrics["remarks"] if remark.startswith("No pooling was named")]
+    assert note in (finished / "log.txt").read_text()
     names = {str(path.relative_to(finished)) for path in finished.rglob("*")}
     systems = [f"runs/test.{system}.trec" for system in metrics["systems"]]
     plots = [
