@@ -127,6 +127,19 @@ def test_a_pickle_of_weights_is_converted_into_the_tables_and_never_run(here, re
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_plain_folder_is_named_with_what_train_would_be_told(here, models, pairs, tmp_path):
+    plain = models / "second.plain"
+    entry = f"{{model: local, settings: {{backbone: {{path: {plain}}}, encoder: {{similarity: dot}}}}}}"
+    said = here(*dataset_settings(pairs, tmp_path / "out"), f"models=[{entry},{models / 'second'}]", "measures=[mrr]")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    name = "second.plain_similarity-dot"
+    assert list(metrics["systems"]) == ["bm25", name, f"{name}+bm25", "second", "second+bm25"]
+    (note,) = [remark for remark in metrics["remarks"] if "pooling" in remark]
+    assert note.startswith(f"{name}: No pooling was named, and {plain} has none of its own: the mean is taken")
+    assert note in said.splitlines()
+    assert f'{name} is backbone=local backbone.path="{plain}" encoder.similarity="dot".' in said.splitlines()
+
+
 # --- run files
 
 

@@ -135,6 +135,8 @@ def test_a_run_folder_holds_all_that_a_run_makes(finished):
     assert metrics["systems"]["dense"]["ndcg@10"] > metrics["systems"]["zero_shot"]["ndcg@10"]
     assert metrics["training"]["steps"] == 30
     assert [row["step"] for row in metrics["training"]["curves"]["validation"]] == [0, 10, 20, 30]
+    (note,) = [remark for remark in metrics["remarks"] if remark.startswith("No pooling was named")]
+    assert note in (finished / "log.txt").read_text()
     names = {str(path.relative_to(finished)) for path in finished.rglob("*")}
     systems = [f"runs/test.{system}.trec" for system in metrics["systems"]]
     plots = [
@@ -328,7 +330,7 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(argument, sentence, tmp
     ("argument", "sentence"),
     [
         ("encoder.query_prompt=5", "encoder.query_prompt=5 must be text"),
-        ("encoder.append_eos=maybe", "encoder.append_eos=maybe must be true or false"),
+        ("encoder.append_eos=maybe", "encoder.append_eos=maybe must be true, false or null"),
         ("index.factory=Foo", "index.factory=Foo is no faiss index"),
         ("index=faiss_ivf", "index.factory=IVF1024,Flat needs at least 1,024 documents"),
         ("index=faiss_pq|index.factory=PQ4np", "index.factory=PQ4np needs at least 256 documents"),

@@ -13,6 +13,9 @@ from pipeline.encoders.projection import Projection
 class RepLlama(Llama):
     """A causal decoder with a LoRA adapter that was trained for retrieval. Ma et al., RepLLaMA (2023).
 
+    Pooling, normalisation, prompts and the token at the end are those of the adapter's model card and of its authors'
+    code; the length is the one that they encode BEIR with.
+
     Args:
         path: The decoder that the adapter was trained over, as in `Backbone`.
         adapter: Folder or hub name of the adapter.
@@ -20,6 +23,13 @@ class RepLlama(Llama):
     """
 
     family = "repllama"
+    pooling = "last"
+    similarity = "cosine"
+    max_length = 512
+    query_prompt = "query: "
+    document_prompt = "passage: "
+    append_eos = True
+    title_separator = " "
     tuned_on = ("MS MARCO",)
 
     def __init__(self, path: str | None = None, *, adapter: str, **settings: Any) -> None:

@@ -58,10 +58,20 @@ class Backbone:
     """
 
     family: ClassVar[str] = "local"
-    title_separator: ClassVar[str] = " "
-    """What stood between title and text when it was trained."""
-    similarity: ClassVar[Similarity] = "cosine"
-    """What its vectors were trained for."""
+    pooling: ClassVar[str | None] = None
+    """How token states became one vector when it was trained for retrieval; None: the family is no retriever."""
+    similarity: ClassVar[Similarity | None] = None
+    """What its vectors were trained to be compared by; None: nothing in particular, and cosine is taken."""
+    max_length: ClassVar[int | None] = None
+    """Tokens that a text was cut to when it was published; None: what the checkpoint says."""
+    query_prompt: ClassVar[str | None] = None
+    """What stood before every query when it was trained."""
+    document_prompt: ClassVar[str | None] = None
+    """What stood before every document when it was trained."""
+    append_eos: ClassVar[bool | None] = None
+    """Whether every text ended with the end-of-sequence token when it was trained."""
+    title_separator: ClassVar[str | None] = None
+    """What stood between title and text when it was trained; None: nobody says, and a space is taken."""
     tuned_on: ClassVar[tuple[str, ...]] = ()
     """What its published weights were tuned for retrieval on, where they were: to call them pre-trained alone, or their
     first scores on such texts zero-shot, would be untrue."""
@@ -133,7 +143,7 @@ class Backbone:
         tokenizer = TextTokenizer.load(
             place if has_tokenizer(place) else base,
             wanted=max_length,
-            saved=layout.max_length if layout else None,
+            saved=layout.max_length if layout else self.max_length,
             limit=position_limit(encoder),
             trust_remote_code=self.trust_remote_code,
         )
@@ -235,10 +245,16 @@ class Bert(Backbone):
 
 
 class Contriever(Bert):
-    """Contriever: BERT trained for retrieval without labels; mean pooling. Izacard et al. (2022)."""
+    """Contriever: BERT trained for retrieval without labels. Izacard et al. (2022).
+
+    Pooling, similarity and separator are those of its authors' `src/contriever.py`, `eval_beir.py` and
+    `src/beir_utils.py`: the mean, not normalised; a space.
+    """
 
     family = "contriever"
+    pooling = "mean"
     similarity = "dot"
+    title_separator = " "
     tuned_on = ("crops of Wikipedia and CCNet, without labels",)
 
 
@@ -289,6 +305,9 @@ class SmolLM2(Llama):
 class DPR(Backbone):
     """Dense passage retrieval's two checkpoints, each through its own class. Karpukhin et al. (2020).
 
+    Pooling, similarity, separator and length are those of its authors' code: the first token's state, not normalised, of
+    title and text as two segments, cut to the `sequence_length` of `conf/encoder/hf_bert.yaml`.
+
     Args:
         question_path: Folder or hub name of the question encoder.
         context_path: Folder or hub name of the context (document) encoder.
@@ -296,8 +315,10 @@ class DPR(Backbone):
     """
 
     family = "dpr"
-    title_separator = " [SEP] "
+    pooling = "cls"
     similarity = "dot"
+    max_length = 256
+    title_separator = " [SEP] "
     tuned_on = ("Natural Questions", "other open-domain questions")
 
     def __init__(self, question_path: str, context_path: str, **settings: Any) -> None:

@@ -63,6 +63,11 @@ class DualEncoder(nn.Module):
         towers = (("query tower", self.query), ("document tower", self.document))
         return "; ".join(f"{name}: {', '.join(tower.drawn)}" for name, tower in towers if tower.drawn)
 
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of how the towers make vectors, each sentence once."""
+        return list(dict.fromkeys([*self.query.notes, *self.document.notes]))
+
     def tower(self, kind: Kind) -> Tower:
         """Give the tower of one side."""
         return self.query if kind == "query" else self.document

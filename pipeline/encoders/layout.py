@@ -53,11 +53,11 @@ class Conventions:
     """How the vectors of a sentence-transformers folder are to be used.
 
     Attributes:
-        similarity: How they are compared.
-        similarity_named: Whether the folder says so, by name or by a `Normalize` at its end.
+        similarity: What they are compared by; cosine where the folder does not say.
+        similarity_named: Whether it says so, in its settings or by ending in Normalize.
         query_prompt: Put before every query.
         document_prompt: Put before every document.
-        title_separator: Stands between a document's title and text; None where that is not said.
+        title_separator: Stands between a document's title and text; None where the folder does not say.
     """
 
     similarity: Similarity

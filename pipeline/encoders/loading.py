@@ -10,6 +10,7 @@ from pipeline.encoders.backbones import Local
 from pipeline.encoders.folders import find_folder
 from pipeline.encoders.layout import Conventions, ends_normalized, read_conventions
 from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, is_pair, read_modules
+from pipeline.encoders.own_settings import said_by
 from pipeline.encoders.selection import TokenSelection
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tokenization import NO_LIMIT, TextTokenizer
@@ -67,9 +68,10 @@ def open_tower(
     if layout is None:
         raise UserError(
             f"{folder} is no sentence-transformers folder (it has no {MODULES}), so its pooling is unknown; "
-            "use it as a backbone instead, with backbone=local and a pooling."
+            "use it as a backbone instead, with backbone=local and a pooling: among models, "
+            f"{{model: local, settings: {{backbone: {{path: {folder}}}, pooling: cls}}}}."
         )
-    return TransformerTower(
+    tower = TransformerTower(
         loaded.model,
         loaded.tokenizer,
         layout.pooling,
@@ -80,6 +82,8 @@ def open_tower(
         TokenSelection.load(layout.transformer),
         layout.token_layers,
     )
+    tower.notes += said_by(str(folder), layout)
+    return tower
 
 
 def _open_static(folder: Path, modules: list[Module], max_length: int | None) -> StaticTower:
@@ -97,7 +101,7 @@ def _open_static(folder: Path, modules: list[Module], max_length: int | None) ->
     backend = _backend(place, folder)
     saved = (backend.truncation or {}).get("max_length", NO_LIMIT)
     conventions = read_conventions(folder, ends_normalized(modules))
-    return _static(_token_vectors(place), backend, max_length or saved, conventions)
+    return _static(folder, _token_vectors(place), backend, max_length or saved, conventions)
 
 
 def _is_model2vec(folder: Path) -> bool:
@@ -118,7 +122,8 @@ def _open_model2vec(folder: Path, max_length: int | None) -> StaticTower:
     if unknown is not None:
         vectors[unknown] = 0
     saved = config.get("max_length", MODEL2VEC_LENGTH) or NO_LIMIT
-    return _static(vectors, backend, max_length or saved, read_conventions(folder, bool(config.get("normalize"))))
+    conventions = read_conventions(folder, bool(config.get("normalize")))
+    return _static(folder, vectors, backend, max_length or saved, conventions)
 
 
 def _backend(place: Path, folder: Path) -> Tokenizer:
@@ -147,8 +152,10 @@ def _token_vectors(place: Path) -> Tensor:
     return vectors * found["weights"].float()[:, None] if "weights" in found else vectors
 
 
-def _static(vectors: Tensor, backend: Tokenizer, max_length: int, conventions: Conventions) -> StaticTower:
-    return StaticTower(
+def _static(
+    folder: Path, vectors: Tensor, backend: Tokenizer, max_length: int, conventions: Conventions
+) -> StaticTower:
+    tower = StaticTower(
         vectors,
         vectors.new_ones(len(vectors)),
         TextTokenizer(backend, {}, max_length, "right").without_special_tokens(),
@@ -156,3 +163,5 @@ def _static(vectors: Tensor, backend: Tokenizer, max_length: int, conventions: C
         {"query": conventions.query_prompt, "document": conventions.document_prompt},
         conventions.title_separator or " ",
     )
+    tower.notes += said_by(str(folder), conventions)
+    return tower

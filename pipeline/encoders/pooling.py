@@ -144,8 +144,14 @@ class WithoutPrompt(Pooling):
         return self.pooling(states, mask)
 
 
-class AsSaved:
-    """Not a pooling but the wish for the backbone folder's own: its pooling, projection and normalisation."""
+class Own:
+    """Not a pooling but the wish for the checkpoint's own: saved in its folder or published; the mean where it has none."""
+
+    name = "own"
+
+
+class AsSaved(Own):
+    """The wish for what the backbone's folder has saved, refused where it has saved none."""
 
     name = "as_saved"
 

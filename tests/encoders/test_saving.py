@@ -127,7 +127,7 @@ def test_a_folder_of_the_library_is_a_backbone(tmp_path, bert_folder):
     dual.save(tmp_path / "ours", "")
     assert_same_vectors(dual.document, tmp_path / "ours")
     other = build_tower(Local(str(tmp_path / "theirs")), Mean(), EncoderSettings(query_prompt=""), "query", 0)
-    assert (other.dimension, other.prompts["query"], other.similarity) == (16, "", "cosine")
+    assert (other.dimension, other.prompts["query"], other.similarity) == (16, "", "dot")
     fresh = build_tower(Local(str(tmp_path / "theirs"), init="random"), AsSaved(), EncoderSettings(), "query", 0)
     assert fresh.dimension == 12
     drawn = fresh.state_dict()["projections.0.linear.weight"]
