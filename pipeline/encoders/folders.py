@@ -12,6 +12,7 @@ import safetensors
 from huggingface_hub.utils import httpx
 from transformers.utils import logging as transformers_logging
 
+from pipeline.encoders.modules import KINDS, MODULES, read_modules
 from pipeline.errors import UserError
 from pipeline.files import read_json
 
@@ -53,7 +54,8 @@ def find_folder(path: str | Path, revision: str | None = None, trust_remote_code
             raise UserError(f"revision={revision} is of a model on the hub, and {path} is a folder; leave it out.")
         # A run folder keeps its encoder in `model/`, and nothing of a model beside it.
         inside = folder / "model"
-        return inside if (inside / "config.json").exists() and not (folder / "config.json").exists() else folder
+        found = any((inside / name).exists() for name in CONFIGS)
+        return inside if found and not (folder / "config.json").exists() else folder
     if folder.exists():
         raise UserError(f"{path} is a file where the folder of a model is expected.")
     if folder.is_absolute() or str(path).startswith((".", "~")) or str(path).count("/") > 1:
@@ -89,8 +91,9 @@ def _is_whole(snapshot: Path, trust_remote_code: bool) -> bool:
     """Whether a cached snapshot has all that is read of it; it may be of another program, which wanted less."""
     if not any((snapshot / name).exists() for name in CONFIGS):
         return False
-    modules = read_json(snapshot / "modules.json") if (snapshot / "modules.json").exists() else []
-    places = [snapshot / module["path"] for module in modules if str(module["type"]).rsplit(".", 1)[-1] in WEIGHTY]
+    listed = KINDS if (snapshot / MODULES).exists() else ()
+    modules = {module for kind in listed for module in read_modules(snapshot, kind)}
+    places = [module.folder for module in modules if module.kind in WEIGHTY]
     if not all(_has_weights(place) for place in places or [snapshot]):
         return False
     own_code = (snapshot / "config.json").exists() and "auto_map" in read_json(snapshot / "config.json")

@@ -99,9 +99,9 @@ def _open_static(folder: Path, modules: list[Module], max_length: int | None) ->
         )
     place = modules[0].folder
     backend = _backend(place, folder)
-    saved = (backend.truncation or {}).get("max_length", NO_LIMIT)
-    conventions = read_conventions(folder, ends_normalized(modules))
-    return _static(folder, _token_vectors(place), backend, max_length or saved, conventions)
+    saved = backend.truncation or {"max_length": NO_LIMIT, "direction": "right"}
+    tokenizer = TextTokenizer(backend, {}, max_length or saved["max_length"], "right", saved["direction"])
+    return _static(folder, _token_vectors(place), tokenizer, read_conventions(folder, ends_normalized(modules)))
 
 
 def _is_model2vec(folder: Path) -> bool:
@@ -122,8 +122,8 @@ def _open_model2vec(folder: Path, max_length: int | None) -> StaticTower:
     if unknown is not None:
         vectors[unknown] = 0
     saved = config.get("max_length", MODEL2VEC_LENGTH) or NO_LIMIT
-    conventions = read_conventions(folder, bool(config.get("normalize")))
-    return _static(folder, vectors, backend, max_length or saved, conventions)
+    tokenizer = TextTokenizer(backend, {}, max_length or saved, "right")
+    return _static(folder, vectors, tokenizer, read_conventions(folder, bool(config.get("normalize"))))
 
 
 def _backend(place: Path, folder: Path) -> Tokenizer:
@@ -152,13 +152,11 @@ def _token_vectors(place: Path) -> Tensor:
     return vectors * found["weights"].float()[:, None] if "weights" in found else vectors
 
 
-def _static(
-    folder: Path, vectors: Tensor, backend: Tokenizer, max_length: int, conventions: Conventions
-) -> StaticTower:
+def _static(folder: Path, vectors: Tensor, tokenizer: TextTokenizer, conventions: Conventions) -> StaticTower:
     tower = StaticTower(
         vectors,
         vectors.new_ones(len(vectors)),
-        TextTokenizer(backend, {}, max_length, "right").without_special_tokens(),
+        tokenizer.without_special_tokens(),
         conventions.similarity,
         {"query": conventions.query_prompt, "document": conventions.document_prompt},
         conventions.title_separator or " ",

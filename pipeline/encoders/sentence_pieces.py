@@ -47,9 +47,7 @@ def as_sentencepiece(backend: Tokenizer, folder: Path, settings: dict[str, Any])
         backend = _spaced(backend, proto.normalizer_spec)
         begin = proto.trainer_spec.bos_piece
         if settings.get("add_bos_token", True) and reader.bos_id() >= 0 and not backend.encode("").ids:
-            backend.post_processor = TemplateProcessing(
-                single=f"{begin} $A", special_tokens=[(begin, reader.bos_id())]
-            )
+            backend.post_processor = TemplateProcessing(single=f"{begin} $A", special_tokens=[(begin, reader.bos_id())])
     for text in PLAIN:
         if backend.encode(text, add_special_tokens=False).tokens != reader.encode(text, out_type=str):
             raise UserError(

@@ -30,7 +30,11 @@ NAMING_FILES = (TOKENIZER_SETTINGS, "special_tokens_map.json", "added_tokens.jso
 """The files that may name tokens which `tokenizer.json` lacks."""
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-OF_BERT = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"}
+OF_BERT = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
 """What a BERT-like class takes from the settings, and what its normaliser calls it."""
 
 WITH_OWN_ENDS = ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "CohereTokenizer")

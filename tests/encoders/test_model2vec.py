@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer
 
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import encode
@@ -87,6 +88,17 @@ def test_with_its_modules_listed_it_is_what_sentence_transformers_opens(tmp_path
     if not normalize:
         theirs = theirs / np.linalg.norm(theirs, axis=1, keepdims=True).clip(min=1e-12)
     np.testing.assert_allclose(encode(tower, QUERIES, "query"), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("direction", ["left", "right"])
+def test_the_tokenizer_s_own_cut_is_made_on_its_own_side(tmp_path, direction):
+    st = pytest.importorskip("sentence_transformers")
+    folder, _ = made(tmp_path / "model", listed=True)
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    backend.enable_truncation(3, direction=direction)
+    backend.save(str(folder / "tokenizer.json"))
+    theirs = st.SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(encode(open_tower(folder), TEXTS, "query"), theirs, atol=1e-5)
 
 
 def test_it_is_trained_saved_and_opened_by_sentence_transformers(tmp_path):

@@ -1,6 +1,7 @@
 """Folders of sentence-transformers with a Router, as LEAF's pairs are published, open as pairs with its vectors."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pipeline.encoders.pooling import AsSaved
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.errors import UserError
 from tests.encoders.conftest import TEXTS, edit_json
+from tests.encoders.test_hub import NAME, cache, cached  # noqa: F401 - a fixture
 
 st = pytest.importorskip("sentence_transformers")
 modules = pytest.importorskip("sentence_transformers.models")
@@ -72,11 +74,17 @@ def test_a_router_of_two_transformers_is_a_pair(leaf_folder, tmp_path):
     same(DualEncoder.load(tmp_path / "ours"), tmp_path / "ours")
 
 
+def test_a_pair_opens_by_its_name_out_of_the_hub_s_cache(cache, leaf_folder):  # noqa: F811
+    """Nothing of a model lies in its root but lists of modules."""
+    cached(cache, leaf_folder)
+    same(DualEncoder.load(Path(NAME)), leaf_folder)
+
+
 @pytest.mark.parametrize("chosen", ["theirs", "ours"])
 def test_a_pair_is_trained_as_a_pair(leaf_folder, tmp_path, chosen):
-    """Also one that was saved here: its root names the modules of both."""
-    DualEncoder.load(leaf_folder).save(tmp_path / "ours", "")
-    backbone = Local(str(leaf_folder if chosen == "theirs" else tmp_path / "ours"))
+    """Also one that was saved here, whose root names the modules of both, and the run folder that it lies in."""
+    DualEncoder.load(leaf_folder).save(tmp_path / "run" / "model", "")
+    backbone = Local(str(leaf_folder if chosen == "theirs" else tmp_path / "run"))
     dual = build_dual_encoder(backbone, AsSaved(), Twin(), EncoderSettings())
     same(dual, leaf_folder)
     assert not Twin().copies(backbone)
