@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from transformers import (
@@ -22,12 +22,11 @@ from pipeline.encoders.checkpoints import Init, load_transformer, read_config
 from pipeline.encoders.folders import checked_config, find_folder, has_tokenizer, package_folder
 from pipeline.encoders.layout import Layout, Similarity, read_layout
 from pipeline.encoders.low_rank import base_of, is_adapter, with_adapter
+from pipeline.encoders.modules import Kind as Kind
 from pipeline.encoders.modules import is_pair
 from pipeline.encoders.projection import Layer, Projection
 from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.errors import UserError
-
-Kind = Literal["query", "document"]
 
 WIDTH_OF_A_HEAD = 64
 """In BERT and in all that is made like it."""

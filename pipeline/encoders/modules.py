@@ -1,6 +1,7 @@
 """Which modules a sentence-transformers folder puts after each other, of one tower or, through a Router, of two."""
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -33,16 +34,18 @@ class Module:
     kind: str
     folder: Path
 
-    def config(self) -> dict[str, Any]:
+    def config(self, *required: str) -> dict[str, Any]:
         """Read its config.
 
+        Args:
+            required: What it must say.
+
         Raises:
-            UserError: When it has none.
+            UserError: When it has none, or it lacks something.
         """
-        path = self.folder / "config.json"
-        if not path.exists():
-            raise UserError(f"{path} is missing, so {self.folder.parent} is only half written; save or copy it again.")
-        return read_json(path)
+        config = _read_listing(self.folder / "config.json", dict, required)
+        assert isinstance(config, dict)
+        return config
 
 
 def read_modules(folder: Path, kind: Kind) -> list[Module]:
@@ -56,8 +59,9 @@ def read_modules(folder: Path, kind: Kind) -> list[Module]:
         UserError: When a module is not known here, lies outside the folder, or has no route for this side.
     """
     modules: list[Module] = []
-    for entry in read_json(folder / MODULES):
-        module = _module(folder, entry["path"], entry["type"], folder / MODULES)
+    for entry in _read_listing(folder / MODULES, list):
+        path, name = (entry.get(key) if isinstance(entry, dict) else None for key in ("path", "type"))
+        module = _module(folder, path, name, folder / MODULES)
         modules += _routed(module, kind) if module.kind in ROUTERS else [module]
     if not modules or modules[0].kind not in ("Transformer", "StaticEmbedding"):
         begins = f"begins with {modules[0].kind}" if modules else "names no module"
@@ -70,11 +74,13 @@ def is_pair(folder: Path) -> bool:
     return (folder / MODULES).exists() and len({tuple(read_modules(folder, kind)) for kind in KINDS}) > 1
 
 
-def _module(folder: Path, path: str, name: str, where: Path) -> Module:
+def _module(folder: Path, path: Any, name: Any, where: Path) -> Module:
     """Check the entry of one module.
 
     Classes of others are refused whatever is trusted: what they compute cannot be known here.
     """
+    if not isinstance(path, str) or not isinstance(name, str):
+        raise UserError(f"{where} lists a module without its path or its type; copy the model again.")
     kind = name.rsplit(".", 1)[-1]
     if not name.startswith(LIBRARY) or kind not in KNOWN:
         raise UserError(
@@ -89,17 +95,35 @@ def _routed(router: Module, kind: Kind) -> list[Module]:
     """Read the modules that a Router has for one side."""
     path = router.folder / "router_config.json"
     path = path if path.exists() else router.folder / "config.json"
-    if not path.exists():
-        raise UserError(f"{path} is missing, so {router.folder} is only half written; save or copy it again.")
-    config = read_json(path)
-    structure, parameters = config["structure"], config.get("parameters") or {}
-    mappings = {ast.literal_eval(key): route for key, route in (parameters.get("route_mappings") or {}).items()}
+    config = _read_listing(path, dict, ("types", "structure"))
+    assert isinstance(config, dict)
+    structure, mappings = config["structure"], _mappings(config, path)
     wanted = [(kind, "text"), (kind, None), (None, "text"), (None, None)]
     routes = [*(mappings.get(one) for one in wanted), *(name for name in (kind, "text") if name in structure)]
     route = next((name for name in routes if name is not None), None)
     if route not in structure:
         raise UserError(f"{path} has no route for a {kind}, but {', '.join(structure)}; choose another model.")
-    modules = [_module(router.folder, name, config["types"][name], path) for name in structure[route]]
+    modules = [_module(router.folder, name, config["types"].get(name), path) for name in structure[route]]
     if nested := [module.kind for module in modules if module.kind in ROUTERS]:
         raise UserError(f"{path} has a {nested[0]} within a route, which is not known here; choose another model.")
     return modules
+
+
+def _mappings(config: dict[str, Any], path: Path) -> dict[Any, str]:
+    """Read which task and medium goes which way, written as Python writes a pair."""
+    said = (config.get("parameters") or {}).get("route_mappings") or {}
+    try:
+        return {ast.literal_eval(key): route for key, route in said.items()}
+    except (ValueError, SyntaxError) as error:
+        raise UserError(f"{path} has route_mappings that cannot be read: {', '.join(said)}; mend the file.") from error
+
+
+def _read_listing(path: Path, kind: type, required: Sequence[str] = ()) -> Any:
+    """Read a file of JSON that must be there, hold a list or an object, and say what is required."""
+    if not path.exists():
+        raise UserError(f"{path} is missing, so {path.parent.parent} is only half written; save or copy it again.")
+    found: Any = read_json(path)
+    if type(found) is not kind or any(name not in found for name in required):
+        named = f" with {' and '.join(required)}" if required else ""
+        raise UserError(f"{path} holds no {'list' if kind is list else 'object'}{named}; save or copy the model again.")
+    return found

@@ -132,8 +132,8 @@ def unnamed_similarity(where: str) -> str:
 
 
 def said_by(where: str, conventions: Conventions) -> list[str]:
-    """Give the sentence on a folder that is opened as it was saved, where it leaves its similarity open."""
-    return [] if conventions.similarity_named else [unnamed_similarity(where)]
+    """Give the sentences on a folder that is opened as it was saved, where it leaves its similarity open among them."""
+    return [*conventions.notes, *([] if conventions.similarity_named else [unnamed_similarity(where)])]
 
 
 def _saved_length(layout: Layout) -> int | None:

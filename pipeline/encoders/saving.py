@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from pipeline.encoders.folders import quiet_transformers
-from pipeline.encoders.layout import OUR_SETTINGS, POOLING_FLAGS, POOLING_NAMES, SETTINGS, TOKENS
+from pipeline.encoders.layout import OUR_SETTINGS, SETTINGS
 from pipeline.encoders.modules import MODULES
+from pipeline.encoders.saved_modules import POOLING_FLAGS, POOLING_NAMES, TOKENS
 from pipeline.files import disk_errors, read_json, write_json
 
 if TYPE_CHECKING:

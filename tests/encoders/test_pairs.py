@@ -131,6 +131,9 @@ def test_routes_are_found_as_the_library_finds_them(leaf_folder):
     edit_json(path, parameters=parameters, structure={"query": config["structure"]["query"]})
     with pytest.raises(UserError, match=r"router_config\.json has no route for a document, but query"):
         DualEncoder.load(leaf_folder)
+    edit_json(path, parameters={"route_mappings": {"query, None": "query"}})
+    with pytest.raises(UserError, match="route_mappings that cannot be read: query, None"):
+        DualEncoder.load(leaf_folder)
     path.unlink()
     with pytest.raises(UserError, match="half written"):
         DualEncoder.load(leaf_folder)
