@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.encoders.modules import MODULES, Kind, Module, read_modules
+from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, read_modules
 from pipeline.encoders.pooling import Pooling
 from pipeline.encoders.projection import Layer, Normalize
 from pipeline.encoders.saved_modules import LAYERS, is_over_tokens, read_pooling
@@ -76,8 +76,11 @@ def read_layout(folder: Path, kind: Kind) -> Layout | None:
         raise UserError(f"{folder} is a static tower, of token vectors alone, and has no transformer to start from.")
     token_layers, pooling, projections = _arranged(modules, folder / MODULES)
     settings = read_transformer_settings(transformer.folder)
+    conventions = read_conventions(folder, ends_normalized(folder))
+    while conventions.similarity == "cosine" and projections and isinstance(projections[-1], Normalize):
+        projections.pop()  # the similarity says so
     return Layout(
-        **vars(read_conventions(folder, ends_normalized(modules))),
+        **vars(conventions),
         transformer=transformer.folder,
         pooling=pooling,
         token_layers=token_layers,
@@ -86,18 +89,21 @@ def read_layout(folder: Path, kind: Kind) -> Layout | None:
     )
 
 
-def ends_normalized(modules: list[Module]) -> bool:
-    """Whether vectors have the length 1 after the last module; dropout is for training alone."""
-    kinds = [module.kind for module in modules if module.kind != "Dropout"]
-    return kinds[-1:] == ["Normalize"]
+def ends_normalized(folder: Path) -> bool:
+    """Whether vectors of both sides have the length 1 after the last module that does anything with them."""
+    return all(_last(read_modules(folder, kind)).kind == "Normalize" for kind in KINDS)
+
+
+def _last(modules: list[Module]) -> Module:
+    """Find the last module for vectors; dropout is for training alone."""
+    return [module for module in modules if module.kind != "Dropout" and not is_over_tokens(module)][-1]
 
 
 def _arranged(modules: list[Module], where: Path) -> tuple[list[Layer], Pooling, list[Layer]]:
     """Follow the modules after the transformer in their order.
 
     Returns:
-        Layers before the pooling, the pooling, and layers after it, without what normalises at the end: the similarity
-        says so.
+        Layers before the pooling, the pooling, and layers after it.
     """
     tokens: list[Layer] = []
     found: tuple[list[Layer], Pooling, list[Layer]] | None = None
@@ -116,8 +122,6 @@ def _arranged(modules: list[Module], where: Path) -> tuple[list[Layer], Pooling,
             raise UserError(f"{where} has a second {module.kind} module, after others, which is not known here.")
     if found is None:
         raise UserError(f"{where} names no Pooling module.")
-    while found[2] and isinstance(found[2][-1], Normalize):
-        found[2].pop()
     return found
 
 
@@ -148,11 +152,14 @@ def read_conventions(folder: Path, normalized: bool) -> Conventions:
 
 
 def _similarity(settings: dict[str, Any], normalized: bool, path: Path) -> Similarity:
-    """Read how vectors are compared; of normalised ones, dot product and distance rank as the cosine does."""
+    """Read how vectors are compared; of normalised ones, dot product and distance rank as the cosine does.
+
+    What was saved here is read to the letter: beside a tower of other lengths, one of normalised vectors stays at `dot`.
+    """
     name = settings.get("similarity_fn_name") or "cosine"
     if name not in ("cosine", "dot") and not (name == "euclidean" and normalized):
         raise UserError(f"{path} compares vectors by similarity_fn_name={name}; known here are cosine and dot.")
-    return "dot" if name == "dot" and not normalized else "cosine"
+    return "dot" if name == "dot" and (not normalized or OUR_SETTINGS in settings) else "cosine"
 
 
 def _prompts(settings: dict[str, Any], path: Path) -> tuple[str, str, list[str]]:

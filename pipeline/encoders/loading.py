@@ -101,7 +101,10 @@ def _open_static(folder: Path, modules: list[Module], max_length: int | None) ->
     backend = _backend(place, folder)
     saved = backend.truncation or {"max_length": NO_LIMIT, "direction": "right"}
     tokenizer = TextTokenizer(backend, {}, max_length or saved["max_length"], "right", saved["direction"])
-    return _static(folder, _token_vectors(place), tokenizer, read_conventions(folder, ends_normalized(modules)))
+    conventions = read_conventions(folder, ends_normalized(folder))
+    if conventions.similarity == "dot" and "Normalize" in kinds:
+        raise UserError(f"{folder} takes the inner product of normalised static vectors and others, not known here.")
+    return _static(folder, _token_vectors(place), tokenizer, conventions)
 
 
 def _is_model2vec(folder: Path) -> bool:

@@ -123,7 +123,8 @@ def _read_listing(path: Path, kind: type, required: Sequence[str] = ()) -> Any:
     if not path.exists():
         raise UserError(f"{path} is missing, so {path.parent.parent} is only half written; save or copy it again.")
     found: Any = read_json(path)
-    if type(found) is not kind or any(name not in found for name in required):
+    fits = isinstance(found, kind)
+    if not fits or any(name not in found for name in required):
         named = f" with {' and '.join(required)}" if required else ""
         raise UserError(f"{path} holds no {'list' if kind is list else 'object'}{named}; save or copy the model again.")
     return found

@@ -116,6 +116,15 @@ def test_it_is_trained_saved_and_opened_by_sentence_transformers(tmp_path):
     np.testing.assert_allclose(library.encode(QUERIES), ours, atol=1e-5)
 
 
+def test_what_follows_the_look_up_is_honoured_or_refused(tmp_path):
+    folder, _ = made(tmp_path / "model", listed=True)
+    entries = json.loads((folder / "modules.json").read_text())
+    entries[1]["type"] = "sentence_transformers.models.Dense"
+    (folder / "modules.json").write_text(json.dumps(entries))
+    with pytest.raises(UserError, match=r"has StaticEmbedding, Dense; known are StaticEmbedding alone, and Normalize"):
+        open_tower(folder)
+
+
 def test_what_is_half_written_is_refused(tmp_path):
     folder, _ = made(tmp_path / "model")
     save_file({"table": np.ones((2, 2))}, folder / "model.safetensors")

@@ -49,6 +49,12 @@ ORDERS = {
     "pooling twice": lambda: [pooling("cls"), dense(16, 12), pooling("mean")],
     "tokens changed after the pooling": lambda: [pooling(), dense(16, 16, module_input_name=TOKENS), dense(16, 8)],
     "tokens changed between poolings": lambda: [pooling(), dense(16, 8, module_input_name=TOKENS), pooling(width=8)],
+    "normalize, and tokens changed after it": lambda: [
+        pooling(),
+        modules.Normalize(),
+        dense(16, 8, module_input_name=TOKENS),
+    ],
+    "tokens normalized at the end": lambda: [pooling(), modules.Normalize(TOKENS)],
     "layer norm": lambda: [pooling(), modules.LayerNorm(16)],
     "layer norm, dense, normalize": lambda: [pooling(), modules.LayerNorm(16), dense(16, 8), modules.Normalize()],
     "weightedmean": lambda: [pooling("weightedmean")],
@@ -185,6 +191,17 @@ def test_old_and_new_places_of_the_library_s_classes_open(bert_folder, tmp_path,
     folder = saved(bert_folder, tmp_path / "theirs", lambda: [pooling(), modules.Normalize()])
     types = [f"sentence_transformers.{places[number]}.{kind}" for kind, places in PLACES.items()]
     edit_modules(folder, zero={"type": types[0]}, one={"type": types[1]}, two={"type": types[2]})
+    same(open_tower(folder), folder, "query")
+
+
+def test_a_transformer_may_lie_in_a_folder_of_its_own(bert_folder, tmp_path):
+    """As versions before 2 saved it."""
+    folder = saved(bert_folder, tmp_path / "theirs", lambda: [pooling()])
+    (folder / "0_Transformer").mkdir()
+    for path in folder.glob("*.*"):
+        if path.name not in ("modules.json", "config_sentence_transformers.json"):
+            path.rename(folder / "0_Transformer" / path.name)
+    edit_modules(folder, zero={"path": "0_Transformer"})
     same(open_tower(folder), folder, "query")
 
 

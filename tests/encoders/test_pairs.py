@@ -108,6 +108,19 @@ def test_modules_around_a_router_are_of_both(bert_folder, tmp_path):
     same(DualEncoder.load(folder), folder)
 
 
+def test_a_route_may_end_normalized_and_the_other_not(leaf_folder, tmp_path):
+    """Then the lengths of documents count in their inner product."""
+    path = leaf_folder / "router_config.json"
+    structure = json.loads(path.read_text())["structure"]
+    edit_json(path, structure={**structure, "document": structure["document"][:-1]})
+    edit_json(leaf_folder / "config_sentence_transformers.json", similarity_fn_name="dot")
+    dual = DualEncoder.load(leaf_folder)
+    assert dual.similarity == "dot"
+    same(dual, leaf_folder)
+    dual.save(tmp_path / "ours", "")
+    same(DualEncoder.load(tmp_path / "ours"), tmp_path / "ours")
+
+
 def test_a_static_route_is_a_static_tower(bert_folder, tmp_path):
     transformer = modules.Transformer(str(bert_folder))
     static = modules.StaticEmbedding(transformer.tokenizer.backend_tokenizer, embedding_dim=16)
