@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.folders import check_safetensors, find_folder
 from pipeline.encoders.layout import MODULES, is_static, read_conventions, static_folder
-from pipeline.encoders.own_settings import said_by
+from pipeline.encoders.own_settings import left_open
 from pipeline.encoders.selection import TokenSelection
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tokenization import NO_LIMIT, TextTokenizer
@@ -51,7 +51,7 @@ def open_tower(folder: Path, *, trust_remote_code: bool = False, max_length: int
         layout.title_separator or " ",
         TokenSelection.load(found),
     )
-    tower.notes += said_by(str(folder), layout)
+    tower.notes += left_open(str(folder), found, layout)
     return tower
 
 
@@ -76,5 +76,5 @@ def _open_static(folder: Path, max_length: int | None) -> StaticTower:
         {"query": conventions.query_prompt, "document": conventions.document_prompt},
         conventions.title_separator or " ",
     )
-    tower.notes += said_by(str(folder), conventions)
+    tower.notes += left_open(str(folder), folder, conventions)
     return tower

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline.encoders.backbones import Backbone
-from pipeline.encoders.layout import Conventions, Layout, Similarity
+from pipeline.encoders.layout import SETTINGS, Conventions, Layout, Similarity
 from pipeline.encoders.pooling import AsSaved, Mean, Own, Pooling, pooling_named
 from pipeline.encoders.tokenization import NO_LIMIT
 from pipeline.errors import UserError
@@ -26,6 +27,7 @@ class OwnSettings:
         document_prompt: Put before every document.
         append_eos: Whether every text ends with the end-of-sequence token; a saved tokenizer has that in it.
         title_separator: Stands between a document's title and text.
+        prompt_left_out: Whether its own library leaves the documents' prompt out; see `_leaves_prompt_out`.
     """
 
     where: str
@@ -37,6 +39,7 @@ class OwnSettings:
     document_prompt: str | None
     append_eos: bool | None
     title_separator: str | None
+    prompt_left_out: bool = False
 
     @classmethod
     def of(cls, backbone: Backbone, layout: Layout | None) -> "OwnSettings":
@@ -69,6 +72,7 @@ class OwnSettings:
             layout.document_prompt,
             None,
             backbone.title_separator if layout.title_separator is None else layout.title_separator,
+            _leaves_prompt_out(layout.folder, layout),
         )
 
     def pooling_for(self, wish: Pooling | Own) -> Pooling:
@@ -105,7 +109,9 @@ class OwnSettings:
                 "max takes another."
             )
         if self.saved and self.similarity is None and named.get("similarity") is None:
-            found.append(unnamed_similarity(self.where))
+            found.append(_unnamed_similarity(self.where))
+        if self.prompt_left_out and named.get("document_prompt") is None:
+            found.append(_prompt_left_out(self.where, str(self.document_prompt)))
         return [*found, *self._departures(wish, named, layers)]
 
     def _departures(self, wish: Pooling | Own, named: Mapping[str, Any], layers: int) -> list[str]:
@@ -123,17 +129,40 @@ class OwnSettings:
         ]
 
 
-def unnamed_similarity(where: str) -> str:
-    """Say that a folder leaves open how its vectors are compared."""
+def left_open(where: str, folder: Path, conventions: Conventions) -> list[str]:
+    """Say what a folder leaves open that is opened as it was saved.
+
+    Args:
+        where: What to call it.
+        folder: The folder.
+        conventions: What it says.
+    """
+    found = [] if conventions.similarity_named else [_unnamed_similarity(where)]
+    return [
+        *found,
+        *([_prompt_left_out(where, conventions.document_prompt)] if _leaves_prompt_out(folder, conventions) else []),
+    ]
+
+
+def _unnamed_similarity(where: str) -> str:
     return (
         f"{where} names no similarity and does not end in Normalize: cosine is taken, as sentence-transformers does; "
         "encoder.similarity=dot takes the inner product, for which many such models were trained."
     )
 
 
-def said_by(where: str, conventions: Conventions) -> list[str]:
-    """Give the sentence on a folder that is opened as it was saved, where it leaves its similarity open."""
-    return [] if conventions.similarity_named else [unnamed_similarity(where)]
+def _prompt_left_out(where: str, prompt: str) -> str:
+    return (
+        f'{where} has "{prompt}" for passages: it is put before every document, where encode_document of '
+        "sentence-transformers leaves it out; encoder.document_prompt='' does so too."
+    )
+
+
+def _leaves_prompt_out(folder: Path, conventions: Conventions) -> bool:
+    """Whether the documents' prompt is not called so, so that sentence-transformers reads an empty one in its place."""
+    path = folder / SETTINGS
+    prompts = (read_json(path).get("prompts") or {}) if path.exists() else {}
+    return bool(conventions.document_prompt) and not prompts.get("document")
 
 
 def _saved_length(layout: Layout) -> int | None:

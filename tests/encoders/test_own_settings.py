@@ -161,6 +161,19 @@ def test_a_similarity_that_a_folder_names_is_not(tmp_path, bert_folder, named):
     assert (dual.similarity, dual.notes) == ("cosine", [])
 
 
+def test_a_prompt_that_its_library_leaves_out_is_said(tmp_path, bert_folder):
+    folder = tmp_path / "passages"
+    prompts = {"query": "query: ", "passage": "passage: "}
+    model = published(folder, bert_folder, prompts=prompts, similarity_fn_name="dot")
+    for dual in [*in_every_command("local", path=folder), evaluated(str(folder))]:
+        (note,) = dual.notes
+        assert note.startswith(f'{folder} has "passage: " for passages: it is put before every document')
+        theirs = model.encode(TEXTS, prompt_name="passage")
+        np.testing.assert_allclose(encode(dual.document, TEXTS, "document"), theirs, atol=1e-5)
+    without = trained_from("backbone=local", f"backbone.path={folder}", "encoder.document_prompt=''")
+    np.testing.assert_allclose(encode(without.document, TEXTS, "document"), model.encode_document(TEXTS), atol=1e-5)
+
+
 @pytest.mark.parametrize("backbone", ["local", "bert"])
 def test_a_pooling_that_nobody_names_is_said(bert_folder, backbone):
     for dual in in_every_command(backbone, path=bert_folder):
