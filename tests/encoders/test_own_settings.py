@@ -26,6 +26,7 @@ from pipeline.encoders.own_settings import OwnSettings
 from pipeline.encoders.pooling import Own
 from pipeline.encoders.query_towers import Other
 from pipeline.entry import CONFIGS, instantiate
+from pipeline.errors import UserError
 from pipeline.evaluation.models import find_models
 from pipeline.probing.models import open_models
 from tests.encoders.conftest import BERT, SMALL, TEXTS, edit_json, make
@@ -295,3 +296,16 @@ def test_what_is_saved_again_is_as_it_was_opened(tmp_path, full):
     dual.save(tmp_path / "again", "")
     again = DualEncoder.load(tmp_path / "again")
     assert (again.document.fingerprint("document"), again.notes) == (dual.document.fingerprint("document"), [])
+
+
+def test_code_of_a_named_path_may_run_where_the_command_allows_it(bare_bert_folder):
+    edit_json(bare_bert_folder / "config.json", auto_map={"AutoModel": "own.Model"})
+    (bare_bert_folder / "own.py").write_text(
+        "from transformers import BertModel\n\n\nclass Model(BertModel):\n    pass\n"
+    )
+    entry = {"model": "local", "settings": {"backbone": {"path": str(bare_bert_folder)}}}
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        (model,) = find_models(OmegaConf.create([entry]))
+        with pytest.raises(UserError, match="brings its own Python code"):
+            model.load()
+        assert model.load(trust_remote_code=True).dimension == 16
