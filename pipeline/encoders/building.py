@@ -213,8 +213,6 @@ def build_tower(
     if settings.projection is not None:
         tower.projections.append(Projection.fresh(tower.dimension, settings.projection, seed))
     named = {name: value for name, value in asdict(settings).items() if name != "projection"}
-    if loaded.layout is not None and settings.query_prompt is None and settings.document_prompt is None:
-        tower.notes += loaded.layout.notes
     tower.notes += own.notes(pooling, named, len(loaded.token_layers) + len(loaded.projections))
     tower.drawn += ["transformer"] if backbone.init == "random" else []
     tower.drawn += ["projection"] if settings.projection is not None else []

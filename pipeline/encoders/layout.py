@@ -172,15 +172,17 @@ def _prompts(settings: dict[str, Any], path: Path) -> tuple[str, str, list[str]]
     if default is not None and default not in {*prompts, "query", "document"}:
         raise UserError(f"{path} names the default prompt {default!r} but has no such prompt; mend the file.")
     query = prompts.get("query") or ""
-    name = next((name for name in DOCUMENT_PROMPTS if prompts.get(name)), None)
-    if name not in (None, "document"):
-        said = f"{path} calls its document prompt {name!r}: it is put before every document; sentence-transformers'"
-        return query, prompts[name], [f"{said} encode_document puts the empty one called 'document'."]
-    if query or name or not prompts.get(default):
-        return query, prompts.get(name) or "", []
-    said = f"{path} has the default prompt {default!r} and none for queries or documents: it is put before both, as"
-    return (
-        prompts[default],
-        prompts[default],
-        [f"{said} sentence-transformers' encode puts it; its encode_query and encode_document put none."],
+    document = next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), "")
+    if not query and not document and prompts.get(default):
+        note = (
+            f'{path.parent} has "{prompts[default]}" as its default prompt: it is put before every query and document, as by'
+            " sentence-transformers' encode, where its encode_query and encode_document leave it out."
+        )
+        return prompts[default], prompts[default], [note]
+    if not document or prompts.get("document"):
+        return query, document, []
+    note = (
+        f'{path.parent} has "{document}" for passages: it is put before every document, where encode_document of '
+        "sentence-transformers leaves it out; encoder.document_prompt='' does so too."
     )
+    return query, document, [note]

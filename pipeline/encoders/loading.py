@@ -10,7 +10,7 @@ from pipeline.encoders.backbones import Local
 from pipeline.encoders.folders import find_folder
 from pipeline.encoders.layout import Conventions, ends_normalized, read_conventions
 from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, is_pair, read_modules
-from pipeline.encoders.own_settings import said_by
+from pipeline.encoders.own_settings import left_open
 from pipeline.encoders.selection import TokenSelection
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tokenization import NO_LIMIT, TextTokenizer
@@ -82,7 +82,7 @@ def open_tower(
         TokenSelection.load(layout.transformer),
         layout.token_layers,
     )
-    tower.notes += said_by(str(folder), layout)
+    tower.notes += left_open(str(folder), layout)
     return tower
 
 
@@ -164,5 +164,5 @@ def _static(folder: Path, vectors: Tensor, tokenizer: TextTokenizer, conventions
         {"query": conventions.query_prompt, "document": conventions.document_prompt},
         conventions.title_separator or " ",
     )
-    tower.notes += said_by(str(folder), conventions)
+    tower.notes += left_open(str(folder), conventions)
     return tower

@@ -1,6 +1,6 @@
 """What a checkpoint says of its own use: what its folder saved, or what it was published with; and departures from that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class OwnSettings:
         document_prompt: Put before every document.
         append_eos: Whether every text ends with the end-of-sequence token; a saved tokenizer has that in it.
         title_separator: Stands between a document's title and text.
+        of_prompts: What is to be said of the prompts that were read.
     """
 
     where: str
@@ -37,6 +38,7 @@ class OwnSettings:
     document_prompt: str | None
     append_eos: bool | None
     title_separator: str | None
+    of_prompts: Sequence[str] = ()
 
     @classmethod
     def of(cls, backbone: Backbone, layout: Layout | None) -> "OwnSettings":
@@ -69,6 +71,7 @@ class OwnSettings:
             layout.document_prompt,
             None,
             backbone.title_separator if layout.title_separator is None else layout.title_separator,
+            layout.notes,
         )
 
     def pooling_for(self, wish: Pooling | Own) -> Pooling:
@@ -105,7 +108,9 @@ class OwnSettings:
                 "max takes another."
             )
         if self.saved and self.similarity is None and named.get("similarity") is None:
-            found.append(unnamed_similarity(self.where))
+            found.append(_unnamed_similarity(self.where))
+        if named.get("document_prompt") is None:
+            found += self.of_prompts
         return [*found, *self._departures(wish, named, layers)]
 
     def _departures(self, wish: Pooling | Own, named: Mapping[str, Any], layers: int) -> list[str]:
@@ -123,17 +128,22 @@ class OwnSettings:
         ]
 
 
-def unnamed_similarity(where: str) -> str:
-    """Say that a folder leaves open how its vectors are compared."""
+def left_open(where: str, conventions: Conventions) -> list[str]:
+    """Say what a folder leaves open that is opened as it was saved.
+
+    Args:
+        where: What to call it.
+        conventions: What it says.
+    """
+    found = [] if conventions.similarity_named else [_unnamed_similarity(where)]
+    return [*found, *conventions.notes]
+
+
+def _unnamed_similarity(where: str) -> str:
     return (
         f"{where} names no similarity and does not end in Normalize: cosine is taken, as sentence-transformers does; "
         "encoder.similarity=dot takes the inner product, for which many such models were trained."
     )
-
-
-def said_by(where: str, conventions: Conventions) -> list[str]:
-    """Give the sentences on a folder that is opened as it was saved, where it leaves its similarity open among them."""
-    return [*conventions.notes, *([] if conventions.similarity_named else [unnamed_similarity(where)])]
 
 
 def _saved_length(layout: Layout) -> int | None:

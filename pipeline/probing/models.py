@@ -119,7 +119,7 @@ def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
     if pooling is not None and found.backbone is not None:
         found = replace(found, settings={**found.settings, "pooling": pooling.name})
     encoder = found.load(trust_remote_code, side)
-    source = " ".join([found.name, *_chosen(choice)])
+    source = " ".join([found.backbone or found.name, *_chosen(choice)])
     probed = ProbedModel(name, encoder, choice.side, choice.normalise, source, found.backbone)  # type: ignore[arg-type]
     for kind in probed.kinds:
         tower = encoder.tower(kind)

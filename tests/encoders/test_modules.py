@@ -304,20 +304,9 @@ def test_a_default_prompt_counts_for_both_where_neither_has_its_own(bert_folder,
         np.testing.assert_allclose(encode(tower, TEXTS, kind), library(folder).encode(TEXTS), atol=1e-5)
     built = build_tower(Local(str(folder)), AsSaved(), EncoderSettings(), "query", 0)
     for notes in (tower.notes, built.notes):
-        assert any("the default prompt 's2s' and none for queries or documents" in note for note in notes)
+        assert any('has "query: a " as its default prompt: it is put before every' in note for note in notes)
     edit_json(folder / "config_sentence_transformers.json", default_prompt_name="sts")
     refused(folder, "names the default prompt 'sts' but has no such prompt")
-
-
-def test_a_document_prompt_of_another_name_counts_and_is_said(bert_folder, tmp_path):
-    """The library means to take it too, but finds an empty one of its own first."""
-    folder = saved(
-        bert_folder, tmp_path / "theirs", lambda: [pooling(), modules.Normalize()], prompts={"passage": "a "}
-    )
-    tower, model = open_tower(folder), library(folder)
-    np.testing.assert_allclose(encode(tower, TEXTS, "document"), model.encode(TEXTS, prompt_name="passage"), atol=1e-5)
-    assert any("calls its document prompt 'passage'" in note for note in tower.notes)
-    assert np.abs(encode(tower, TEXTS, "document") - model.encode_document(TEXTS)).max() > 0.01
 
 
 def test_settings_of_the_whole_that_change_vectors_are_refused(bert_folder, tmp_path):

@@ -26,6 +26,7 @@ from pipeline.encoders.own_settings import OwnSettings
 from pipeline.encoders.pooling import Own
 from pipeline.encoders.query_towers import Other
 from pipeline.entry import CONFIGS, instantiate
+from pipeline.errors import UserError
 from pipeline.evaluation.models import find_models
 from pipeline.probing.models import open_models
 from tests.encoders.conftest import BERT, SMALL, TEXTS, edit_json, make
@@ -161,6 +162,19 @@ def test_a_similarity_that_a_folder_names_is_not(tmp_path, bert_folder, named):
     assert (dual.similarity, dual.notes) == ("cosine", [])
 
 
+def test_a_prompt_that_its_library_leaves_out_is_said(tmp_path, bert_folder):
+    folder = tmp_path / "passages"
+    prompts = {"query": "query: ", "passage": "passage: "}
+    model = published(folder, bert_folder, prompts=prompts, similarity_fn_name="dot")
+    for dual in [*in_every_command("local", path=folder), evaluated(str(folder))]:
+        (note,) = dual.notes
+        assert note.startswith(f'{folder} has "passage: " for passages: it is put before every document')
+        theirs = model.encode(TEXTS, prompt_name="passage")
+        np.testing.assert_allclose(encode(dual.document, TEXTS, "document"), theirs, atol=1e-5)
+    without = trained_from("backbone=local", f"backbone.path={folder}", "encoder.document_prompt=''")
+    np.testing.assert_allclose(encode(without.document, TEXTS, "document"), model.encode_document(TEXTS), atol=1e-5)
+
+
 @pytest.mark.parametrize("backbone", ["local", "bert"])
 def test_a_pooling_that_nobody_names_is_said(bert_folder, backbone):
     for dual in in_every_command(backbone, path=bert_folder):
@@ -282,3 +296,16 @@ def test_what_is_saved_again_is_as_it_was_opened(tmp_path, full):
     dual.save(tmp_path / "again", "")
     again = DualEncoder.load(tmp_path / "again")
     assert (again.document.fingerprint("document"), again.notes) == (dual.document.fingerprint("document"), [])
+
+
+def test_code_of_a_named_path_may_run_where_the_command_allows_it(bare_bert_folder):
+    edit_json(bare_bert_folder / "config.json", auto_map={"AutoModel": "own.Model"})
+    (bare_bert_folder / "own.py").write_text(
+        "from transformers import BertModel\n\n\nclass Model(BertModel):\n    pass\n"
+    )
+    entry = {"model": "local", "settings": {"backbone": {"path": str(bare_bert_folder)}}}
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        (model,) = find_models(OmegaConf.create([entry]))
+        with pytest.raises(UserError, match="brings its own Python code"):
+            model.load()
+        assert model.load(trust_remote_code=True).dimension == 16
