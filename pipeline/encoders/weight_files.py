@@ -95,12 +95,20 @@ def _kept(pickle: Path, store: Path) -> Path:
     """
     path = store / "weights" / f"{digest_of_file(pickle)}.safetensors"
     with locked(path, f"the safetensors of {pickle}"):
-        if not path.exists():
+        if not _is_whole(path):
             weights = _unpickled(pickle)
             with disk_errors(path):
                 _save(weights, path)
             print(f"Converted {pickle} to safetensors, once for all runs: {path}.", flush=True)
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        check_safetensors(path)
+    except UserError:
+        return False
+    return True
 
 
 def _save(weights: dict[str, Tensor], path: Path) -> None:
