@@ -159,6 +159,10 @@ def _pickled(tmp_path, adapter):
             lambda tmp_path, adapter: edit_json(adapter / CONFIG, peft_type="IA3"),
             "an adapter of the kind IA3; only LORA",
         ),
+        (
+            lambda tmp_path, adapter: edit_json(adapter / CONFIG, alora_invocation_tokens=[3]),
+            "cannot be merged .aLoRA does not support merging",
+        ),
     ],
 )
 def test_a_wrong_adapter_is_refused(tmp_path, llama_folder, adapter, spoil, sentence):  # noqa: F811
