@@ -237,6 +237,30 @@ def test_an_adapter_in_a_sentence_transformers_folder_is_merged(tmp_path, bare_b
     )
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_dora": True},
+        {"bias": "all"},
+        {"modules_to_save": ["LayerNorm"]},
+        {"trainable_token_indices": [3, 5]},
+        {"init_lora_weights": "pissa"},
+        {"target_modules": "all-linear", "rank_pattern": {"query": 2}, "alpha_pattern": {"value": 7}},
+    ],
+    ids=str,
+)
+def test_an_adapter_of_any_kind_gives_the_vectors_that_it_was_trained_to(tmp_path, bare_bert_folder, settings):
+    model = SentenceTransformer(str(bare_bert_folder), device="cpu")
+    model.add_adapter(peft.LoraConfig(**{"r": RANK, "target_modules": BERT_TARGETS, **settings}))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(6)) * weight.requires_grad
+    model.save_pretrained(str(tmp_path / "adapted"))
+    expected = model.encode(TEXTS, normalize_embeddings=True)
+    found = encode(open_tower(tmp_path / "adapted"), TEXTS, "document")
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
 def test_an_adapter_beside_its_base_is_merged(bare_bert_folder, adapted):
     folder, expected = adapted
     for file in ("config.json", "model.safetensors"):

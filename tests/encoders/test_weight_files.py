@@ -131,8 +131,10 @@ def test_shards_are_read_and_a_missing_one_is_named(sharded, tmp_path):
 
 def test_safetensors_beside_a_pickle_are_read(bert_folder, tmp_path):
     expected = vectors(bert_folder)
-    torch.save({"x": Caller(tmp_path / "ran")}, bert_folder / "pytorch_model.bin")
+    for name in ("pytorch_model.bin", "training_args.bin", "optimizer.pt"):
+        torch.save({"x": Caller(tmp_path / "ran")}, bert_folder / name)
     assert (vectors(bert_folder) == expected).all()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_other_safetensors_do_not_stand_for_a_pickle(bert_folder):
