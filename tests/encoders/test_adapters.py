@@ -308,7 +308,7 @@ def test_a_head_that_was_trained_beside_the_adapter_is_left_out(tmp_path, llama_
 
 def test_repllama_opens_as_it_is_published(tmp_path, llama_folder, adapter):  # noqa: F811
     expected = opened(llama_folder, adapter).state_dict()
-    published = {  # the fields of the published adapter_config.json, which peft 0.4 wrote
+    published = {  # the fields that peft wrote in its time
         "base_model_name_or_path": "meta-llama/Llama-2-7b-hf",
         "bias": "none",
         "fan_in_fan_out": False,
