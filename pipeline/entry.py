@@ -58,7 +58,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
             end_with_the_command()
             try:
                 require_own_places(HydraConfig.get())
-                with sharing(Path(config.tables)):
+                with sharing(Path(config.tables) if config.tables else None):
                     return main(config)
             except Exception as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -20,7 +20,7 @@ HEADS = re.compile(
     r"|vocab_transform|vocab_layer_norm|vocab_projector|lm_predictions|mask_predictions|generator_predictions"
     r"|generator_lm_head|discriminator_predictions|pred_layer|embed_out|lm_loss|logits_proj|sequence_summary"
     r"|multiple_choice_head|classification_head|entity_predictions|splinter_qass)(\.|$)"
-    r"|^head\.(dense|norm)\.|^decoder\.(weight|bias)$"
+    r"|^head\.(dense|norm|linear\d)\.|^decoder\.(weight|bias)$"
     r"|position_ids$|inv_freq$|masked_bias$|\.att(n|ention)\.bias$"
 )
 """Weights that a checkpoint may have beyond its encoder: what other tasks put on top, and buffers of older versions."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,8 +97,9 @@ def _is_whole(snapshot: Path, trust_remote_code: bool) -> bool:
     places = [module.folder for module in modules if module.kind in WEIGHTY]
     if not all(_has_weights(place) for place in places or [snapshot]):
         return False
-    own_code = (snapshot / "config.json").exists() and "auto_map" in read_json(snapshot / "config.json")
-    return not (trust_remote_code and own_code) or any(snapshot.glob("*.py"))
+    code = read_json(snapshot / "config.json").get("auto_map", {}) if (snapshot / "config.json").exists() else {}
+    own = any("--" not in str(place) for place in code.values())  # before -- stands another model, whose code it is
+    return not (trust_remote_code and own) or any(snapshot.glob("*.py"))
 
 
 def _has_weights(folder: Path) -> bool:
@@ -105,7 +107,7 @@ def _has_weights(folder: Path) -> bool:
     for index in folder.glob("*.index.json"):
         if any(not (folder / name).exists() for name in read_json(index)["weight_map"].values()):
             return False
-    return any(any(folder.glob(f"{stem}*.safetensors")) or pickled_weights(folder, stem) for stem in PICKLED)
+    return any(_safetensors(folder, stem) or pickled_weights(folder, stem) for stem in PICKLED)
 
 
 def _wanted(name: str, files: list[str]) -> list[str]:
@@ -114,15 +116,23 @@ def _wanted(name: str, files: list[str]) -> list[str]:
     Raises:
         UserError: When it has no weights that can be read.
     """
-    safe = {Path(file).parent for file in files if file.endswith(".safetensors")}
-    pickles = [
-        file
-        for file in files
-        if any(Path(file).match(f"{stem}*.bin") for stem in PICKLED.values()) and Path(file).parent not in safe
-    ]
-    if not safe and not pickles:
+    paths = [Path(file) for file in files]
+    pickles = []
+    for stem, pickled in PICKLED.items():
+        safe = {path.parent for path in paths if _is_of(path, stem, "safetensors")}
+        pickles += [path for path in paths if _is_of(path, pickled, "bin") and path.parent not in safe]
+    if not pickles and not any(path.suffix == ".safetensors" for path in paths):
         refuse_foreign(name, files)
-    return HUB_FILES + pickles
+    return HUB_FILES + [str(path) for path in pickles]
+
+
+def _is_of(path: Path, stem: str, suffix: str) -> bool:
+    """Whether a file is the whole or a shard of the weights of that name, and no variant such as `model.fp16`."""
+    return re.fullmatch(rf"{stem}(-\d+-of-\d+)?\.{suffix}", path.name) is not None
+
+
+def _safetensors(folder: Path, stem: str = "model") -> list[Path]:
+    return sorted(path for path in folder.glob("*.safetensors") if _is_of(path, stem, "safetensors"))
 
 
 def _reason(error: BaseException) -> str:
@@ -181,7 +191,7 @@ def has_tokenizer(folder: Path) -> bool:
 def _check_weights(folder: Path) -> None:
     """Refuse weights that are missing or cut short; what a pickle holds is found out when it is read."""
     _require_shards(folder / "model.safetensors.index.json")
-    shards = sorted(folder.glob("model*.safetensors"))
+    shards = _safetensors(folder)
     if not shards and not pickled_weights(folder):
         refuse_foreign(str(folder), [path.name for path in folder.iterdir()])
         raise UserError(f"{folder} has no model.safetensors, so it is only half written; save or copy it again.")
@@ -199,7 +209,7 @@ def pickled_weights(folder: Path, stem: str = "model") -> list[Path]:
     Raises:
         UserError: When one of several is missing.
     """
-    if any(folder.glob(f"{stem}*.safetensors")):
+    if _safetensors(folder, stem):
         return []
     whole = folder / f"{PICKLED[stem]}.bin"
     if whole.exists():

@@ -84,7 +84,12 @@ def with_adapter(model: PreTrainedModel, folder: Path, layers: int | None = None
         ) from error
     _refuse_differences(folder, config, expected, weights)
     set_peft_model_state_dict(wrapped, weights)
-    return wrapped.merge_and_unload().requires_grad_(True).eval()
+    try:
+        return wrapped.merge_and_unload().requires_grad_(True).eval()
+    except NotImplementedError as error:
+        raise UserError(
+            f"The adapter {folder} cannot be merged ({error}); take a model that is merged already."
+        ) from error
 
 
 def _present(model: PreTrainedModel, modules: list[str] | None) -> list[str] | None:

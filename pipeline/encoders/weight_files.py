@@ -67,7 +67,7 @@ def as_safetensors(folder: Path) -> Iterator[Path]:
         for pickle in pickles:
             _put(pickle, place / _renamed(pickle.name))
         index = folder / f"{PICKLED['model']}.bin.index.json"
-        if index.exists():
+        if pickles and index.exists():
             listing = read_json(index)
             listing["weight_map"] = {name: _renamed(file) for name, file in listing["weight_map"].items()}
             write_json(place / "model.safetensors.index.json", listing)
@@ -95,22 +95,29 @@ def _kept(pickle: Path, store: Path) -> Path:
     """
     path = store / "weights" / f"{digest_of_file(pickle)}.safetensors"
     with locked(path, f"the safetensors of {pickle}"):
-        if not path.exists():
-            weights = _unpickled(pickle)
-            with disk_errors(path):
-                _save(weights, path)
+        if not _is_whole(path):
+            _save(_unpickled(pickle), path)
             print(f"Converted {pickle} to safetensors, once for all runs: {path}.", flush=True)
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        check_safetensors(path)
+    except UserError:
+        return False
+    return True
 
 
 def _save(weights: dict[str, Tensor], path: Path) -> None:
     """Write safetensors, whole or not at all."""
     part = path.with_name(f".{path.name}.part")
-    try:
-        save_file(weights, part, metadata={"format": "pt"})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with disk_errors(path):
+        try:
+            save_file(weights, part, metadata={"format": "pt"})
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _unpickled(path: Path) -> dict[str, Tensor]:

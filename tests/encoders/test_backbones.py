@@ -155,7 +155,7 @@ def test_dpr_reads_each_checkpoint_through_its_class(tmp_path, dpr_folders, proj
 
 
 def test_dpr_and_contriever_open_as_they_are_published(tmp_path, bare_bert_folder, dpr_folders):
-    """`facebook/dpr-ctx_encoder-*` and `facebook/contriever*`: pickles of the authors, which hold position_ids and a pooler."""
+    """As pickles, with the buffers and the pooler that transformers wrote in their time."""
     folders = [*dpr_folders, str(bare_bert_folder)]
     towers = [*build_dual_encoder(DPR(*dpr_folders), Cls(), Twin()).children()]
     towers.append(build_dual_encoder(Contriever(folders[2]), Mean(), Shared()).document)

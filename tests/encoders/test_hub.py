@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline.encoders.backbones import Local
-from pipeline.encoders.building import EncoderSettings, Shared, build_dual_encoder
+from pipeline.encoders.building import EncoderSettings, Shared, Twin, build_dual_encoder
 from pipeline.encoders.encoding import encode
 from pipeline.encoders.folders import find_folder
 from pipeline.encoders.loading import open_tower
@@ -194,3 +194,21 @@ def test_a_hub_model_in_a_form_that_is_not_read_is_refused_before_it_is_fetched(
     with pytest.raises(UserError, match=f"{NAME} holds tf_model.h5, but no weights that are read"):
         find_folder(NAME)
     assert not fetched
+
+
+def test_a_pair_of_towers_in_the_cache_is_whole(cache, bert_folder, tmp_path):
+    build_dual_encoder(Local(str(bert_folder)), Mean(), Twin()).save(tmp_path / "pair", "")
+    snapshot = cached(cache, tmp_path / "pair")
+    assert find_folder(NAME) == snapshot
+
+
+def test_trusted_code_that_is_not_in_the_cache_is_missing(cache, bert_folder):
+    edit_json(bert_folder / "config.json", auto_map={"AutoModel": "own.OwnModel"})
+    cached(cache, bert_folder)
+    assert find_folder(NAME).is_dir()
+    with pytest.raises(UserError, match="not whole in the local cache"):
+        find_folder(NAME, trust_remote_code=True)
+    shutil.rmtree(cache)
+    edit_json(bert_folder / "config.json", auto_map={"AutoModel": "someone/code--own.OwnModel"})
+    cached(cache, bert_folder)
+    assert find_folder(NAME, trust_remote_code=True).is_dir()

@@ -94,6 +94,15 @@ def test_a_conversion_that_was_killed_is_made_again(bert_folder, tmp_path, monke
         assert (vectors(bert_folder) == expected).all()
 
 
+def test_a_damaged_conversion_is_made_again(bert_folder, tmp_path):
+    pickled(bert_folder)
+    with sharing(tmp_path / "store"):
+        expected = vectors(bert_folder)
+        (kept,) = (tmp_path / "store" / "weights").glob("*.safetensors")
+        kept.write_bytes(kept.read_bytes()[:-1])
+        assert (vectors(bert_folder) == expected).all()
+
+
 @pytest.fixture
 def sharded(bert_folder):
     """The tiny BERT's weights as pickles in two shards with an index, as transformers wrote them."""
@@ -122,7 +131,17 @@ def test_shards_are_read_and_a_missing_one_is_named(sharded, tmp_path):
 
 def test_safetensors_beside_a_pickle_are_read(bert_folder, tmp_path):
     expected = vectors(bert_folder)
-    torch.save({"x": Caller(tmp_path / "ran")}, bert_folder / "pytorch_model.bin")
+    for name in ("pytorch_model.bin", "training_args.bin", "optimizer.pt"):
+        torch.save({"x": Caller(tmp_path / "ran")}, bert_folder / name)
+    assert (vectors(bert_folder) == expected).all()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_other_safetensors_do_not_stand_for_a_pickle(bert_folder):
+    expected = vectors(bert_folder)
+    halves = {name: value.half() for name, value in load_file(bert_folder / "model.safetensors").items()}
+    pickled(bert_folder)
+    save_file(halves, bert_folder / "model.fp16.safetensors", metadata={"format": "pt"})
     assert (vectors(bert_folder) == expected).all()
 
 
