@@ -8,11 +8,15 @@ from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from pipeline.encoders.folders import quiet_transformers
 from pipeline.encoders.layout import MODULES, OUR_SETTINGS, POOLING_FLAGS, SETTINGS
+from pipeline.encoders.older_names import with_older_names
 from pipeline.files import disk_errors, read_json, write_json
 
 if TYPE_CHECKING:
@@ -127,15 +131,25 @@ def save_router(folder: Path, query: "Tower", document: "Tower", card: str) -> N
 
 
 def _save_transformer(tower: "TransformerTower", folder: Path) -> None:
-    """Write weights, config and tokenizer."""
+    """Write weights, config and tokenizer, so that versions 4 and 5 of transformers read them alike."""
+    backbone = tower.backbone
     with quiet_transformers():
-        tower.backbone.save_pretrained(folder)
+        backbone.save_pretrained(folder, state_dict=backbone.state_dict() | _unused_pooler(backbone))
+    write_json(folder / "config.json", with_older_names(read_json(folder / "config.json")))
     tower.tokenizer.save(folder)
-    settings: dict[str, Any] = {"max_seq_length": tower.max_length, "do_lower_case": False}
-    if "add_pooling_layer" in inspect.signature(type(tower.backbone).__init__).parameters:
-        # Keeps the library from making, and reporting as untrained, a layer that no vector passes through.
-        settings["model_args"] = {"add_pooling_layer": False}
-    write_json(folder / "sentence_bert_config.json", settings)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": tower.max_length, "do_lower_case": False})
+
+
+def _unused_pooler(backbone: PreTrainedModel) -> dict[str, Tensor]:
+    """Fill with zeros the layer that a library adds to a BERT and its kin, and that no vector passes through.
+
+    A folder without it opens with a report of untrained weights, and a setting that leaves it out is unknown to exporters.
+    """
+    if "add_pooling_layer" not in inspect.signature(type(backbone).__init__).parameters:
+        return {}
+    with torch.device("meta"):
+        whole = type(backbone)(backbone.config, add_pooling_layer=True).state_dict()
+    return {name: torch.zeros(whole[name].shape) for name in whole.keys() - backbone.state_dict().keys()}
 
 
 def _pooling_config(tower: "TransformerTower") -> dict[str, Any]:
