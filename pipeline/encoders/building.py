@@ -193,6 +193,7 @@ def build_tower(
             "document": _first(settings.document_prompt, saved.document_prompt if saved else None, ""),
         },
         _first(settings.title_separator, saved.title_separator if saved else None, backbone.title_separator),
+        saved.selection if saved else None,
     )
     tower.drawn += ["transformer"] if backbone.init == "random" else []
     tower.drawn += ["projection"] if settings.projection is not None else []

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from pipeline.encoders.folders import check_safetensors, refuse_pickle
 from pipeline.encoders.pooling import Pooling, pooling_named
 from pipeline.encoders.projection import Projection
+from pipeline.encoders.selection import SCORES, SELECTIVE, TokenSelection
 from pipeline.errors import UserError
 from pipeline.files import read_json
 
@@ -54,6 +55,7 @@ class Layout(Conventions):
     projections: list[Projection] = field(default_factory=list)
     max_length: int | None = None
     lowercase: bool = False
+    selection: TokenSelection | None = None
 
 
 def read_layout(folder: Path) -> Layout | None:
@@ -89,6 +91,9 @@ def read_layout(folder: Path) -> Layout | None:
     transformer = read_json(path) if path.exists() else {}
     layout.max_length = transformer.get("max_seq_length")
     layout.lowercase = bool(transformer.get("do_lower_case", False))
+    layout.selection = TokenSelection.load(folder)
+    if layout.selection is None and any(module["type"] == SELECTIVE for module in modules):
+        raise UserError(f"{folder / SCORES} is missing, so {folder} is only half written; save or copy it again.")
     return layout
 
 
@@ -118,7 +123,7 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
 
 
 def _kind(module: dict[str, Any]) -> str:
-    return str(module["type"]).rsplit(".", 1)[-1]
+    return "Transformer" if module["type"] == SELECTIVE else str(module["type"]).rsplit(".", 1)[-1]
 
 
 def _pooling(folder: Path) -> Pooling:

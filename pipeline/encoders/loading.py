@@ -8,7 +8,6 @@ from tokenizers import Tokenizer
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.folders import check_safetensors, find_folder
 from pipeline.encoders.layout import MODULES, is_static, read_conventions, static_folder
-from pipeline.encoders.selection import TokenSelection
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tokenization import NO_LIMIT, TextTokenizer
 from pipeline.encoders.tower import Tower
@@ -47,7 +46,7 @@ def open_tower(folder: Path, *, trust_remote_code: bool = False, max_length: int
         layout.similarity,
         {"query": layout.query_prompt, "document": layout.document_prompt},
         layout.title_separator or " ",
-        TokenSelection.load(found),
+        layout.selection,
     )
 
 
@@ -62,12 +61,13 @@ def _open_static(folder: Path, max_length: int | None) -> StaticTower:
     if "embedding.weight" not in weights:
         raise UserError(f"{place / WEIGHTS} holds no embedding.weight but {', '.join(weights)}; save the model again.")
     backend = Tokenizer.from_file(str(place / "tokenizer.json"))
-    saved = (backend.truncation or {}).get("max_length", NO_LIMIT)
+    cut = backend.truncation or {}
+    saved, side = cut.get("max_length", NO_LIMIT), "left" if cut.get("direction") == "left" else "right"
     vectors = weights["embedding.weight"]
     return StaticTower(
         vectors,
         vectors.new_ones(len(vectors)),
-        TextTokenizer(backend, {}, max_length or saved, "right").without_special_tokens(),
+        TextTokenizer(backend, {}, max_length or saved, "right", side).without_special_tokens(),
         conventions.similarity,
         {"query": conventions.query_prompt, "document": conventions.document_prompt},
         conventions.title_separator or " ",

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from pipeline.encoders.folders import quiet_transformers
 from pipeline.encoders.layout import MODULES, OUR_SETTINGS, POOLING_FLAGS, SETTINGS
 from pipeline.encoders.older_names import with_older_names
+from pipeline.encoders.selection import SELECTIVE
 from pipeline.files import disk_errors, read_json, write_json
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def save_static_tower(tower: "StaticTower", folder: Path, card: str) -> None:
 
 def save_transformer_tower(tower: "TransformerTower", folder: Path, card: str) -> None:
     """Write a transformer tower's files into a folder; see `Tower.save`, which does so atomically."""
-    modules = ["Transformer", "Pooling", *["Dense"] * len(tower.projections), *_normalize(tower)]
+    modules = [SELECTIVE if tower.selection else "Transformer", "Pooling", *["Dense"] * len(tower.projections), *_normalize(tower)]
     paths = _make(folder, modules)
     _save_transformer(tower, folder)
     write_json(folder / paths[1] / "config.json", _pooling_config(tower))
@@ -89,6 +90,11 @@ def _paths(modules: list[str]) -> list[str]:
     return ["" if index == 0 else f"{index}_{kind}" for index, kind in enumerate(modules)]
 
 
+def _type(kind: str) -> str:
+    """Spell out a module's class: the library's, unless it is one of our own."""
+    return kind if "." in kind else f"sentence_transformers.models.{kind}"
+
+
 def _make(folder: Path, modules: list[str]) -> list[str]:
     paths = _paths(modules)
     for path in paths:
@@ -101,7 +107,7 @@ def _finish(tower: "Tower", modules: list[str], folder: Path, card: str) -> None
     write_json(
         folder / MODULES,
         [
-            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            {"idx": index, "name": str(index), "path": path, "type": _type(kind)}
             for index, (kind, path) in enumerate(zip(modules, _paths(modules), strict=True))
         ],
     )
