@@ -27,6 +27,7 @@ TOKENIZER_FILES = (
     "tokenizer.model",
     "spiece.model",
     "sentencepiece.bpe.model",
+    "spm.model",
 )
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 

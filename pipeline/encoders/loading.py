@@ -10,6 +10,7 @@ from pipeline.encoders.folders import check_safetensors, find_folder
 from pipeline.encoders.layout import MODULES, is_static, read_conventions, static_folder
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tokenization import NO_LIMIT, TextTokenizer
+from pipeline.encoders.tokenizer_files import Side
 from pipeline.encoders.tower import Tower
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError
@@ -62,7 +63,8 @@ def _open_static(folder: Path, max_length: int | None) -> StaticTower:
         raise UserError(f"{place / WEIGHTS} holds no embedding.weight but {', '.join(weights)}; save the model again.")
     backend = Tokenizer.from_file(str(place / "tokenizer.json"))
     cut = backend.truncation or {}
-    saved, side = cut.get("max_length", NO_LIMIT), "left" if cut.get("direction") == "left" else "right"
+    saved = cut.get("max_length", NO_LIMIT)
+    side: Side = "left" if cut.get("direction") == "left" else "right"
     vectors = weights["embedding.weight"]
     return StaticTower(
         vectors,

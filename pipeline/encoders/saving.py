@@ -68,7 +68,12 @@ def save_static_tower(tower: "StaticTower", folder: Path, card: str) -> None:
 
 def save_transformer_tower(tower: "TransformerTower", folder: Path, card: str) -> None:
     """Write a transformer tower's files into a folder; see `Tower.save`, which does so atomically."""
-    modules = [SELECTIVE if tower.selection else "Transformer", "Pooling", *["Dense"] * len(tower.projections), *_normalize(tower)]
+    modules = [
+        SELECTIVE if tower.selection else "Transformer",
+        "Pooling",
+        *["Dense"] * len(tower.projections),
+        *_normalize(tower),
+    ]
     paths = _make(folder, modules)
     _save_transformer(tower, folder)
     write_json(folder / paths[1] / "config.json", _pooling_config(tower))

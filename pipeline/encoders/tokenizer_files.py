@@ -30,7 +30,11 @@ NAMING_FILES = (TOKENIZER_SETTINGS, "special_tokens_map.json", "added_tokens.jso
 """The files that may name tokens which `tokenizer.json` lacks."""
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-OF_BERT = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"}
+OF_BERT = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
 """What a BERT-like class takes from the settings, and what its normaliser calls it."""
 
 WITH_OWN_ENDS = ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "CohereTokenizer")
@@ -110,16 +114,19 @@ def read_tokenizer(folder: Path, **kwargs: Any) -> FolderTokenizer:
 
 
 def _by_library(folder: Path, kwargs: dict[str, Any], whole: bool) -> Any:
-    """Open a folder's tokenizer as transformers does; of one that it cannot open, the file alone where there is one."""
+    """Open a folder's tokenizer as transformers does; of one that it cannot open, the file alone where there is one.
+
+    The library and what it is made of raise errors of any class for files that do not go together.
+    """
     with quiet_transformers():
         try:
             return AutoTokenizer.from_pretrained(str(folder), **kwargs)
-        except Exception as error:  # noqa: BLE001 - the tokenizers library raises bare ones
+        except Exception as error:
             if not whole:
                 raise UserError(f"The tokenizer in {folder} cannot be read ({_first_line(error)}).") from error
         try:
             return PreTrainedTokenizerFast.from_pretrained(str(folder))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raise UserError(f"The tokenizer in {folder} cannot be read ({_first_line(error)}).") from error
 
 
@@ -189,7 +196,7 @@ def _ids(backend: Tokenizer, text: str) -> list[int] | None:
     """Tokenize a text with what may have been rebuilt to something that cannot."""
     try:
         return backend.encode(text).ids
-    except Exception:  # noqa: BLE001 - the tokenizers library raises nothing narrower
+    except Exception:
         return None
 
 
