@@ -260,7 +260,7 @@ def test_a_sentencepiece_model_alone_gives_its_own_ids_and_the_template(tmp_path
 def test_a_sentencepiece_model_that_would_be_read_otherwise_is_refused(tmp_path):
     """A class that splits words itself makes nothing of such a model, and says nothing."""
     sentence_pieces(tmp_path, "spiece.model", "bert", **UNIGRAM)
-    with pytest.raises(UserError, match="spiece.model cannot be read as SentencePiece reads it; convert it"):
+    with pytest.raises(UserError, match=r"spiece\.model cannot be read as SentencePiece reads it; convert it"):
         opened(tmp_path)
 
 
