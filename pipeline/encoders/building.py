@@ -208,7 +208,8 @@ def build_tower(
             "document": _first(settings.document_prompt, own.document_prompt, ""),
         },
         _first(settings.title_separator, own.title_separator, " "),
-        token_layers=token_layers,
+        None if loaded.layout is None else loaded.layout.selection,
+        token_layers,
     )
     if settings.projection is not None:
         tower.projections.append(Projection.fresh(tower.dimension, settings.projection, seed))

@@ -29,6 +29,7 @@ TOKENIZER_FILES = (
     "tokenizer.model",
     "spiece.model",
     "sentencepiece.bpe.model",
+    "spm.model",
 )
 PICKLED = {"model": "pytorch_model", "adapter_model": "adapter_model"}
 """What a file of weights is called as a pickle (`.bin`), by what it is called as safetensors."""

@@ -8,6 +8,7 @@ from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, read_modules
 from pipeline.encoders.pooling import Pooling
 from pipeline.encoders.projection import Layer, Normalize
 from pipeline.encoders.saved_modules import LAYERS, is_over_tokens, read_pooling
+from pipeline.encoders.selection import SCORES, TokenSelection
 from pipeline.encoders.transformer_settings import read_transformer_settings
 from pipeline.errors import UserError
 from pipeline.files import read_json
@@ -57,6 +58,7 @@ class Layout(Conventions):
     projections: list[Layer] = field(default_factory=list)
     max_length: int | None = None
     lowercase: bool = False
+    selection: TokenSelection | None = None
 
 
 def read_layout(folder: Path, kind: Kind) -> Layout | None:
@@ -76,6 +78,10 @@ def read_layout(folder: Path, kind: Kind) -> Layout | None:
         raise UserError(f"{folder} is a static tower, of token vectors alone, and has no transformer to start from.")
     token_layers, pooling, projections = _arranged(modules, folder / MODULES)
     settings = read_transformer_settings(transformer.folder)
+    selection = TokenSelection.load(transformer.folder)
+    if transformer.selective and selection is None:
+        path = transformer.folder / SCORES
+        raise UserError(f"{path} is missing, so {folder} is only half written; save or copy it again.")
     conventions = read_conventions(folder, ends_normalized(folder))
     while conventions.similarity == "cosine" and projections and isinstance(projections[-1], Normalize):
         projections.pop()  # the similarity says so
@@ -85,6 +91,7 @@ def read_layout(folder: Path, kind: Kind) -> Layout | None:
         pooling=pooling,
         token_layers=token_layers,
         projections=projections,
+        selection=selection,
         **vars(settings),
     )
 

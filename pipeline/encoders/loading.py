@@ -11,7 +11,6 @@ from pipeline.encoders.folders import find_folder
 from pipeline.encoders.layout import Conventions, ends_normalized, read_conventions
 from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, is_pair, read_modules
 from pipeline.encoders.own_settings import left_open
-from pipeline.encoders.selection import TokenSelection
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tokenization import NO_LIMIT, TextTokenizer
 from pipeline.encoders.tower import Tower
@@ -79,7 +78,7 @@ def open_tower(
         layout.similarity,
         {"query": layout.query_prompt, "document": layout.document_prompt},
         layout.title_separator or " ",
-        TokenSelection.load(layout.transformer),
+        layout.selection,
         layout.token_layers,
     )
     tower.notes += left_open(str(folder), layout)

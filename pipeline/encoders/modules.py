@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from pipeline.encoders.selection import SELECTIVE
 from pipeline.errors import UserError
 from pipeline.files import read_json
 
@@ -29,10 +30,12 @@ class Module:
     Attributes:
         kind: The name of its class, such as `Dense`.
         folder: Where it keeps its config and weights.
+        selective: Whether it is our own transformer that reads selected tokens only.
     """
 
     kind: str
     folder: Path
+    selective: bool = False
 
     def config(self, *required: str) -> dict[str, Any]:
         """Read its config.
@@ -81,14 +84,14 @@ def _module(folder: Path, path: Any, name: Any, where: Path) -> Module:
     """
     if not isinstance(path, str) or not isinstance(name, str):
         raise UserError(f"{where} lists a module without its path or its type; copy the model again.")
-    kind = name.rsplit(".", 1)[-1]
-    if not name.startswith(LIBRARY) or kind not in KNOWN:
+    kind = "Transformer" if name == SELECTIVE else name.rsplit(".", 1)[-1]
+    if not name.startswith((LIBRARY, SELECTIVE)) or kind not in KNOWN:
         raise UserError(
             f"{where} has a module {name}, which is not known here; known are {', '.join(KNOWN)} of sentence-transformers."
         )
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise UserError(f"{where} names the path {path}, which is not within the folder; mend the file.")
-    return Module(kind, folder / path)
+    return Module(kind, folder / path, name == SELECTIVE)
 
 
 def _routed(router: Module, kind: Kind) -> list[Module]:

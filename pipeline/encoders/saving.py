@@ -8,13 +8,18 @@ from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from pipeline.encoders.folders import quiet_transformers
 from pipeline.encoders.layout import OUR_SETTINGS, SETTINGS
 from pipeline.encoders.modules import MODULES
+from pipeline.encoders.older_names import with_older_names
 from pipeline.encoders.saved_modules import POOLING_FLAGS, POOLING_NAMES, TOKENS
+from pipeline.encoders.selection import SELECTIVE
 from pipeline.files import disk_errors, read_json, write_json
 
 if TYPE_CHECKING:
@@ -68,7 +73,7 @@ def save_transformer_tower(tower: "TransformerTower", folder: Path, card: str) -
     """Write a transformer tower's files into a folder; see `Tower.save`, which does so atomically."""
     head = tower.head
     before, after = [[layer.kind for layer in layers] for layers in (head.token_layers, head.projections)]
-    modules = ["Transformer", *before, "Pooling", *after, *_normalize(tower)]
+    modules = [SELECTIVE if tower.selection else "Transformer", *before, "Pooling", *after, *_normalize(tower)]
     _, *paths = _make(folder, modules)
     _save_transformer(tower, folder)
     for layer in head.token_layers:
@@ -98,6 +103,11 @@ def _paths(modules: list[str]) -> list[str]:
     return ["" if index == 0 else f"{index}_{kind}" for index, kind in enumerate(modules)]
 
 
+def _type(kind: str) -> str:
+    """Spell out a module's class: the library's, unless it is one of our own."""
+    return kind if "." in kind else f"sentence_transformers.models.{kind}"
+
+
 def _make(folder: Path, modules: list[str]) -> list[str]:
     paths = _paths(modules)
     for path in paths:
@@ -110,7 +120,7 @@ def _finish(tower: "Tower", modules: list[str], folder: Path, card: str) -> None
     write_json(
         folder / MODULES,
         [
-            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            {"idx": index, "name": str(index), "path": path, "type": _type(kind)}
             for index, (kind, path) in enumerate(zip(modules, _paths(modules), strict=True))
         ],
     )
@@ -140,15 +150,25 @@ def save_router(folder: Path, query: "Tower", document: "Tower", card: str) -> N
 
 
 def _save_transformer(tower: "TransformerTower", folder: Path) -> None:
-    """Write weights, config and tokenizer."""
+    """Write weights, config and tokenizer, so that versions 4 and 5 of transformers read them alike."""
+    backbone = tower.backbone
     with quiet_transformers():
-        tower.backbone.save_pretrained(folder)
+        backbone.save_pretrained(folder, state_dict=backbone.state_dict() | _unused_pooler(backbone))
+    write_json(folder / "config.json", with_older_names(read_json(folder / "config.json")))
     tower.tokenizer.save(folder)
-    settings: dict[str, Any] = {"max_seq_length": tower.max_length, "do_lower_case": False}
-    if "add_pooling_layer" in inspect.signature(type(tower.backbone).__init__).parameters:
-        # Keeps the library from making, and reporting as untrained, a layer that no vector passes through.
-        settings["model_args"] = {"add_pooling_layer": False}
-    write_json(folder / "sentence_bert_config.json", settings)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": tower.max_length, "do_lower_case": False})
+
+
+def _unused_pooler(backbone: PreTrainedModel) -> dict[str, Tensor]:
+    """Fill with zeros the layer that a library adds to a BERT and its kin, and that no vector passes through.
+
+    A folder without it opens with a report of untrained weights, and a setting that leaves it out is unknown to exporters.
+    """
+    if "add_pooling_layer" not in inspect.signature(type(backbone).__init__).parameters:
+        return {}
+    with torch.device("meta"):
+        whole = type(backbone)(backbone.config, add_pooling_layer=True).state_dict()
+    return {name: torch.zeros(whole[name].shape) for name in whole.keys() - backbone.state_dict().keys()}
 
 
 def _pooling_config(tower: "TransformerTower") -> dict[str, Any]:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, Tokenizer
 from tokenizers.normalizers import Normalizer, Precompiled, Prepend, Replace, Strip
 from tokenizers.normalizers import Sequence as Normalizers
@@ -31,18 +33,13 @@ def as_sentencepiece(backend: Tokenizer, folder: Path, settings: dict[str, Any])
         settings: The contents of its `tokenizer_config.json`.
 
     Raises:
-        UserError: When the pieces still differ from the model's own, or the package is missing.
+        UserError: When the pieces still differ from the model's own.
     """
     model = next((folder / name for name in MODELS if (folder / name).exists()), None)
     if model is None:
         return backend
-    try:
-        import sentencepiece
-        from sentencepiece import sentencepiece_model_pb2
-    except ImportError as error:
-        raise UserError(f"{model} needs SentencePiece; install it with `pip install sentencepiece==0.2.3`.") from error
     reader = sentencepiece.SentencePieceProcessor(model_file=str(model))
-    proto = sentencepiece_model_pb2.ModelProto.FromString(model.read_bytes())
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model.read_bytes())  # type: ignore[attr-defined]
     if proto.trainer_spec.model_type == BPE:
         backend = _spaced(backend, proto.normalizer_spec)
         begin = proto.trainer_spec.bos_piece

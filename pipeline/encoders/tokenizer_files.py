@@ -114,16 +114,19 @@ def read_tokenizer(folder: Path, **kwargs: Any) -> FolderTokenizer:
 
 
 def _by_library(folder: Path, kwargs: dict[str, Any], whole: bool) -> Any:
-    """Open a folder's tokenizer as transformers does; of one that it cannot open, the file alone where there is one."""
+    """Open a folder's tokenizer as transformers does; of one that it cannot open, the file alone where there is one.
+
+    The library and what it is made of raise errors of any class for files that do not go together.
+    """
     with quiet_transformers():
         try:
             return AutoTokenizer.from_pretrained(str(folder), **kwargs)
-        except Exception as error:  # noqa: BLE001 - the tokenizers library raises bare ones
+        except Exception as error:
             if not whole:
                 raise UserError(f"The tokenizer in {folder} cannot be read ({_first_line(error)}).") from error
         try:
             return PreTrainedTokenizerFast.from_pretrained(str(folder))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raise UserError(f"The tokenizer in {folder} cannot be read ({_first_line(error)}).") from error
 
 
@@ -193,7 +196,7 @@ def _ids(backend: Tokenizer, text: str) -> list[int] | None:
     """Tokenize a text with what may have been rebuilt to something that cannot."""
     try:
         return backend.encode(text).ids
-    except Exception:  # noqa: BLE001 - the tokenizers library raises nothing narrower
+    except Exception:
         return None
 
 
