@@ -100,7 +100,9 @@ def _found(block: nn.Module, model_type: str) -> FeedForward:
     for family in FAMILIES:
         found = [parts.get(name, block) for name in (family.inner, family.outer, family.attention_output)]
         if all(isinstance(part, nn.Linear | Conv1D) for part in found):
-            return FeedForward(family, *found)
+            part = FeedForward(family, *found)
+            if len(weight_of(part.inner)) == part.neurons * (2 if family.fused else 1):
+                return part
     known = ", ".join(family.name for family in FAMILIES)
     own = {name: part.parameters(recurse=False) for name, part in parts.items()}
     has = ", ".join(name for name, weights in own.items() if any(weight.ndim > 1 for weight in weights))

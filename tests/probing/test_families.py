@@ -8,13 +8,14 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from transformers import MixtralConfig, MixtralModel
+from transformers import Gemma3nTextConfig, Gemma3nTextModel, MixtralConfig, MixtralModel
 
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, Parts
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
+from pipeline.encoders.feed_forward import weight_of
 from pipeline.encoders.layerwise_tower import LayerwiseTower
 from pipeline.encoders.pooling import pooling_named
 from pipeline.encoders.transformer_tower import TransformerTower, token_states
@@ -24,12 +25,12 @@ from pipeline.probing.attribution.method import Settings, published_method
 from pipeline.probing.attribution.quadrature import GaussLegendre
 from pipeline.probing.attribution.targets import Norm
 from pipeline.probing.geometry.drift import module_kind
-from pipeline.probing.intervention.edits import Edit, edited, sizes_of
+from pipeline.probing.intervention.edits import Edit, columns_of, edited, reader, sizes_of
 from pipeline.probing.intervention.selections import mean_activity
 from pipeline.probing.models import ProbedModel, differences
 from pipeline.probing.units import units_of
 from tests.encoders.conftest import TEXTS, VOCABULARY, make
-from tests.probing.families import HEADS, LAYERS, LLAMA, NEURONS, SAMPLES
+from tests.probing.families import GEMMA, HEADS, LAYERS, LLAMA, NEURONS, SAMPLES
 
 RULE = GaussLegendre(3)
 
@@ -123,9 +124,13 @@ def test_an_edit_is_what_changed_weights_give(tower, sample, unit):
         (weight.T if sample.transposed else weight)[:, chosen] *= 3
 
     expected = states_of(tower, with_changed(tower, 1, name, amplify)[0])
-    edit = Edit("amplify", unit, ((1, 7 if unit == "neurons" else 2),), factor=3)
-    assert alike(states_of(tower, tower.backbone, edit), expected)
+    place = (1, 7 if unit == "neurons" else 2)
+    assert alike(states_of(tower, tower.backbone, Edit("amplify", unit, (place,), factor=3)), expected)
     assert not alike(states_of(tower, tower.backbone), expected)
+    erased = copy.deepcopy(tower.backbone)
+    with torch.no_grad():
+        weight_of(reader(erased, unit, 1))[:, columns_of(erased, unit, 1, [place])] = 0
+    assert alike(states_of(tower, tower.backbone, Edit("erase", unit, (place,))), states_of(tower, erased))
 
 
 def test_a_suppressed_last_layer_is_a_model_without_it(tower, tmp_path):
@@ -198,6 +203,16 @@ def test_mixtures_of_experts_are_refused_by_name(tmp_path):
             UserError, match=r"a mixtral block has is not known: known are BERT's, .* has .*mlp\.experts"
         ):
             sizes_of(backbone, unit)
+
+
+def test_layers_that_hand_up_several_states_are_refused(tmp_path):
+    """Gemma 3n calls its parts as Llama does."""
+    sizes = {**GEMMA, "intermediate_size": [NEURONS] * LAYERS, "activation_sparsity_pattern": [0.0] * LAYERS}
+    sizes |= {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": len(VOCABULARY), "laurel_rank": 4}
+    config = Gemma3nTextConfig(**sizes, vocab_size=len(VOCABULARY), pad_token_id=0, num_kv_shared_layers=0)
+    tower = opened(make(tmp_path / "gemma3n", Gemma3nTextModel, config))
+    with pytest.raises(UserError, match="A gemma3n_text model cannot be run from the middle of a layer on"):
+        Attributor(tower, torch.device("cpu"))
 
 
 def test_nothing_is_published_of_other_blocks(tmp_path):

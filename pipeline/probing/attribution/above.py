@@ -18,6 +18,7 @@ from pipeline.encoders.architecture import blocks
 from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.encoders.tower import Batch
 from pipeline.encoders.transformer_tower import TransformerTower, token_states
+from pipeline.errors import UserError
 from pipeline.probing.attribution.differentiable import make_differentiable
 
 Seen = dict[str, Any]
@@ -54,7 +55,7 @@ class Upper:
         tokens: About how many tokens a batch will have.
 
     Raises:
-        UserError: When the blocks are of an unknown kind.
+        UserError: When the blocks are of an unknown kind, or do more than to hand states up one by one.
     """
 
     def __init__(self, tower: TransformerTower, device: torch.device, tokens: int) -> None:
@@ -71,6 +72,7 @@ class Upper:
         ]
         self.neurons = [part.neurons for part in parts]
         self.device = device
+        self._check()
 
     def finish(self, pooled: Tensor) -> Tensor:
         """Do what the tower does after pooling, [rows, width] -> [rows, dimension]."""
@@ -122,6 +124,25 @@ class Upper:
             for part, output in standing:
                 stack.enter_context(_standing(part, output))
             return self.tower.pooling(token_states(self.backbone, batch), batch["attention_mask"])
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        """Refuse a model that from its own sub-layers' outputs on does not come to what it came to.
+
+        Parts can have known names where blocks hand up more than one state of each token (Gemma 3n's do).
+        """
+        words = torch.linspace(0, self.backbone.config.vocab_size - 1, 8).long().tolist()
+        trace, texts = self.run([words, words[:3]]), torch.tensor([1, 0], device=self.device)
+        for layer, seen in enumerate(trace.seen):
+            given = seen["block"][0] if isinstance(seen["block"], tuple) else seen["block"]
+            output = self.output(trace, layer, "inner")[texts]
+            if given.shape[:-1] != trace.mask.shape or not torch.allclose(
+                self.pooled(trace, layer, "inner", output, texts), trace.pooled[texts], rtol=1e-3, atol=1e-4
+            ):
+                raise UserError(
+                    f"A {self.backbone.config.model_type} model cannot be run from the middle of a layer on, as"
+                    " attribution does: its layers do more than to hand up one state of each token."
+                )
 
 
 def _keep(seen: Seen, name: str, shape: torch.Size) -> Callable[..., None]:
