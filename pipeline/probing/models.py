@@ -6,11 +6,13 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from transformers import PreTrainedModel
 
 from pipeline.checks import one_of
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.encoders.padding import warn_where_padding_matters
 from pipeline.encoders.pooling import Pooling, pooling_named
 from pipeline.encoders.transformer_tower import TransformerTower
@@ -189,6 +191,15 @@ _MENDED = {
 """What to do about differences that are no matter of architecture."""
 
 
+def _blocks_of(backbone: PreTrainedModel) -> dict[str, Any]:
+    """Say what kind of blocks a transformer has and how many neurons in each, where they are known."""
+    try:
+        part = feed_forwards(backbone)[0]
+    except UserError:
+        return {"blocks": None, "neurons": getattr(backbone.config, "intermediate_size", None)}
+    return {"blocks": part.family.name, "neurons": part.neurons}
+
+
 def _differences(first: TransformerTower, second: TransformerTower) -> list[tuple[str, Any, Any]]:
     """Name what two towers differ in."""
     configs = first.backbone.config, second.backbone.config
@@ -198,10 +209,11 @@ def _differences(first: TransformerTower, second: TransformerTower) -> list[tupl
             ("architecture", "model_type"),
             ("depth", "num_hidden_layers"),
             ("width", "hidden_size"),
-            ("neurons", "intermediate_size"),
             ("vocabulary", "vocab_size"),
         )
     ]
+    blocks_of = [_blocks_of(tower.backbone) for tower in (first, second)]
+    sizes += [(words, blocks_of[0][words], blocks_of[1][words]) for words in ("blocks", "neurons")]
     lengths: tuple[str, Any, Any] = ("maximum length", first.max_length, second.max_length)
     # A tokenizer's own file has its maximum length in it, which has just been compared.
     mine, theirs = (tower.tokenizer.cut_to(first.max_length).fingerprint()[:8] for tower in (first, second))

@@ -35,7 +35,7 @@ def read_pooler(tower: TransformerTower, name: str) -> Projection:
         )
     folder = Path(tower.backbone.name_or_path or "")
     pooler, last = _read(folder)
-    own = feed_forwards(tower.backbone)[-1].outer.weight.detach()
+    own = feed_forwards(tower.backbone)[-1].weight("outer").detach()
     if len(pooler) < 2 or last is None or not torch.equal(last, own):
         lacks = f"{folder} has no pooler weights" if len(pooler) < 2 else f"its weights are not those of {folder}"
         raise UserError(

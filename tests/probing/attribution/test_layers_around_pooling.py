@@ -41,7 +41,7 @@ def test_attribution_goes_through_every_layer(bert_folder):  # noqa: F811
         expected = tower(tower.pad(ids))
         trace = upper.run(ids)
         rows = torch.arange(len(ids))
-        through = [upper.pooled(trace, layer, "inner", trace.seen[layer]["inner_output"], rows) for layer in range(4)]
+        through = [upper.pooled(trace, layer, "inner", upper.output(trace, layer, "inner"), rows) for layer in range(4)]
     for pooled in (trace.pooled, *through):
         np.testing.assert_allclose(upper.finish(pooled).detach(), expected, atol=1e-5)
 
