@@ -23,7 +23,7 @@ TOKENS = "token_embeddings"
 
 
 def dense(inputs, outputs, **settings):
-    """A Dense without bias or activation, so that its order to others matters to directions too."""
+    """A Dense whose tanh and bias make its order to other modules matter to directions too."""
     return modules.Dense(inputs, outputs, **{"activation_function": torch.nn.Tanh(), **settings})
 
 
