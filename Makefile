@@ -23,7 +23,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 # standard library's documentation.
 demo: install
 	$(RUN) train.py folder=outputs/demo logger=csv trainer.max_steps=64 stage.batch_size=32 stage.learning_rate=4e-5 stage.validate_every=32
-	$(RUN) train.py folder=outputs/demo_static logger=csv stage=mse query=static backbone=local backbone.path=outputs/demo/model pooling=as_saved trainer.max_steps=500 stage.validate_every=100
+	$(RUN) train.py folder=outputs/demo_static logger=csv stage=mse query=static backbone=local backbone.path=outputs/demo/model trainer.max_steps=500 stage.validate_every=100
 	$(RUN) evaluate.py folder=outputs/demo_light models=[outputs/demo,outputs/demo_static] latency=true
 
 test: install-dev

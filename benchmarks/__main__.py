@@ -4,7 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "timing", "router", "published_attribution", "plain_linear_probe"}
+NOT_BENCHMARKS = {
+    "__init__",
+    "__main__",
+    "timing",
+    "router",
+    "published_attribution",
+    "plain_linear_probe",
+    "opened_elsewhere",
+}
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import UserError, nearest, sentence_of, user_sentence
+from pipeline.store import sharing
 
 CONFIGS = Path(__file__).resolve().parent.parent / "conf"
 LAUNCHERS = {
@@ -57,7 +58,8 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
             end_with_the_command()
             try:
                 require_own_places(HydraConfig.get())
-                return main(config)
+                with sharing(Path(config.tables) if config.tables else None):
+                    return main(config)
             except Exception as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
                     # The launcher must see the failure, and may have to carry it from one process to another.

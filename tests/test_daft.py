@@ -35,6 +35,19 @@ def finished(tiny_bert, pairs, tmp_path_factory) -> Path:  # noqa: F811
     return folder
 
 
+def test_the_card_tells_both_parts(finished):
+    card = (finished / "model" / "README.md").read_text().splitlines()
+    said = {line.split(" | ")[0].removeprefix("| "): line for line in card if line.startswith("| ")}
+    assert said["alignment"].startswith("| alignment | 20 steps of 16 queries out of ")
+    # 3e-4 is stage.align.learning_rate, which no weight was trained at: the query tower has its own.
+    assert "learning rate 0.001, weights of step" in said["alignment"]
+    assert "best kl on validation" in said["alignment"]
+    assert said["training"].startswith("| training | 30 steps of 16 queries out of ")
+    assert "best map@100 on validation" in said["training"]
+    assert said["query tower"] == "| query tower | static, init token_embeddings, weights idf |"
+    assert said["pooling"].startswith("| pooling | query tower ")
+
+
 def test_daft_is_two_measured_steps_in_one_folder(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
     assert list(metrics["systems"]) == ["bm25", "zero_shot", "aligned", "dense", "hybrid"]

@@ -3,15 +3,19 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
+from safetensors.torch import load_file
 
 import evaluate as evaluate_command
 from pipeline.evaluation import latency_measurement
+from tests.encoders.test_weight_files import Caller
 from tests.evaluation.conftest import save_tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,6 +108,36 @@ def write_runs(folder: Path) -> list[str]:
 def test_a_backbone_without_weights_is_said_to_be_random(here, pairs, tmp_path):
     said = here(*dataset_settings(pairs, tmp_path / "out"), "models=[small_bert]", "measures=[mrr]")
     assert "dense: Random at the start, not read from a checkpoint: transformer." in said.splitlines()
+
+
+def test_a_pickle_of_weights_is_converted_into_the_tables_and_never_run(here, refused, pairs, models, tmp_path):
+    folder, tables = tmp_path / "pickled", tmp_path / "tables"
+    shutil.copytree(models / "second", folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+    def words(out: str) -> list[str]:
+        return [*dataset_settings(pairs, tmp_path / out), f"tables={tables}", f"models=[{folder}]", "measures=[mrr]"]
+
+    first = here(*words("first"))
+    (kept,) = (tables / "weights").glob("*.safetensors")
+    assert f"Converted {folder / 'pytorch_model.bin'} to safetensors, once for all runs: {kept}." in first
+    torch.save({"encoder.x": Caller(tmp_path / "ran")}, folder / "pytorch_model.bin")
+    assert "pytorch_model.bin is not read: it names" in refused(*words("second"))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_plain_folder_is_named_with_what_train_would_be_told(here, models, pairs, tmp_path):
+    plain = models / "second.plain"
+    entry = f"{{model: local, settings: {{backbone: {{path: {plain}}}, encoder: {{similarity: dot}}}}}}"
+    said = here(*dataset_settings(pairs, tmp_path / "out"), f"models=[{entry},{models / 'second'}]", "measures=[mrr]")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    name = "second.plain_similarity-dot"
+    assert list(metrics["systems"]) == ["bm25", name, f"{name}+bm25", "second", "second+bm25"]
+    (note,) = [remark for remark in metrics["remarks"] if "pooling" in remark]
+    assert note.startswith(f"{name}: No pooling was named, and {plain} has none of its own: the mean is taken")
+    assert note in said.splitlines()
+    assert f'{name} is backbone=local backbone.path="{plain}" encoder.similarity="dot".' in said.splitlines()
 
 
 # --- run files

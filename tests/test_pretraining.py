@@ -198,6 +198,9 @@ def test_cells_that_start_from_one_pre_training_make_it_once(tiny_bert, pairs, t
     ]
     records = [metrics_of(folder)["training"]["pretraining"] for folder in folders]
     assert records[0] == records[1] == metrics_of(made.parent)["training"]["pretraining"]
+    # The pre-trained folder has a pooling by now, which nobody named before.
+    said = [[note for note in metrics_of(folder)["remarks"] if "No pooling was named" in note] for folder in folders]
+    assert [len(notes) for notes in said] == [1, 0] and str(tiny_bert) in said[0][0]
     inputs = json.loads((folders[0] / "inputs.json").read_text())
     assert inputs["document tower"] == inputs["query tower"]
     # Other steps are another pre-training.

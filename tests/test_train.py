@@ -135,6 +135,8 @@ def test_a_run_folder_holds_all_that_a_run_makes(finished):
     assert metrics["systems"]["dense"]["ndcg@10"] > metrics["systems"]["zero_shot"]["ndcg@10"]
     assert metrics["training"]["steps"] == 30
     assert [row["step"] for row in metrics["training"]["curves"]["validation"]] == [0, 10, 20, 30]
+    (note,) = [remark for remark in metrics["remarks"] if remark.startswith("No pooling was named")]
+    assert note in (finished / "log.txt").read_text()
     names = {str(path.relative_to(finished)) for path in finished.rglob("*")}
     systems = [f"runs/test.{system}.trec" for system in metrics["systems"]]
     plots = [
@@ -149,13 +151,26 @@ def test_a_run_folder_holds_all_that_a_run_makes(finished):
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl", ".ckpt"))]
 
 
-def test_sentence_transformers_opens_the_model_and_its_card_says_where_it_comes_from(finished):
+def test_sentence_transformers_opens_the_model_and_its_card_says_where_it_comes_from(finished, tiny_bert):
     encoder = SentenceTransformer(str(finished / "model"), device="cpu")
     similarity = encoder.encode_query(["what wing 3"]) @ encoder.encode_document(["wing number 3"]).T
     assert np.isfinite(similarity).all()
     card = (finished / "model" / "README.md").read_text()
     assert "30 steps of 16 queries" in card
+    assert "learning rate 0.001, weights of step" in card
     assert "| dense |" in card
+    trained_on = json.loads((finished / "metrics.json").read_text())["dataset"]
+    for line in (
+        f"# local {tiny_bert.name}, dpr on {trained_on}",
+        f"| base | local, path {tiny_bert}, init pretrained |",
+        "| query tower | the document tower itself |",
+        "| pooling | mean |",
+        "| dimension | 32 |",
+        "| length | 32 tokens |",
+        "| title and text | joined by ` ` |",
+    ):
+        assert line in card.splitlines()
+    assert f"| dataset | {trained_on} (jsonl), fingerprint `" in card
 
 
 def test_the_index_and_its_ids_can_be_opened(finished):
@@ -328,7 +343,7 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(argument, sentence, tmp
     ("argument", "sentence"),
     [
         ("encoder.query_prompt=5", "encoder.query_prompt=5 must be text"),
-        ("encoder.append_eos=maybe", "encoder.append_eos=maybe must be true or false"),
+        ("encoder.append_eos=maybe", "encoder.append_eos=maybe must be true, false or null"),
         ("index.factory=Foo", "index.factory=Foo is no faiss index"),
         ("index=faiss_ivf", "index.factory=IVF1024,Flat needs at least 1,024 documents"),
         ("index=faiss_pq|index.factory=PQ4np", "index.factory=PQ4np needs at least 256 documents"),

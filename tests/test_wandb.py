@@ -69,7 +69,7 @@ def test_what_an_offline_run_holds(tiny_bert, pairs, tmp_path):  # noqa: F811
     assert run.run_id == json.loads((tmp_path / "run" / "wandb_run.json").read_text())["id"]
     assert run.display_name == "run"
     config = {item.key: json.loads(item.value_json) for item in run.config.update}
-    assert (config["stage"], config["pooling"], config["stage/batch_size"], config["seed"]) == ("dpr", "mean", 16, 0)
+    assert (config["stage"], config["pooling"], config["stage/batch_size"], config["seed"]) == ("dpr", "own", 16, 0)
     plain = {key: value for key, value in config.items() if key != "_wandb"}
     assert all(value is None or isinstance(value, str | int | float) for value in plain.values())
     assert not any("_target_" in key or "." in key for key in plain)

@@ -25,10 +25,15 @@ def blocks(model: PreTrainedModel) -> nn.ModuleList:
     raise UserError(f"A {model.config.model_type} model has no list of {depth} layers that could be told apart.")
 
 
-def embeddings(model: PreTrainedModel) -> nn.Module:
+def embeddings(model: PreTrainedModel) -> list[nn.Module]:
     """Find everything before the first layer: word, position and type embeddings and their normalisation."""
-    found = getattr(model, "embeddings", None)
-    return found if isinstance(found, nn.Module) else model.get_input_embeddings()
+    stacked = {id(part) for layers in model.modules() if isinstance(layers, nn.ModuleList) for part in layers.modules()}
+    return [
+        part
+        for name, part in model.named_modules()
+        if (isinstance(part, nn.Embedding) or "embed" in name or name.endswith("project_in"))
+        and stacked.isdisjoint(map(id, part.modules()))
+    ]
 
 
 def keep_first_layers(config: PretrainedConfig, layers: int | None, where: str) -> None:
@@ -89,7 +94,7 @@ def freeze(model: PreTrainedModel, parts: list[str]) -> None:
 def _part(model: PreTrainedModel, part: str) -> list[nn.Module]:
     """Look up one entry of `freeze`."""
     if part == "embeddings":
-        return [embeddings(model)]
+        return embeddings(model)
     match = re.fullmatch(r"layers? (\d+)(?:\s*-\s*(\d+))?", str(part))
     if not match:
         raise UserError(f"freeze: {part!r} is not understood; write embeddings, 'layer 3' or 'layers 0-5'.")

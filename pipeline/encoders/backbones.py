@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from transformers import (
@@ -19,13 +19,14 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, 
 from pipeline.checks import one_of, whole_number
 from pipeline.encoders.architecture import freeze, position_limit
 from pipeline.encoders.checkpoints import Init, load_transformer, read_config
-from pipeline.encoders.folders import checked_config, find_folder, package_folder
+from pipeline.encoders.folders import checked_config, find_folder, has_tokenizer, package_folder
 from pipeline.encoders.layout import Layout, Similarity, read_layout
-from pipeline.encoders.projection import Projection
+from pipeline.encoders.low_rank import base_of, is_adapter, with_adapter
+from pipeline.encoders.modules import Kind as Kind
+from pipeline.encoders.modules import is_pair
+from pipeline.encoders.projection import Layer, Projection
 from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.errors import UserError
-
-Kind = Literal["query", "document"]
 
 WIDTH_OF_A_HEAD = 64
 """In BERT and in all that is made like it."""
@@ -37,8 +38,9 @@ class Loaded:
 
     model: PreTrainedModel
     tokenizer: TextTokenizer
-    projections: Sequence[Projection] = ()
+    projections: Sequence[Layer] = ()
     layout: Layout | None = None
+    token_layers: Sequence[Layer] = ()
 
 
 class Backbone:
@@ -55,12 +57,20 @@ class Backbone:
     """
 
     family: ClassVar[str] = "local"
-    twin_only: ClassVar[bool] = False
-    """Whether query and document have checkpoints of their own."""
-    title_separator: ClassVar[str] = " "
-    """What stood between title and text when it was trained."""
-    similarity: ClassVar[Similarity] = "cosine"
-    """What its vectors were trained for."""
+    pooling: ClassVar[str | None] = None
+    """How token states became one vector when it was trained for retrieval; None: the family is no retriever."""
+    similarity: ClassVar[Similarity | None] = None
+    """What its vectors were trained to be compared by; None: nothing in particular, and cosine is taken."""
+    max_length: ClassVar[int | None] = None
+    """Tokens that a text was cut to when it was published; None: what the checkpoint says."""
+    query_prompt: ClassVar[str | None] = None
+    """What stood before every query when it was trained."""
+    document_prompt: ClassVar[str | None] = None
+    """What stood before every document when it was trained."""
+    append_eos: ClassVar[bool | None] = None
+    """Whether every text ended with the end-of-sequence token when it was trained."""
+    title_separator: ClassVar[str | None] = None
+    """What stood between title and text when it was trained; None: nobody says, and a space is taken."""
     tuned_on: ClassVar[tuple[str, ...]] = ()
     """What its published weights were tuned for retrieval on, where they were: to call them pre-trained alone, or their
     first scores on such texts zero-shot, would be untrue."""
@@ -84,6 +94,11 @@ class Backbone:
         self.trust_remote_code = trust_remote_code
         self.revision = revision
 
+    @property
+    def twin_only(self) -> bool:
+        """Whether query and document have checkpoints of their own."""
+        return False
+
     def folder(self, kind: Kind) -> Path:
         """Find the folder of the checkpoint for one side.
 
@@ -92,7 +107,7 @@ class Backbone:
         """
         if self.path is None:
             raise UserError(f"backbone={self.name} needs the folder of a model; give backbone.path=FOLDER.")
-        return find_folder(self.path, self.revision)
+        return find_folder(self.path, self.revision, self.trust_remote_code)
 
     def load(self, kind: Kind, seed: int, max_length: int | None = None) -> Loaded:
         """Load transformer and tokenizer.
@@ -106,13 +121,14 @@ class Backbone:
             UserError: When the checkpoint is missing, half written, unsafe, of another architecture, or too short.
         """
         folder = self.folder(kind)
-        layout = read_layout(folder)
+        layout = read_layout(folder, kind)
         place = layout.transformer if layout else folder
-        checked_config(place, self.trust_remote_code)
-        config = self.config(place)
-        self.check_architecture(config, place, kind)
+        base = base_of(place, self.trust_remote_code) if is_adapter(place) else place
+        checked_config(base, self.trust_remote_code)
+        config = self.config(base)
+        self.check_architecture(config, base, kind)
         model = load_transformer(
-            place,
+            base,
             config,
             layers=self.layers,
             init=self.init,
@@ -120,18 +136,21 @@ class Backbone:
             trust_remote_code=self.trust_remote_code,
             model_class=self.model_class(kind),
         )
+        if is_adapter(place) and self.init == "pretrained":
+            model = with_adapter(model, place, self.layers)
         encoder, projections = self.unwrapped(model)
         tokenizer = TextTokenizer.load(
-            place,
+            place if has_tokenizer(place) else base,
             wanted=max_length,
-            saved=layout.max_length if layout else None,
+            saved=layout.max_length if layout else self.max_length,
             limit=position_limit(encoder),
             trust_remote_code=self.trust_remote_code,
         )
         freeze(encoder, self.freeze)
         if layout is None:
             return Loaded(encoder, tokenizer, projections)
-        return Loaded(encoder, tokenizer.lowercased() if layout.lowercase else tokenizer, layout.projections, layout)
+        tokenizer = tokenizer.lowercased() if layout.lowercase else tokenizer
+        return Loaded(encoder, tokenizer, layout.projections, layout, layout.token_layers)
 
     def config(self, folder: Path) -> PretrainedConfig:
         """Read the architecture.
@@ -159,6 +178,11 @@ class Backbone:
 
 class Local(Backbone):
     """Any encoder in a folder: a plain transformers folder or a sentence-transformers folder."""
+
+    @property
+    def twin_only(self) -> bool:
+        """Whether a Router sends queries and documents through different modules."""
+        return is_pair(self.folder("document"))
 
 
 class MiniLM(Backbone):
@@ -220,10 +244,16 @@ class Bert(Backbone):
 
 
 class Contriever(Bert):
-    """Contriever: BERT trained for retrieval without labels; mean pooling. Izacard et al. (2022)."""
+    """Contriever: BERT trained for retrieval without labels. Izacard et al. (2022).
+
+    Pooling, similarity and separator are those of its authors' `src/contriever.py`, `eval_beir.py` and
+    `src/beir_utils.py`: the mean, not normalised; a space.
+    """
 
     family = "contriever"
+    pooling = "mean"
     similarity = "dot"
+    title_separator = " "
     tuned_on = ("crops of Wikipedia and CCNet, without labels",)
 
 
@@ -274,6 +304,9 @@ class SmolLM2(Llama):
 class DPR(Backbone):
     """Dense passage retrieval's two checkpoints, each through its own class. Karpukhin et al. (2020).
 
+    Pooling, similarity, separator and length are those of its authors' code: the first token's state, not normalised, of
+    title and text as two segments, cut to the `sequence_length` of `conf/encoder/hf_bert.yaml`.
+
     Args:
         question_path: Folder or hub name of the question encoder.
         context_path: Folder or hub name of the context (document) encoder.
@@ -281,18 +314,24 @@ class DPR(Backbone):
     """
 
     family = "dpr"
-    twin_only = True
-    title_separator = " [SEP] "
+    pooling = "cls"
     similarity = "dot"
+    max_length = 256
+    title_separator = " [SEP] "
     tuned_on = ("Natural Questions", "other open-domain questions")
 
     def __init__(self, question_path: str, context_path: str, **settings: Any) -> None:
         super().__init__(None, **settings)
         self.paths: dict[Kind, str] = {"query": question_path, "document": context_path}
 
+    @property
+    def twin_only(self) -> bool:
+        """There is one for questions and one for contexts."""
+        return True
+
     def folder(self, kind: Kind) -> Path:
         """Find the question or the context checkpoint."""
-        return find_folder(self.paths[kind], self.revision)
+        return find_folder(self.paths[kind], self.revision, self.trust_remote_code)
 
     def model_class(self, kind: Kind) -> type[PreTrainedModel]:
         """DPR keeps the two encoders under different names."""

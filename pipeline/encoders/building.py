@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from pipeline.checks import whole_number
 from pipeline.data.texts import Texts
@@ -12,8 +12,9 @@ from pipeline.encoders.backbones import Backbone, Kind, Loaded
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.encoders.layout import Similarity
-from pipeline.encoders.pooling import AsSaved, Pooling
-from pipeline.encoders.projection import Projection
+from pipeline.encoders.own_settings import OwnSettings
+from pipeline.encoders.pooling import Own, Pooling
+from pipeline.encoders.projection import Layer, Projection
 from pipeline.encoders.tower import Tower
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError
@@ -21,16 +22,16 @@ from pipeline.errors import UserError
 
 @dataclass
 class EncoderSettings:
-    """What holds for both towers; None means what the backbone's folder was saved with, or else nothing special.
+    """What holds for both towers; None means the checkpoint's own: saved in its folder, or published with it.
 
     Args:
-        projection: Dimension of a linear layer after the pooling; None for no such layer.
-        similarity: `cosine` (vectors are normalised) or `dot`; None: the folder's or the backbone's own.
-        max_length: Tokens a text is cut to; None: the checkpoint's own.
-        query_prompt: Put before every query.
-        document_prompt: Put before every document.
-        append_eos: End every text with the end-of-sequence token.
-        title_separator: Stands between a document's title and text; None: the folder's or the backbone's own.
+        projection: Dimension of a new linear layer after the others; None for no such layer.
+        similarity: `cosine` (vectors are normalised) or `dot`; cosine where the checkpoint has none of its own.
+        max_length: Tokens a text is cut to.
+        query_prompt: Put before every query; nothing where the checkpoint has none of its own.
+        document_prompt: Put before every document; the same.
+        append_eos: Whether every text ends with the end-of-sequence token, beside what the tokenizer does by itself.
+        title_separator: Stands between a document's title and text.
 
     Raises:
         UserError: When a value cannot be meant.
@@ -41,7 +42,7 @@ class EncoderSettings:
     max_length: int | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
-    append_eos: bool = False
+    append_eos: bool | None = None
     title_separator: str | None = None
 
     def __post_init__(self) -> None:
@@ -52,8 +53,8 @@ class EncoderSettings:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise UserError(f"encoder.{name}={value} must be text; write it in quotes, as '\"{value}\"'.")
-        if not isinstance(self.append_eos, bool):
-            raise UserError(f"encoder.append_eos={self.append_eos} must be true or false.")
+        if self.append_eos is not None and not isinstance(self.append_eos, bool):
+            raise UserError(f"encoder.append_eos={self.append_eos} must be true, false or null.")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Parts:
 
     Attributes:
         backbone: Where the document tower's transformer comes from.
-        pooling: How token states become one vector, or `AsSaved`.
+        pooling: How token states become one vector, or the wish for its own.
         settings: What holds for both towers.
         seed: What random weights are drawn from.
         texts: Training texts, whose words say which tokens are rare; none where nothing is trained.
@@ -71,7 +72,7 @@ class Parts:
     """
 
     backbone: Backbone
-    pooling: Pooling | AsSaved
+    pooling: Pooling | Own
     settings: EncoderSettings
     seed: int
     texts: Sequence[Texts] = ()
@@ -143,7 +144,7 @@ class Twin(QueryTower):
 
 def build_dual_encoder(
     backbone: Backbone,
-    pooling: Pooling | AsSaved,
+    pooling: Pooling | Own,
     query: QueryTower,
     settings: EncoderSettings | None = None,
     seed: int = 0,
@@ -155,7 +156,7 @@ def build_dual_encoder(
 
     Args:
         backbone: Where the transformers come from.
-        pooling: How token states become one vector, or `AsSaved`.
+        pooling: How token states become one vector, or the wish for its own.
         query: What serves the queries.
         settings: What holds for both towers.
         seed: What random weights (of a fresh backbone, of a projection) are drawn from.
@@ -171,62 +172,65 @@ def build_dual_encoder(
 
 
 def build_tower(
-    backbone: Backbone, pooling: Pooling | AsSaved, settings: EncoderSettings, kind: Kind, seed: int
+    backbone: Backbone,
+    pooling: Pooling | Own,
+    settings: EncoderSettings,
+    kind: Kind,
+    seed: int,
+    query_prompt: str = "",
 ) -> TransformerTower:
-    """Build the tower of one side.
+    """Build the tower of one side: as the checkpoint says of itself, unless the choices name another, which is noted.
+
+    Args:
+        backbone: Where the transformer comes from.
+        pooling: How token states become one vector, or the wish for the checkpoint's own.
+        settings: What holds for both towers.
+        kind: The side that the tower is for.
+        seed: What random weights are drawn from.
+        query_prompt: Put before every query where neither the settings nor the checkpoint name one.
 
     Raises:
         UserError: When the backbone cannot be loaded, or its folder has not saved what is asked of it.
     """
     loaded = backbone.load(kind, seed, settings.max_length)
-    tokenizer, saved = loaded.tokenizer, loaded.layout
-    if settings.append_eos:
-        tokenizer = tokenizer.with_eos(str(backbone.path or backbone.name))
+    own, tokenizer = OwnSettings.of(backbone, loaded.layout), loaded.tokenizer
+    if _first(settings.append_eos, own.append_eos, False):
+        tokenizer = tokenizer.with_eos(own.where)
+    token_layers, projections = _layers(loaded, backbone, seed, own.keeps_layers(pooling))
     tower = TransformerTower(
         loaded.model,
         tokenizer,
-        _pooling(pooling, loaded, backbone),
-        _projections(pooling, loaded, backbone, settings, seed),
-        settings.similarity or (saved.similarity if saved and isinstance(pooling, AsSaved) else backbone.similarity),
+        own.pooling_for(pooling),
+        projections,
+        _first(settings.similarity, own.similarity, "cosine"),
         {
-            "query": _first(settings.query_prompt, saved.query_prompt if saved else None, ""),
-            "document": _first(settings.document_prompt, saved.document_prompt if saved else None, ""),
+            "query": _first(settings.query_prompt, own.query_prompt, query_prompt),
+            "document": _first(settings.document_prompt, own.document_prompt, ""),
         },
-        _first(settings.title_separator, saved.title_separator if saved else None, backbone.title_separator),
+        _first(settings.title_separator, own.title_separator, " "),
+        None if loaded.layout is None else loaded.layout.selection,
+        token_layers,
     )
+    if settings.projection is not None:
+        tower.projections.append(Projection.fresh(tower.dimension, settings.projection, seed))
+    named = {name: value for name, value in asdict(settings).items() if name != "projection"}
+    tower.notes += own.notes(pooling, named, len(loaded.token_layers) + len(loaded.projections))
     tower.drawn += ["transformer"] if backbone.init == "random" else []
     tower.drawn += ["projection"] if settings.projection is not None else []
     return tower
 
 
-def _first(*values: str | None) -> str:
+Value = TypeVar("Value")
+
+
+def _first(*values: Value | None) -> Value:
     """The first that is given."""
     return next(value for value in values if value is not None)
 
 
-def _pooling(pooling: Pooling | AsSaved, loaded: Loaded, backbone: Backbone) -> Pooling:
-    """Choose the pooling, the folder's own if so wished."""
-    if not isinstance(pooling, AsSaved):
-        return pooling
-    if loaded.layout is None:
-        raise UserError(
-            f"pooling=as_saved: {backbone.path or backbone.name} is no sentence-transformers folder, so it has saved "
-            "no pooling; choose cls, mean, last or max."
-        )
-    return loaded.layout.pooling
-
-
-def _projections(
-    pooling: Pooling | AsSaved, loaded: Loaded, backbone: Backbone, settings: EncoderSettings, seed: int
-) -> list[Projection]:
-    """Collect the folder's own layers, where the saved pooling is taken with all that follows it, and a new one."""
-    projections = list(loaded.projections) if isinstance(pooling, AsSaved) or not loaded.layout else []
+def _layers(loaded: Loaded, backbone: Backbone, seed: int, kept: bool) -> tuple[list[Layer], list[Layer]]:
+    """Give the checkpoint's own layers before and after its pooling, where that is kept."""
+    before, after = (loaded.token_layers, loaded.projections) if kept else ((), ())
     if backbone.init == "random":
-        projections = [
-            Projection.fresh(old.inputs, old.outputs, seed, old.linear.bias is not None, old.activation_name)
-            for old in projections
-        ]
-    if settings.projection is not None:
-        width = projections[-1].outputs if projections else loaded.model.config.hidden_size
-        projections.append(Projection.fresh(width, settings.projection, seed))
-    return projections
+        return [layer.drawn_anew(seed) for layer in before], [layer.drawn_anew(seed) for layer in after]
+    return list(before), list(after)

@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, Pretra
 
 from pipeline.encoders.architecture import keep_first_layers
 from pipeline.encoders.folders import quiet_transformers
+from pipeline.encoders.weight_files import as_safetensors
 from pipeline.errors import UserError
 
 Init = Literal["pretrained", "random"]
@@ -17,11 +18,15 @@ Init = Literal["pretrained", "random"]
 HEADS = re.compile(
     r"(^|\.)(cls|lm_head|qa_outputs|qa_classifier|classifier|pre_classifier|score|pooler|predictions|sop_classifier"
     r"|vocab_transform|vocab_layer_norm|vocab_projector|lm_predictions|mask_predictions|generator_predictions"
-    r"|generator_lm_head|discriminator_predictions|pred_layer)(\.|$)"
-    r"|^head\.(dense|norm)\.|^decoder\.(weight|bias)$"
-    r"|position_ids$|inv_freq$|masked_bias$|\.attn\.bias$"
+    r"|generator_lm_head|discriminator_predictions|pred_layer|embed_out|lm_loss|logits_proj|sequence_summary"
+    r"|multiple_choice_head|classification_head|entity_predictions|splinter_qass)(\.|$)"
+    r"|^head\.(dense|norm|linear\d)\.|^decoder\.(weight|bias)$"
+    r"|position_ids$|inv_freq$|masked_bias$|\.att(n|ention)\.bias$"
 )
 """Weights that a checkpoint may have beyond its encoder: what other tasks put on top, and buffers of older versions."""
+
+DECODER = re.compile(r"^(transformer\.)?decoder\.")
+"""Weights of the half of an encoder-decoder that is not read."""
 
 POOLER = re.compile(r"(^|\.)pooler\.")
 """Weights that an encoder may lack: nothing here reads the layer that next-sentence prediction used."""
@@ -79,6 +84,7 @@ def load_transformer(
     """
     loader: Any = model_class or _class_of(config)
     kwargs: dict[str, Any] = {"add_pooling_layer": False} if _has_optional_pooler(loader) else {}
+    beyond = [HEADS, DECODER] if getattr(config, "is_encoder_decoder", False) else [HEADS]
     full_names = _weight_names(loader, config, kwargs) if layers is not None and not gguf_file else set()
     keep_first_layers(config, layers, str(folder))
     if hasattr(config, "use_cache"):
@@ -93,9 +99,9 @@ def load_transformer(
     else:
         kwargs["use_safetensors"] = True
     try:
-        with quiet_transformers():
+        with quiet_transformers(), as_safetensors(folder) as place:
             model, report = loader.from_pretrained(
-                str(folder),
+                str(place),
                 config=config,
                 dtype=torch.float32,
                 output_loading_info=True,
@@ -104,7 +110,8 @@ def load_transformer(
             )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise UserError(f"The weights in {folder} cannot be read: {' '.join(str(error).split())[:300]}") from error
-    _refuse_differences(folder, model, report, full_names)
+    _refuse_differences(folder, model, report, full_names, beyond)
+    model.name_or_path = config.name_or_path = str(folder)  # and not the place of what it was converted to
     return _unquantized(model).eval() if gguf_file else model.eval()
 
 
@@ -148,14 +155,22 @@ def _unquantized(model: PreTrainedModel) -> PreTrainedModel:
     return plain
 
 
-def _refuse_differences(folder: Path, model: PreTrainedModel, report: dict[str, Any], full_names: set[str]) -> None:
+def _refuse_differences(
+    folder: Path,
+    model: PreTrainedModel,
+    report: dict[str, Any],
+    full_names: set[str],
+    beyond: list[re.Pattern[str]],
+) -> None:
     """Compare what the checkpoint had with what the encoder needs."""
     prefix = f"{model.base_model_prefix}."
     missing = sorted(name for name in report["missing_keys"] if not POOLER.search(name))
     strange = sorted(
         name
         for name in report["unexpected_keys"]
-        if name not in full_names and name.removeprefix(prefix) not in full_names and not HEADS.search(name)
+        if name not in full_names
+        and name.removeprefix(prefix) not in full_names
+        and not any(pattern.search(name) for pattern in beyond)
     )
     reshaped = sorted(f"{name} {tuple(there)} for {tuple(here)}" for name, there, here in report["mismatched_keys"])
     kinds = (("missing are", missing), ("unknown to it are", strange), ("of another shape are", reshaped))

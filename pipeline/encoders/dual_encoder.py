@@ -6,7 +6,7 @@ from torch import nn
 
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.layout import Similarity
-from pipeline.encoders.loading import open_tower
+from pipeline.encoders.loading import open_tower, open_towers
 from pipeline.encoders.saving import save_router, whole_folder
 from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
@@ -63,6 +63,11 @@ class DualEncoder(nn.Module):
         towers = (("query tower", self.query), ("document tower", self.document))
         return "; ".join(f"{name}: {', '.join(tower.drawn)}" for name, tower in towers if tower.drawn)
 
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of how the towers make vectors, each sentence once."""
+        return list(dict.fromkeys([*self.query.notes, *self.document.notes]))
+
     def tower(self, kind: Kind) -> Tower:
         """Give the tower of one side."""
         return self.query if kind == "query" else self.document
@@ -85,7 +90,7 @@ class DualEncoder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, *, trust_remote_code: bool = False, max_length: int | None = None) -> "DualEncoder":
-        """Open what `save` wrote, or any sentence-transformers folder as a symmetric pair.
+        """Open what `save` wrote, or any sentence-transformers folder: as a pair where it has a Router, else as one tower.
 
         Raises:
             UserError: When the folder is half written, unsafe or of an unknown kind.
@@ -101,5 +106,4 @@ class DualEncoder(nn.Module):
                 open_tower(folder / kind, trust_remote_code=trust_remote_code, max_length=max_length) for kind in sides
             ]
             return cls(*towers)
-        tower = open_tower(folder, trust_remote_code=trust_remote_code, max_length=max_length)
-        return cls(tower, tower)
+        return cls(*open_towers(folder, trust_remote_code=trust_remote_code, max_length=max_length))

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,14 @@ import safetensors
 from huggingface_hub.utils import httpx
 from transformers.utils import logging as transformers_logging
 
+from pipeline.encoders.modules import KINDS, MODULES, read_modules
 from pipeline.errors import UserError
 from pipeline.files import read_json
 
 SECONDS_TO_ANSWER = 10.0
 """How long a model hub may take to answer before it counts as out of reach."""
 
-CONFIGS = ("config.json", "adapter_config.json")
+CONFIGS = ("config.json", "adapter_config.json", "modules.json")
 HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -27,16 +29,23 @@ TOKENIZER_FILES = (
     "tokenizer.model",
     "spiece.model",
     "sentencepiece.bpe.model",
+    "spm.model",
 )
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+PICKLED = {"model": "pytorch_model", "adapter_model": "adapter_model"}
+"""What a file of weights is called as a pickle (`.bin`), by what it is called as safetensors."""
+FOREIGN = ("*.h5", "*.msgpack", "*.ckpt*", "*.pt", "*.pth", "*.onnx", "*.gguf", "*.bin")
+"""Weights in forms that are not read."""
+WEIGHTY = ("Transformer", "StaticEmbedding", "Dense", "LayerNorm")
+"""Modules of sentence-transformers that have weights."""
 
 
-def find_folder(path: str | Path, revision: str | None = None) -> Path:
+def find_folder(path: str | Path, revision: str | None = None, trust_remote_code: bool = False) -> Path:
     """Find a checkpoint: a folder as it is, anything else as the name of a model on the hub.
 
     Args:
         path: A local folder, that of a run included, or a hub name such as `facebook/contriever`.
         revision: Which version of a hub model; None takes the newest, or what is cached.
+        trust_remote_code: Whether a hub model's own Python code is fetched with it.
 
     Raises:
         UserError: When there is neither such a folder nor such a model within reach.
@@ -47,15 +56,16 @@ def find_folder(path: str | Path, revision: str | None = None) -> Path:
             raise UserError(f"revision={revision} is of a model on the hub, and {path} is a folder; leave it out.")
         # A run folder keeps its encoder in `model/`, and nothing of a model beside it.
         inside = folder / "model"
-        return inside if (inside / "config.json").exists() and not (folder / "config.json").exists() else folder
+        found = any((inside / name).exists() for name in CONFIGS)
+        return inside if found and not (folder / "config.json").exists() else folder
     if folder.exists():
         raise UserError(f"{path} is a file where the folder of a model is expected.")
     if folder.is_absolute() or str(path).startswith((".", "~")) or str(path).count("/") > 1:
         raise UserError(f"There is no folder {path}; check the path of the model.")
-    return _from_hub(str(path), revision)
+    return _from_hub(str(path), revision, trust_remote_code)
 
 
-def _from_hub(name: str, revision: str | None) -> Path:
+def _from_hub(name: str, revision: str | None, trust_remote_code: bool) -> Path:
     """Take a hub model from the cache when it is whole there, else fetch it, trying only once."""
     sentence = (
         f"{name} is neither a folder here nor a model that can be fetched ({{}}); "
@@ -63,19 +73,67 @@ def _from_hub(name: str, revision: str | None) -> Path:
     )
     try:
         cached = Path(huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True))
-        if any((cached / name).exists() for name in CONFIGS) and any(cached.glob("*.safetensors")):
+        if _is_whole(cached, trust_remote_code):
             return cached
     except (OSError, ValueError):
         pass
     if huggingface_hub.constants.HF_HUB_OFFLINE:
-        raise UserError(sentence.format("it is not in the local cache, and HF_HUB_OFFLINE is set"))
+        raise UserError(sentence.format("it is not whole in the local cache, and HF_HUB_OFFLINE is set"))
     try:
         # One request that is not retried tells quickly whether there is a hub and whether it has the model.
         listing = huggingface_hub.HfApi().model_info(name, revision=revision, timeout=SECONDS_TO_ANSWER)
-        refuse_pickle(name, [sibling.rfilename for sibling in listing.siblings or []])
-        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=HUB_FILES))
+        wanted = _wanted(name, [sibling.rfilename for sibling in listing.siblings or []])
+        code = ["*.py"] if trust_remote_code else []
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=[*wanted, *code]))
     except (OSError, ValueError, httpx.HTTPError) as error:
         raise UserError(sentence.format(_reason(error))) from error
+
+
+def _is_whole(snapshot: Path, trust_remote_code: bool) -> bool:
+    """Whether a cached snapshot has all that is read of it; it may be of another program, which wanted less."""
+    if not any((snapshot / name).exists() for name in CONFIGS):
+        return False
+    listed = KINDS if (snapshot / MODULES).exists() else ()
+    modules = {module for kind in listed for module in read_modules(snapshot, kind)}
+    places = [module.folder for module in modules if module.kind in WEIGHTY]
+    if not all(_has_weights(place) for place in places or [snapshot]):
+        return False
+    code = read_json(snapshot / "config.json").get("auto_map", {}) if (snapshot / "config.json").exists() else {}
+    own = any("--" not in str(place) for place in code.values())  # before -- stands another model, whose code it is
+    return not (trust_remote_code and own) or any(snapshot.glob("*.py"))
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether a folder has the weights of a model, a module or an adapter, every shard of them."""
+    for index in folder.glob("*.index.json"):
+        if any(not (folder / name).exists() for name in read_json(index)["weight_map"].values()):
+            return False
+    return any(_safetensors(folder, stem) or pickled_weights(folder, stem) for stem in PICKLED)
+
+
+def _wanted(name: str, files: list[str]) -> list[str]:
+    """Choose what to fetch of a hub model: pickles only where no safetensors lie beside them.
+
+    Raises:
+        UserError: When it has no weights that can be read.
+    """
+    paths = [Path(file) for file in files]
+    pickles = []
+    for stem, pickled in PICKLED.items():
+        safe = {path.parent for path in paths if _is_of(path, stem, "safetensors")}
+        pickles += [path for path in paths if _is_of(path, pickled, "bin") and path.parent not in safe]
+    if not pickles and not any(path.suffix == ".safetensors" for path in paths):
+        refuse_foreign(name, files)
+    return HUB_FILES + [str(path) for path in pickles]
+
+
+def _is_of(path: Path, stem: str, suffix: str) -> bool:
+    """Whether a file is the whole or a shard of the weights of that name, and no variant such as `model.fp16`."""
+    return re.fullmatch(rf"{stem}(-\d+-of-\d+)?\.{suffix}", path.name) is not None
+
+
+def _safetensors(folder: Path, stem: str = "model") -> list[Path]:
+    return sorted(path for path in folder.glob("*.safetensors") if _is_of(path, stem, "safetensors"))
 
 
 def _reason(error: BaseException) -> str:
@@ -106,7 +164,7 @@ def checked_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
     """Read a transformers folder's config after checking that the folder is whole and safe to load.
 
     Raises:
-        UserError: When something is missing or cut short, the weights are pickle, or the model brings its own code.
+        UserError: When something is missing or cut short, or the model brings its own code.
     """
     if not (folder / "config.json").exists():
         raise UserError(
@@ -118,7 +176,7 @@ def checked_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
             f"{folder} brings its own Python code (auto_map in config.json), which is not run; "
             "if you trust its authors, set backbone.trust_remote_code=true."
         )
-    if not any((folder / name).exists() for name in TOKENIZER_FILES):
+    if not has_tokenizer(folder):
         raise UserError(
             f"{folder} has no tokenizer (such as tokenizer.json), so it is only half written; save or copy it again."
         )
@@ -126,21 +184,51 @@ def checked_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
     return config
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder has the files of a tokenizer."""
+    return any((folder / name).exists() for name in TOKENIZER_FILES)
+
+
 def _check_weights(folder: Path) -> None:
-    """Refuse missing, cut short or pickled weights."""
-    shards = sorted(folder.glob("model*.safetensors"))
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        missing = sorted({name for name in read_json(index)["weight_map"].values() if not (folder / name).exists()})
-        if missing:
-            raise UserError(
-                f"{folder} lacks {missing[0]}, which its index names, so it is only half written; copy it again."
-            )
-    if not shards:
-        refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
+    """Refuse weights that are missing or cut short; what a pickle holds is found out when it is read."""
+    _require_shards(folder / "model.safetensors.index.json")
+    shards = _safetensors(folder)
+    if not shards and not pickled_weights(folder):
+        refuse_foreign(str(folder), [path.name for path in folder.iterdir()])
         raise UserError(f"{folder} has no model.safetensors, so it is only half written; save or copy it again.")
     for shard in shards:
         check_safetensors(shard)
+
+
+def pickled_weights(folder: Path, stem: str = "model") -> list[Path]:
+    """List the pickles that a folder's weights are in: none where there are safetensors, which are read then.
+
+    Args:
+        folder: Of a model, a module or an adapter.
+        stem: `model` or `adapter_model`: what safetensors would be called.
+
+    Raises:
+        UserError: When one of several is missing.
+    """
+    if _safetensors(folder, stem):
+        return []
+    whole = folder / f"{PICKLED[stem]}.bin"
+    if whole.exists():
+        return [whole]
+    return _require_shards(folder / f"{PICKLED[stem]}.bin.index.json")
+
+
+def _require_shards(index: Path) -> list[Path]:
+    """List the files that an index names, none where there is no index, and refuse a folder that lacks one of them."""
+    if not index.exists():
+        return []
+    files = [index.parent / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+    missing = next((file.name for file in files if not file.exists()), None)
+    if missing:
+        raise UserError(
+            f"{index.parent} lacks {missing}, which its index names, so it is only half written; copy it again."
+        )
+    return files
 
 
 def check_safetensors(path: Path) -> None:
@@ -158,29 +246,17 @@ def check_safetensors(path: Path) -> None:
         raise UserError(f"{path} is damaged or cut short ({error}); save or copy it again.") from error
 
 
-def refuse_pickle(where: str, files: list[str]) -> None:
-    """Refuse a model whose only weights are pickle, saying how to convert them.
+def refuse_foreign(where: str, files: list[str]) -> None:
+    """Refuse a model whose only weights are in a form that is not read, naming one.
 
     Raises:
-        UserError: When there are pickles and no safetensors.
+        UserError: When there is such a file.
     """
-    names = [Path(name) for name in files]
-    pickles = sorted(str(name) for name in names if any(name.match(pattern) for pattern in PICKLES))
-    if any(name.suffix == ".safetensors" for name in names):
-        return
-    if "adapter_model.bin" in pickles:
+    found = sorted(file for file in files if any(Path(file).match(pattern) for pattern in FOREIGN))
+    if found:
         raise UserError(
-            f"{where} holds the adapter's weights as pickle (adapter_model.bin), which can run code when it is read, and is"
-            ' refused; in a copy of the folder, convert it once with `python -c "import torch, safetensors.torch as s;'
-            " s.save_file(torch.load('adapter_model.bin', weights_only=True), 'adapter_model.safetensors')\"`"
-            " and give that folder."
-        )
-    if pickles:
-        raise UserError(
-            f"{where} holds its weights as pickle ({pickles[0]}), which can run code when it is read, and is refused; if you "
-            'trust it, convert it once with `python -c "from transformers import AutoModel, AutoTokenizer; '
-            f"[C.from_pretrained('{where}').save_pretrained('CONVERTED') for C in (AutoModel, AutoTokenizer)]\"` "
-            "(for DPR with its own class instead of AutoModel) and give the folder CONVERTED."
+            f"{where} holds {found[0]}, but no weights that are read here; those are model.safetensors and"
+            " pytorch_model.bin (of an adapter, adapter_model), so take a copy of the model with one of them."
         )
 
 

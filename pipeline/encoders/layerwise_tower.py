@@ -11,8 +11,10 @@ from transformers import PreTrainedModel
 
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.backbones import Kind
+from pipeline.encoders.head import pooled_tokens
 from pipeline.encoders.tower import Batch, Tower
 from pipeline.encoders.transformer_tower import TransformerTower, token_states
+from pipeline.errors import UserError
 
 
 class LayerwiseTower(Tower):
@@ -27,13 +29,19 @@ class LayerwiseTower(Tower):
 
     def __init__(self, tower: TransformerTower) -> None:
         super().__init__(tower.tokenizer, "dot", tower.prompts, tower.title_separator)
+        if len(tower.token_layers):
+            kinds = ", ".join(layer.kind for layer in tower.head.token_layers)
+            raise UserError(
+                f"This tower has layers of its own before its pooling ({kinds}), and the states of a layer inside the"
+                " transformer cannot be pooled through them; choose another model."
+            )
         self.tower = tower
         self.depth = len(blocks(tower.backbone))
 
     @property
     def dimension(self) -> int:
         """Layers, the 0th too, times their width."""
-        return (self.depth + 1) * self.tower.width
+        return (self.depth + 1) * self.tower.width * len(self.tower.pooling.modes)
 
     @property
     def transformer(self) -> PreTrainedModel:
@@ -61,7 +69,7 @@ class LayerwiseTower(Tower):
         return lambda batch: self._states(backbone, batch)
 
     def _states(self, backbone: PreTrainedModel, batch: Batch) -> Tensor:
-        mask, pooling = batch["attention_mask"], self.tower.pooling
+        mask, pooling = pooled_tokens(batch), self.tower.pooling
         # Pooled at once: the token states of all layers together would not stay in the caches, nor perhaps in memory.
         pooled: list[Tensor] = []
         with _inputs_of(backbone, lambda states: pooled.append(pooling(states, mask))):

@@ -1,31 +1,24 @@
-"""The layout of a sentence-transformers folder: which modules follow each other, and what each says."""
+"""The layout of a sentence-transformers folder: what each of its modules says, and how its vectors are to be used."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors.torch import load_file
-
-from pipeline.encoders.folders import check_safetensors, refuse_pickle
-from pipeline.encoders.pooling import Pooling, pooling_named
-from pipeline.encoders.projection import Projection
+from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, read_modules
+from pipeline.encoders.pooling import Pooling
+from pipeline.encoders.projection import Layer, Normalize
+from pipeline.encoders.saved_modules import LAYERS, is_over_tokens, read_pooling
+from pipeline.encoders.selection import SCORES, TokenSelection
+from pipeline.encoders.transformer_settings import read_transformer_settings
 from pipeline.errors import UserError
 from pipeline.files import read_json
 
 Similarity = Literal["cosine", "dot"]
 
-MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"
 OUR_SETTINGS = "tandem"
 """The key, in `config_sentence_transformers.json`, of what that format has no place for."""
 
-POOLING_NAMES = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
-POOLING_FLAGS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_lasttoken": "last",
-}
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 """The names that models give a document's prompt; the first that is not empty counts.
 
@@ -36,155 +29,167 @@ that a model whose prompt is called `passage` would lose it.
 
 @dataclass
 class Conventions:
-    """How the vectors of a sentence-transformers folder are to be used."""
+    """How the vectors of a sentence-transformers folder are to be used.
+
+    Attributes:
+        similarity: What they are compared by; cosine where the folder does not say.
+        similarity_named: Whether it says so, in its settings or by ending in Normalize.
+        query_prompt: Put before every query.
+        document_prompt: Put before every document.
+        title_separator: Stands between a document's title and text; None where the folder does not say.
+        notes: What is to be said of how that was read.
+    """
 
     similarity: Similarity
+    similarity_named: bool
     query_prompt: str
     document_prompt: str
     title_separator: str | None
+    notes: list[str]
 
 
 @dataclass
 class Layout(Conventions):
     """What a sentence-transformers folder says beside the transformer itself."""
 
-    folder: Path
     transformer: Path
     pooling: Pooling
-    projections: list[Projection] = field(default_factory=list)
+    token_layers: list[Layer] = field(default_factory=list)
+    projections: list[Layer] = field(default_factory=list)
     max_length: int | None = None
     lowercase: bool = False
+    selection: TokenSelection | None = None
 
 
-def read_layout(folder: Path) -> Layout | None:
+def read_layout(folder: Path, kind: Kind) -> Layout | None:
     """Read a folder's layout, or give None where it is a plain transformers folder.
+
+    Args:
+        folder: The folder.
+        kind: The side, which makes a difference where a Router has modules for each.
 
     Raises:
         UserError: When a module is missing, half-written or of a kind that is not known here.
     """
     if not (folder / MODULES).exists():
         return None
-    modules = _modules(folder)
-    places = {_kind(module): folder / module["path"] for module in modules}
-    if "Transformer" not in places or "Pooling" not in places:
-        raise UserError(
-            f"{folder / MODULES} names no {'Pooling' if 'Transformer' in places else 'Transformer'} module."
-        )
-    layout = Layout(
-        **vars(read_conventions(folder)),
-        folder=folder,
-        transformer=places["Transformer"],
-        pooling=_pooling(places["Pooling"]),
+    transformer, *modules = read_modules(folder, kind)
+    if transformer.kind != "Transformer":
+        raise UserError(f"{folder} is a static tower, of token vectors alone, and has no transformer to start from.")
+    token_layers, pooling, projections = _arranged(modules, folder / MODULES)
+    settings = read_transformer_settings(transformer.folder)
+    selection = TokenSelection.load(transformer.folder)
+    if transformer.selective and selection is None:
+        path = transformer.folder / SCORES
+        raise UserError(f"{path} is missing, so {folder} is only half written; save or copy it again.")
+    conventions = read_conventions(folder, ends_normalized(folder))
+    while conventions.similarity == "cosine" and projections and isinstance(projections[-1], Normalize):
+        projections.pop()  # the similarity says so
+    return Layout(
+        **vars(conventions),
+        transformer=transformer.folder,
+        pooling=pooling,
+        token_layers=token_layers,
+        projections=projections,
+        selection=selection,
+        **vars(settings),
     )
+
+
+def ends_normalized(folder: Path) -> bool:
+    """Whether vectors of both sides have the length 1 after the last module that does anything with them."""
+    return all(_last(read_modules(folder, kind)).kind == "Normalize" for kind in KINDS)
+
+
+def _last(modules: list[Module]) -> Module:
+    """Find the last module for vectors; dropout is for training alone."""
+    return [module for module in modules if module.kind != "Dropout" and not is_over_tokens(module)][-1]
+
+
+def _arranged(modules: list[Module], where: Path) -> tuple[list[Layer], Pooling, list[Layer]]:
+    """Follow the modules after the transformer in their order.
+
+    Returns:
+        Layers before the pooling, the pooling, and layers after it.
+    """
+    tokens: list[Layer] = []
+    found: tuple[list[Layer], Pooling, list[Layer]] | None = None
     for module in modules:
-        kind = _kind(module)
-        if kind == "Dense":
-            layout.projections.append(_projection(folder / module["path"]))
-        elif kind not in ("Transformer", "Pooling", "Dropout", "Normalize"):
-            raise UserError(
-                f"{folder / MODULES} has a module {module['type']}, which is not known here; "
-                "known are Transformer, Pooling, Dense, Normalize."
-            )
-    path = layout.transformer / "sentence_bert_config.json"
-    transformer = read_json(path) if path.exists() else {}
-    layout.max_length = transformer.get("max_seq_length")
-    layout.lowercase = bool(transformer.get("do_lower_case", False))
-    return layout
+        if module.kind == "Pooling":
+            found = [*tokens], read_pooling(module), []  # one before it would be overwritten, with all that followed
+        elif module.kind in LAYERS:
+            layer, over_tokens = LAYERS[module.kind](module), is_over_tokens(module)
+            if over_tokens:
+                tokens.append(layer)
+            elif found is None:
+                raise UserError(f"{where} puts {module.folder.name} before the Pooling, where there is no vector yet.")
+            else:
+                found[2].append(layer)
+        elif module.kind != "Dropout":
+            raise UserError(f"{where} has a second {module.kind} module, after others, which is not known here.")
+    if found is None:
+        raise UserError(f"{where} names no Pooling module.")
+    return found
 
 
-def is_static(folder: Path) -> bool:
-    """Whether a folder's vectors are looked up and not computed.
+def read_conventions(folder: Path, normalized: bool) -> Conventions:
+    """Read prompts and similarity; old folders may say nothing of them.
+
+    Args:
+        folder: Holds `config_sentence_transformers.json`, or not.
+        normalized: Whether its modules end with normalised vectors.
 
     Raises:
-        UserError: When something that is not known here follows the look-up.
+        UserError: When vectors are to be compared or cut in a way that is not known here.
     """
-    kinds = [_kind(module) for module in _modules(folder)] if (folder / MODULES).exists() else []
-    if "StaticEmbedding" not in kinds:
-        return False
-    if kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
-        raise UserError(
-            f"{folder / MODULES} has {', '.join(kinds)}; known are StaticEmbedding alone, and Normalize after it."
-        )
-    return True
-
-
-def static_folder(folder: Path) -> Path:
-    """Find where a static folder keeps vectors and tokenizer."""
-    return folder / _modules(folder)[0]["path"]
-
-
-def _modules(folder: Path) -> list[dict[str, Any]]:
-    return read_json(folder / MODULES)
-
-
-def _kind(module: dict[str, Any]) -> str:
-    return str(module["type"]).rsplit(".", 1)[-1]
-
-
-def _pooling(folder: Path) -> Pooling:
-    """Read a pooling module, in the format of today or of before."""
-    config = _config(folder)
-    if "pooling_mode" in config:
-        chosen = config["pooling_mode"]
-        names = [chosen] if isinstance(chosen, str) else list(chosen)
-        names = [POOLING_NAMES.get(name, name) for name in names]
-    else:
-        names = [
-            POOLING_FLAGS.get(flag, flag)
-            for flag, on in config.items()
-            if flag.startswith("pooling_mode_") and on is True
-        ]
-    if len(names) != 1 or names[0] not in POOLING_NAMES.values():
-        raise UserError(
-            f"{folder} pools by {' and '.join(names) or 'nothing'}; known are cls, mean, max and lasttoken, one of them."
-        )
-    if config.get("include_prompt", True) is False:
-        raise UserError(
-            f"{folder} leaves the prompt out of its pooling, which is not known here; choose another model."
-        )
-    return pooling_named(names[0])
-
-
-def _projection(folder: Path) -> Projection:
-    """Read a Dense module with its weights."""
-    config = _config(folder)
-    if config.get("use_residual"):
-        raise UserError(f"{folder} has a residual connection, which is not known here; choose another model.")
-    if not (folder / "model.safetensors").exists():
-        refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
-    check_safetensors(folder / "model.safetensors")
-    projection = Projection(
-        config["in_features"],
-        config["out_features"],
-        config.get("bias", True),
-        config.get("activation_function", "torch.nn.modules.activation.Tanh"),
-    )
-    weights = load_file(folder / "model.safetensors")
-    here = {name: tuple(weight.shape) for name, weight in projection.state_dict().items()}
-    there = {name: tuple(weight.shape) for name, weight in weights.items()}
-    if here != there:
-        raise UserError(f"{folder / 'model.safetensors'} holds {there} where {here} is expected; save the model again.")
-    projection.load_state_dict(weights)
-    return projection.float()
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    if not (folder / "config.json").exists():
-        raise UserError(
-            f"{folder / 'config.json'} is missing, so {folder.parent} is only half written; save or copy it again."
-        )
-    return read_json(folder / "config.json")
-
-
-def read_conventions(folder: Path) -> Conventions:
-    """Read prompts and similarity; old folders may say nothing of them."""
     path = folder / SETTINGS
     settings = read_json(path) if path.exists() else {}
-    prompts = settings.get("prompts") or {}
-    normalized = any(_kind(module) == "Normalize" for module in _modules(folder))
+    for name, known in (("model_type", ("SentenceTransformer",)), ("truncate_dim", ())):
+        if settings.get(name) is not None and settings[name] not in known:
+            raise UserError(f"{path} sets {name}={settings[name]}, which is not known here; choose another model.")
+    query, document, notes = _prompts(settings, path)
     return Conventions(
-        similarity="dot" if settings.get("similarity_fn_name") == "dot" and not normalized else "cosine",
-        query_prompt=prompts.get("query") or "",
-        document_prompt=next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), ""),
+        similarity=_similarity(settings, normalized, path),
+        similarity_named=normalized or settings.get("similarity_fn_name") is not None,
+        query_prompt=query,
+        document_prompt=document,
         title_separator=settings.get(OUR_SETTINGS, {}).get("title_separator"),
+        notes=notes,
     )
+
+
+def _similarity(settings: dict[str, Any], normalized: bool, path: Path) -> Similarity:
+    """Read how vectors are compared; of normalised ones, dot product and distance rank as the cosine does.
+
+    What was saved here is read to the letter: beside a tower of other lengths, one of normalised vectors stays at `dot`.
+    """
+    name = settings.get("similarity_fn_name") or "cosine"
+    if name not in ("cosine", "dot") and not (name == "euclidean" and normalized):
+        raise UserError(f"{path} compares vectors by similarity_fn_name={name}; known here are cosine and dot.")
+    return "dot" if name == "dot" and (not normalized or OUR_SETTINGS in settings) else "cosine"
+
+
+def _prompts(settings: dict[str, Any], path: Path) -> tuple[str, str, list[str]]:
+    """Read the prompts of queries and documents; the default one counts for both where neither has its own.
+
+    Returns:
+        Both prompts, and a sentence where the library's `encode_query` and `encode_document` put others.
+    """
+    prompts, default = settings.get("prompts") or {}, settings.get("default_prompt_name")
+    if default is not None and default not in {*prompts, "query", "document"}:
+        raise UserError(f"{path} names the default prompt {default!r} but has no such prompt; mend the file.")
+    query = prompts.get("query") or ""
+    document = next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), "")
+    if not query and not document and prompts.get(default):
+        note = (
+            f'{path.parent} has "{prompts[default]}" as its default prompt: it is put before every query and document, as by'
+            " sentence-transformers' encode, where its encode_query and encode_document leave it out."
+        )
+        return prompts[default], prompts[default], [note]
+    if not document or prompts.get("document"):
+        return query, document, []
+    note = (
+        f'{path.parent} has "{document}" for passages: it is put before every document, where encode_document of '
+        "sentence-transformers leaves it out; encoder.document_prompt='' does so too."
+    )
+    return query, document, [note]

@@ -1,6 +1,7 @@
 """Pooling: from the states of a text's tokens to one vector, never looking at padding."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -12,7 +13,14 @@ from pipeline.errors import UserError, nearest
 class Pooling(ABC):
     """How the token states of a text become one vector; a class with no state of its own."""
 
-    name: ClassVar[str]
+    name: str
+    include_prompt: ClassVar[bool] = True
+    """Whether the tokens of a prompt are pooled like those of the text after it."""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Names of the simple poolings whose vectors stand side by side; one, where it is simple itself."""
+        return (self.name,)
 
     @abstractmethod
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
@@ -20,10 +28,10 @@ class Pooling(ABC):
 
         Args:
             states: Token states, [texts, tokens, width]; half precisions are pooled in float32.
-            mask: 1 for a real token and 0 for padding, [texts, tokens]; padding may be on either side.
+            mask: 1 for a token that is pooled and 0 for padding, [texts, tokens]; padding may be on either side.
 
         Returns:
-            One vector a text, [texts, width].
+            One vector a text, [texts, modes * width].
         """
 
 
@@ -56,9 +64,30 @@ class Mean(Pooling):
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
         """Weigh by the mask."""
         states = _wide(states)
-        weights = mask.to(states.dtype)
-        weights = weights / weights.sum(dim=1, keepdim=True)
+        weights = self._weights(mask.to(states.dtype))
         return torch.bmm(weights.unsqueeze(1), states).squeeze(1)
+
+    def _weights(self, mask: Tensor) -> Tensor:
+        """Say how much each token counts, [texts, tokens]; where none is left, as after a prompt, the mean is 0."""
+        return mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+class WeightedMean(Mean):
+    """The mean of the real tokens' states, the nth counted n times (Muennighoff 2022, SGPT)."""
+
+    name = "weighted_mean"
+
+    def _weights(self, mask: Tensor) -> Tensor:
+        return super()._weights(mask * mask.cumsum(dim=1))
+
+
+class MeanSqrtLength(Mean):
+    """The sum of n real tokens' states divided by the root of n."""
+
+    name = "mean_sqrt_len"
+
+    def _weights(self, mask: Tensor) -> Tensor:
+        return mask / mask.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
 
 
 class Max(Pooling):
@@ -71,13 +100,65 @@ class Max(Pooling):
         return _wide(states).masked_fill(mask.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
 
 
-class AsSaved:
-    """Not a pooling but the wish for the backbone folder's own: its pooling, projection and normalisation."""
+class SideBySide(Pooling):
+    """Several simple poolings, their vectors one after the other.
+
+    Args:
+        poolings: In the order of their vectors.
+    """
+
+    def __init__(self, poolings: Sequence[Pooling]) -> None:
+        self.poolings = list(poolings)
+        self.name = "+".join(self.modes)
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Names of the poolings."""
+        return tuple(pooling.name for pooling in self.poolings)
+
+    def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Pool in each way."""
+        return torch.cat([pooling(states, mask) for pooling in self.poolings], dim=-1)
+
+
+class WithoutPrompt(Pooling):
+    """A pooling that leaves out the prompt's tokens, and the special ones before it; the mask that it is given says which.
+
+    Args:
+        pooling: What is done with the others.
+    """
+
+    include_prompt = False
+
+    def __init__(self, pooling: Pooling) -> None:
+        self.pooling = pooling
+        self.name = f"{pooling.name} without the prompt"
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Those of the pooling."""
+        return self.pooling.modes
+
+    def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Pool what is left."""
+        return self.pooling(states, mask)
+
+
+class Own:
+    """Not a pooling but the wish for the checkpoint's own: saved in its folder or published; the mean where it has none."""
+
+    name = "own"
+
+
+class AsSaved(Own):
+    """The wish for what the backbone's folder has saved, refused where it has saved none."""
 
     name = "as_saved"
 
 
-POOLINGS: dict[str, type[Pooling]] = {pooling.name: pooling for pooling in (Cls, Last, Mean, Max)}
+POOLINGS: dict[str, type[Pooling]] = {
+    pooling.name: pooling for pooling in (Cls, Last, Mean, Max, WeightedMean, MeanSqrtLength)
+}
 
 
 def pooling_named(name: str) -> Pooling:

@@ -1,7 +1,11 @@
-"""The optional layer between pooling and the vector: a matrix, a bias, and what a saved folder puts after them."""
+"""The optional layers around the pooling, over each token's state or over the vector: what a saved folder puts there."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pipeline.errors import UserError
 
@@ -17,7 +21,80 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 IDENTITY = "torch.nn.modules.linear.Identity"
 
 
-class Projection(nn.Module):
+class Layer(nn.Module, ABC):
+    """Turns token states [texts, tokens, width] into others, or vectors [texts, width]."""
+
+    kind: ClassVar[str]
+    """What sentence-transformers calls such a module."""
+
+    @property
+    def inputs(self) -> int | None:
+        """Width of what comes in; None where any will do."""
+        return None
+
+    def width_after(self, width: int) -> int:
+        """Say how wide is what goes out where so much comes in."""
+        return width
+
+    @abstractmethod
+    def config(self) -> dict[str, object]:
+        """What sentence-transformers writes for such a layer."""
+
+    def description(self) -> dict[str, object]:
+        """Say what decides a vector beside the weights."""
+        return {"kind": self.kind, **self.config()}
+
+    def drawn_anew(self, seed: int) -> "Layer":
+        """Give such a layer with weights that are not trained."""
+        return self
+
+
+class Normalize(Layer):
+    """Gives everything the length 1; what ends a tower of cosine similarity is no layer of its own."""
+
+    kind = "Normalize"
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Divide by the length."""
+        return functional.normalize(_wide(vectors), dim=-1)
+
+    def config(self) -> dict[str, object]:
+        """There is nothing to say."""
+        return {}
+
+
+class LayerNorm(Layer):
+    """Layer normalisation (Ba et al. 2016).
+
+    Args:
+        width: Of what comes in and goes out.
+    """
+
+    kind = "LayerNorm"
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+
+    @property
+    def inputs(self) -> int:
+        """Width of what comes in."""
+        return self.norm.normalized_shape[0]
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Normalise each vector, then scale and shift its dimensions."""
+        return self.norm(vectors.to(self.norm.weight.dtype))
+
+    def config(self) -> dict[str, object]:
+        """Say how wide it is."""
+        return {"dimension": self.inputs}
+
+    def drawn_anew(self, seed: int) -> "LayerNorm":
+        """Give one that scales and shifts nothing."""
+        return LayerNorm(self.inputs)
+
+
+class Projection(Layer):
     """A linear map, the same as sentence-transformers' `Dense`.
 
     Args:
@@ -26,6 +103,8 @@ class Projection(nn.Module):
         bias: Whether there is a bias.
         activation: One of `ACTIVATIONS`; a projection made here has none.
     """
+
+    kind = "Dense"
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True, activation: str = IDENTITY) -> None:
         super().__init__()
@@ -48,11 +127,15 @@ class Projection(nn.Module):
         return self.linear.out_features
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Project vectors [texts, inputs] to [texts, outputs]."""
+        """Project vectors [..., inputs] to [..., outputs]."""
         return self.activation(self.linear(vectors.to(self.linear.weight.dtype)))
 
+    def width_after(self, width: int) -> int:
+        """Say how wide is what goes out."""
+        return self.outputs
+
     def config(self) -> dict[str, object]:
-        """What sentence-transformers writes for such a layer."""
+        """Say the widths, and what follows the matrix."""
         return {
             "in_features": self.inputs,
             "out_features": self.outputs,
@@ -60,9 +143,22 @@ class Projection(nn.Module):
             "activation_function": self.activation_name,
         }
 
+    def description(self) -> dict[str, object]:
+        """Say it without the kind, as it was said before there were others, so that older tables are found."""
+        return self.config()
+
+    def drawn_anew(self, seed: int) -> "Projection":
+        """Draw another of this shape."""
+        return Projection.fresh(self.inputs, self.outputs, seed, self.linear.bias is not None, self.activation_name)
+
     @classmethod
     def fresh(cls, inputs: int, outputs: int, seed: int, bias: bool = True, activation: str = IDENTITY) -> "Projection":
         """Make a new projection from a seed, whatever the state of the global generator."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(inputs, outputs, bias, activation)
+
+
+def _wide(vectors: Tensor) -> Tensor:
+    """A length needs more digits than half precision has."""
+    return vectors if vectors.dtype in (torch.float32, torch.float64) else vectors.float()

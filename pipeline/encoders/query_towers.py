@@ -10,7 +10,7 @@ from pipeline.encoders.architecture import can_be_told_positions, keep_layers
 from pipeline.encoders.backbones import WIDTH_OF_A_HEAD, Backbone, Bert
 from pipeline.encoders.building import Parts, QueryTower, build_tower
 from pipeline.encoders.checkpoints import fresh
-from pipeline.encoders.pooling import AsSaved, Pooling
+from pipeline.encoders.pooling import Own, Pooling
 from pipeline.encoders.projection import Projection
 from pipeline.encoders.rarity import inverse_document_frequencies
 from pipeline.encoders.selection import TokenSelection, checked_delta
@@ -144,11 +144,11 @@ class Other(QueryTower):
 
     Args:
         backbone: Where it comes from.
-        pooling: How its token states become one vector, or `AsSaved`.
+        pooling: How its token states become one vector, or the wish for its own.
         projection: Dimension of a linear layer after the pooling, to bridge to the document tower's; None for none.
     """
 
-    def __init__(self, backbone: Backbone, pooling: Pooling | AsSaved, projection: int | None) -> None:
+    def __init__(self, backbone: Backbone, pooling: Pooling | Own, projection: int | None) -> None:
         self.backbone, self.pooling = backbone, pooling
         self.projection = None if projection is None else whole_number("query.projection", projection)
 
@@ -159,14 +159,8 @@ class Other(QueryTower):
 
     def query(self, parts: Parts, document: Tower) -> TransformerTower:
         """Make the query tower for a document tower."""
-        settings = replace(
-            parts.settings,
-            projection=self.projection,
-            similarity=document.similarity,
-            query_prompt=document.prompts["query"],
-            max_length=None,
-        )
-        return build_tower(self.backbone, self.pooling, settings, "query", parts.seed)
+        settings = replace(parts.settings, projection=self.projection, similarity=document.similarity, max_length=None)
+        return build_tower(self.backbone, self.pooling, settings, "query", parts.seed, document.prompts["query"])
 
 
 class SharedProjection(QueryTower):

@@ -8,14 +8,22 @@ from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from pipeline.encoders.folders import quiet_transformers
-from pipeline.encoders.layout import MODULES, OUR_SETTINGS, POOLING_FLAGS, SETTINGS
+from pipeline.encoders.layout import OUR_SETTINGS, SETTINGS
+from pipeline.encoders.modules import MODULES
+from pipeline.encoders.older_names import with_older_names
+from pipeline.encoders.saved_modules import POOLING_FLAGS, POOLING_NAMES, TOKENS
+from pipeline.encoders.selection import SELECTIVE
 from pipeline.files import disk_errors, read_json, write_json
 
 if TYPE_CHECKING:
+    from pipeline.encoders.projection import Layer
     from pipeline.encoders.static_tower import StaticTower
     from pipeline.encoders.tower import Tower
     from pipeline.encoders.transformer_tower import TransformerTower
@@ -63,17 +71,27 @@ def save_static_tower(tower: "StaticTower", folder: Path, card: str) -> None:
 
 def save_transformer_tower(tower: "TransformerTower", folder: Path, card: str) -> None:
     """Write a transformer tower's files into a folder; see `Tower.save`, which does so atomically."""
-    modules = ["Transformer", "Pooling", *["Dense"] * len(tower.projections), *_normalize(tower)]
-    paths = _make(folder, modules)
+    head = tower.head
+    before, after = [[layer.kind for layer in layers] for layers in (head.token_layers, head.projections)]
+    modules = [SELECTIVE if tower.selection else "Transformer", *before, "Pooling", *after, *_normalize(tower)]
+    _, *paths = _make(folder, modules)
     _save_transformer(tower, folder)
-    write_json(folder / paths[1] / "config.json", _pooling_config(tower))
-    for projection, path in zip(tower.layers_after_pooling(), paths[2:], strict=False):
-        write_json(folder / path / "config.json", projection.config())
-        weights = {name: value.detach().cpu().contiguous() for name, value in projection.state_dict().items()}
-        save_file(weights, folder / path / "model.safetensors", metadata={"format": "pt"})
+    for layer in head.token_layers:
+        _save_layer(layer, folder / paths.pop(0), {"module_input_name": TOKENS})
+    write_json(folder / paths.pop(0) / "config.json", _pooling_config(tower))
+    for layer in head.projections:
+        _save_layer(layer, folder / paths.pop(0), {})
     if tower.selection:
         tower.selection.save(folder)
     _finish(tower, modules, folder, card)
+
+
+def _save_layer(layer: "Layer", folder: Path, place: dict[str, str]) -> None:
+    """Write a layer's config, with where it takes its input, and its weights."""
+    write_json(folder / "config.json", layer.config() | place)
+    weights = {name: value.detach().cpu().contiguous() for name, value in layer.state_dict().items()}
+    if weights:
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _normalize(tower: "Tower") -> list[str]:
@@ -83,6 +101,11 @@ def _normalize(tower: "Tower") -> list[str]:
 def _paths(modules: list[str]) -> list[str]:
     """Say where each module lies: the first one in the folder itself."""
     return ["" if index == 0 else f"{index}_{kind}" for index, kind in enumerate(modules)]
+
+
+def _type(kind: str) -> str:
+    """Spell out a module's class: the library's, unless it is one of our own."""
+    return kind if "." in kind else f"sentence_transformers.models.{kind}"
 
 
 def _make(folder: Path, modules: list[str]) -> list[str]:
@@ -97,7 +120,7 @@ def _finish(tower: "Tower", modules: list[str], folder: Path, card: str) -> None
     write_json(
         folder / MODULES,
         [
-            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            {"idx": index, "name": str(index), "path": path, "type": _type(kind)}
             for index, (kind, path) in enumerate(zip(modules, _paths(modules), strict=True))
         ],
     )
@@ -127,21 +150,35 @@ def save_router(folder: Path, query: "Tower", document: "Tower", card: str) -> N
 
 
 def _save_transformer(tower: "TransformerTower", folder: Path) -> None:
-    """Write weights, config and tokenizer."""
+    """Write weights, config and tokenizer, so that versions 4 and 5 of transformers read them alike."""
+    backbone = tower.backbone
     with quiet_transformers():
-        tower.backbone.save_pretrained(folder)
+        backbone.save_pretrained(folder, state_dict=backbone.state_dict() | _unused_pooler(backbone))
+    write_json(folder / "config.json", with_older_names(read_json(folder / "config.json")))
     tower.tokenizer.save(folder)
-    settings: dict[str, Any] = {"max_seq_length": tower.max_length, "do_lower_case": False}
-    if "add_pooling_layer" in inspect.signature(type(tower.backbone).__init__).parameters:
-        # Keeps the library from making, and reporting as untrained, a layer that no vector passes through.
-        settings["model_args"] = {"add_pooling_layer": False}
-    write_json(folder / "sentence_bert_config.json", settings)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": tower.max_length, "do_lower_case": False})
+
+
+def _unused_pooler(backbone: PreTrainedModel) -> dict[str, Tensor]:
+    """Fill with zeros the layer that a library adds to a BERT and its kin, and that no vector passes through.
+
+    A folder without it opens with a report of untrained weights, and a setting that leaves it out is unknown to exporters.
+    """
+    if "add_pooling_layer" not in inspect.signature(type(backbone).__init__).parameters:
+        return {}
+    with torch.device("meta"):
+        whole = type(backbone)(backbone.config, add_pooling_layer=True).state_dict()
+    return {name: torch.zeros(whole[name].shape) for name in whole.keys() - backbone.state_dict().keys()}
 
 
 def _pooling_config(tower: "TransformerTower") -> dict[str, Any]:
-    """Say which pooling it is by flags, which old and new versions of the library read."""
-    flags = {flag: name == tower.pooling.name for flag, name in POOLING_FLAGS.items()}
-    return {"word_embedding_dimension": tower.width, **flags, "include_prompt": True}
+    """Say which pooling it is by flags, which old and new versions of the library read; flags cannot say another order."""
+    pooling, width = tower.pooling, tower.head.state_width(tower.width)
+    flags: dict[str, Any] = {flag: name in pooling.modes for flag, name in POOLING_FLAGS.items()}
+    names = {ours: theirs for theirs, ours in POOLING_NAMES.items()}
+    if [name for name in POOLING_FLAGS.values() if name in pooling.modes] != list(pooling.modes):
+        flags["pooling_mode"] = [names[name] for name in pooling.modes]
+    return {"word_embedding_dimension": width, **flags, "include_prompt": pooling.include_prompt}
 
 
 def _settings(tower: "Tower") -> dict[str, Any]:

@@ -11,6 +11,12 @@ from safetensors.torch import load_file, save_file
 from pipeline.errors import UserError
 
 SCORES = "token_scores.safetensors"
+SELECTIVE = "tandem.SelectiveTransformer"
+"""The type, in `modules.json`, of a transformer that reads selected tokens only.
+
+sentence-transformers has no such module; it refuses this one by its name, where it would read a plain `Transformer` without
+the selection and give other vectors.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +57,7 @@ class TokenSelection:
         return {"delta": self.delta, "scores": scores} | ({} if self.renumbered else {"positions": "of the text"})
 
     def save(self, folder: Path) -> None:
-        """Write the scores; sentence-transformers has no place for them and encodes whole texts."""
+        """Write the scores."""
         said = {"delta": torch.tensor(self.delta), "renumbered": torch.tensor(self.renumbered)}
         save_file({"scores": torch.from_numpy(self.scores.copy()), **said}, folder / SCORES)
 

@@ -2,21 +2,20 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from tokenizers.normalizers import Lowercase
 from tokenizers.normalizers import Sequence as NormalizerSequence
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from pipeline.encoders.folders import quiet_transformers
+from pipeline.encoders.tokenizer_files import TOKENIZER_FILE, TOKENIZER_SETTINGS, Side, read_tokenizer
 from pipeline.errors import UserError
-
-Side = Literal["left", "right"]
+from pipeline.files import write_json
 
 NO_LIMIT = 1_000_000
 """A tokenizer without a maximum length names some astronomical number; from here on it counts as none."""
@@ -24,7 +23,8 @@ NO_LIMIT = 1_000_000
 FALLBACK_LENGTH = 512
 """Tokens a text is cut to where neither tokenizer nor model has a limit."""
 
-SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+MODEL_INPUTS = ("input_ids", "attention_mask")
+"""What a tokenizer gives of a text; types of tokens are left out, as every model takes them for 0."""
 
 
 class TextTokenizer:
@@ -35,20 +35,32 @@ class TextTokenizer:
         special: Special tokens by role (`pad_token`, `eos_token`, …), as transformers names them.
         max_length: How many tokens a text is cut to, special ones included.
         padding_side: Where padding goes.
+        truncation_side: Which end of a text that is too long is dropped.
+        notes: What is to be said of how it was read.
     """
 
-    def __init__(self, backend: Tokenizer, special: dict[str, str], max_length: int, padding_side: Side) -> None:
+    def __init__(
+        self,
+        backend: Tokenizer,
+        special: dict[str, str],
+        max_length: int,
+        padding_side: Side,
+        truncation_side: Side = "right",
+        notes: Sequence[str] = (),
+    ) -> None:
         self.backend = Tokenizer.from_str(backend.to_str())
         self.special = special
         self.max_length = max_length
         self.padding_side = padding_side
+        self.truncation_side = truncation_side
+        self.notes = list(notes)
         reserved = self.backend.num_special_tokens_to_add(is_pair=False)
         if max_length <= reserved:
             raise UserError(
                 f"max_length={max_length} leaves no room for a text beside {reserved} special tokens; raise it."
             )
         self.backend.no_padding()
-        self.backend.enable_truncation(max_length)
+        self.backend.enable_truncation(max_length, direction=truncation_side)
 
     @classmethod
     def load(
@@ -64,22 +76,15 @@ class TextTokenizer:
             kwargs: `trust_remote_code`, or `gguf_file` where a folder holds a GGUF model.
 
         Raises:
-            UserError: When the tokenizer cannot be read or has no fast form, or the model is too short for the wish.
+            UserError: When the tokenizer cannot be read as its folder means it, or the model is too short for the wish.
         """
-        with quiet_transformers():
-            try:
-                tokenizer = AutoTokenizer.from_pretrained(str(folder), **kwargs)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                raise UserError(f"The tokenizer in {folder} cannot be read ({_first_line(error)}).") from error
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            raise UserError(f"The tokenizer in {folder} has no fast form (tokenizer.json); convert it first.")
         if wanted is not None and limit is not None and wanted > limit:
             raise UserError(f"max_length={wanted} is more than the {limit} tokens that the model in {folder} can take.")
-        own = tokenizer.model_max_length if tokenizer.model_max_length < NO_LIMIT else None
+        read = read_tokenizer(folder, **kwargs)
+        own = read.max_length if read.max_length < NO_LIMIT else None
         known = [length for length in (saved or own, limit) if length is not None]
         length = wanted or min(known, default=FALLBACK_LENGTH)
-        return cls(backend, _special_tokens(tokenizer), length, "left" if tokenizer.padding_side == "left" else "right")
+        return cls(read.backend, read.special, length, read.padding_side, read.truncation_side, read.notes)
 
     @property
     def size(self) -> int:
@@ -129,6 +134,12 @@ class TextTokenizer:
         cut = sum(1 for encoding in encodings if encoding.overflowing)
         return [encoding.ids for encoding in encodings], cut
 
+    def prompt_length(self, prompt: str) -> int:
+        """Count the tokens of a prompt alone, and of what is put before it; as sentence-transformers counts them."""
+        (ids,), _ = self.token_ids([prompt])
+        special = {self.backend.token_to_id(token) for token in self.special.values()}
+        return len(ids) - (1 if ids and ids[-1] in special else 0)
+
     def pad(self, token_ids: list[list[int]]) -> dict[str, Tensor]:
         """Make a batch: `input_ids` and `attention_mask`, both [texts, longest]."""
         longest = max(map(len, token_ids))
@@ -143,19 +154,20 @@ class TextTokenizer:
     def with_eos(self, where: str) -> "TextTokenizer":
         """Give the same tokenizer with the end-of-sequence token after every text.
 
+        Where a special token ends every text already, as BERT's [SEP] does, nothing is added.
+
         Raises:
-            UserError: When the tokenizer has no such token.
+            UserError: When texts have no end and the tokenizer has no such token.
         """
+        if self.around()[1]:
+            return self
         token = self.special.get("eos_token")
         if token is None:
             raise UserError(f"append_eos: the tokenizer of {where} has no end-of-sequence token; set append_eos=false.")
-        ids = self.backend.encode("a").ids
-        if ids and ids[-1] == self._id(token):
-            return self
         description = json.loads(self.backend.to_str())
         description["post_processor"] = _ending_with(description.get("post_processor"), token, self._id(token))
         backend = Tokenizer.from_str(json.dumps(description))
-        return TextTokenizer(backend, self.special, self.max_length, self.padding_side)
+        return self._with(backend)
 
     def around(self) -> tuple[list[int], list[int]]:
         """Give the special tokens that are put before and after every text."""
@@ -183,14 +195,14 @@ class TextTokenizer:
 
     def cut_to(self, max_length: int) -> "TextTokenizer":
         """Give the same tokenizer with another maximum length."""
-        return TextTokenizer(self.backend, self.special, max_length, self.padding_side)
+        return self._with(self.backend, max_length)
 
     def without_special_tokens(self) -> "TextTokenizer":
         """Give the same tokenizer with nothing put before or after a text."""
         description = json.loads(self.backend.to_str())
         description["post_processor"] = None
         backend = Tokenizer.from_str(json.dumps(description))
-        return TextTokenizer(backend, self.special, self.max_length, self.padding_side)
+        return self._with(backend)
 
     def lowercased(self) -> "TextTokenizer":
         """Give the same tokenizer with all text lowercased first, as old sentence-transformers folders ask."""
@@ -198,31 +210,34 @@ class TextTokenizer:
         backend.normalizer = (
             NormalizerSequence([Lowercase(), backend.normalizer]) if backend.normalizer is not None else Lowercase()
         )
-        return TextTokenizer(backend, self.special, self.max_length, self.padding_side)
+        return self._with(backend)
+
+    def _with(self, backend: Tokenizer, max_length: int | None = None) -> "TextTokenizer":
+        """Give the same tokenizer with another backend or maximum length."""
+        length = self.max_length if max_length is None else max_length
+        return TextTokenizer(backend, self.special, length, self.padding_side, self.truncation_side, self.notes)
 
     def fingerprint(self) -> str:
         """Fingerprint what decides a text's ids: the tokenizer's own file, its maximum length included."""
         return hashlib.sha256(self.backend.to_str().encode()).hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Write `tokenizer.json` and `tokenizer_config.json`, which open in transformers to this very tokenizer."""
+        """Write `tokenizer.json` and `tokenizer_config.json`, which open in transformers 4 and 5 to this very tokenizer.
+
+        The class is the one that both know and that neither rebuilds: it takes the file as it is.
+        """
         backend = Tokenizer.from_str(self.backend.to_str())
         backend.no_truncation()
-        saved = PreTrainedTokenizerFast(
-            tokenizer_object=backend,
-            model_max_length=self.max_length,
-            padding_side=self.padding_side,
-            **self.special,
-        )
-        saved.save_pretrained(folder)
-
-
-def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
-    """List the special tokens by role, with something to pad with in any case."""
-    found = {role: str(token) for role in SPECIAL_TOKENS if (token := getattr(tokenizer, role, None)) is not None}
-    if "pad_token" not in found:
-        found["pad_token"] = found.get("eos_token") or found.get("unk_token") or str(tokenizer.convert_ids_to_tokens(0))
-    return found
+        backend.save(str(folder / TOKENIZER_FILE))
+        settings = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": self.max_length,
+            "padding_side": self.padding_side,
+            "truncation_side": self.truncation_side,
+            "model_input_names": MODEL_INPUTS,
+            "clean_up_tokenization_spaces": False,
+        }
+        write_json(folder / TOKENIZER_SETTINGS, settings | self.special)
 
 
 def _ending_with(processor: dict[str, Any] | None, token: str, token_id: int) -> dict[str, Any]:
@@ -255,8 +270,3 @@ def _ending_with(processor: dict[str, Any] | None, token: str, token_id: int) ->
             token: {"id": token, "ids": [token_id], "tokens": [token]},
         },
     }
-
-
-def _first_line(error: BaseException) -> str:
-    """What an error says first, without its full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""A tower with a transformer inside: backbone, pooling, and perhaps a projection."""
+"""A tower with a transformer inside: backbone, pooling, and perhaps layers before and after it."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import PreTrainedModel
 
 from pipeline.encoders.architecture import first_position, takes_positions
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.cpu import make_fast
+from pipeline.encoders.head import Head, PromptedIds, pooled_tokens
 from pipeline.encoders.layout import Similarity
 from pipeline.encoders.pooling import Pooling
-from pipeline.encoders.projection import Projection
+from pipeline.encoders.projection import Layer
 from pipeline.encoders.saving import save_transformer_tower
 from pipeline.encoders.selection import TokenSelection
 from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.encoders.tower import Batch, Tower
-from pipeline.errors import UserError
 
 VOLATILE = (
     "transformers_version",
@@ -37,17 +36,21 @@ VOLATILE = (
 
 
 class TransformerTower(Tower):
-    """Backbone, pooling, optional projection, and normalisation when the similarity is cosine.
+    """Backbone, pooling, optional layers around it, and normalisation when the similarity is cosine.
 
     Args:
         backbone: The transformer.
         tokenizer: Its tokenizer.
         pooling: How token states become one vector.
-        projections: Linear layers after the pooling, usually none or one.
+        projections: Layers after the pooling, usually none or one `Projection`.
         similarity: `cosine` normalises the vectors, `dot` leaves them.
         prompts: What is put before a text of each kind.
         title_separator: What stands between a document's title and its text.
         selection: Which of a text's tokens are kept; None keeps all.
+        token_layers: Layers over the state of each token, before the pooling.
+
+    Raises:
+        UserError: When a layer expects another width than it gets.
     """
 
     def __init__(
@@ -55,21 +58,20 @@ class TransformerTower(Tower):
         backbone: PreTrainedModel,
         tokenizer: TextTokenizer,
         pooling: Pooling,
-        projections: Sequence[Projection] = (),
+        projections: Sequence[Layer] = (),
         similarity: Similarity = "cosine",
         prompts: dict[Kind, str] | None = None,
         title_separator: str = " ",
         selection: TokenSelection | None = None,
+        token_layers: Sequence[Layer] = (),
     ) -> None:
         super().__init__(tokenizer, similarity, prompts, title_separator)
         self.backbone = backbone
         self.pooling = pooling
+        self.token_layers = nn.ModuleList(token_layers)
         self.projections = nn.ModuleList(projections)
         self.selection = selection
-        widths = [self.width, *(projection.outputs for projection in projections)]
-        for projection, width in zip(projections, widths, strict=False):
-            if projection.inputs != width:
-                raise UserError(f"A projection expects vectors of width {projection.inputs} but gets {width}.")
+        self.head.dimension(self.width)
 
     @property
     def transformer(self) -> PreTrainedModel:
@@ -84,29 +86,40 @@ class TransformerTower(Tower):
     @property
     def dimension(self) -> int:
         """Width of the vectors."""
-        return self.layers_after_pooling()[-1].outputs if len(self.projections) else self.width
+        return self.head.dimension(self.width)
 
-    def layers_after_pooling(self) -> list[Projection]:
-        """The projections, usually none or one."""
-        return [projection for projection in self.projections if isinstance(projection, Projection)]
+    @property
+    def head(self) -> Head:
+        """What is done with the token states."""
+        return Head(list(self.token_layers), self.pooling, self.layers_after_pooling(), self.similarity)  # type: ignore[arg-type]
+
+    def layers_after_pooling(self) -> list[Layer]:
+        """The layers that vectors pass through, usually none or one projection."""
+        return list(self.projections)  # type: ignore[arg-type]
 
     def token_ids(self, texts: list[str], kind: Kind) -> list[list[int]]:
         """Tokenize texts with the prompt of their kind; each has one token at least."""
-        return [ids or [self.tokenizer.lone_id] for ids in super().token_ids(texts, kind)]
+        found = [ids or [self.tokenizer.lone_id] for ids in super().token_ids(texts, kind)]
+        if self.pooling.include_prompt or not self.prompts[kind]:
+            return found
+        length = self.tokenizer.prompt_length(self.prompts[kind])
+        return [PromptedIds(ids, length) for ids in found]
 
     def pad(self, token_ids: list[list[int]]) -> Batch:
         """Make a batch of tokenized texts, of the tokens that are selected.
 
         Returns:
             `input_ids` and `attention_mask`, both [texts, longest]; of a selection also `position_ids`, where each token
-            stood in the whole text.
+            stood in the whole text; where prompts are left out of the pooling also `prompt_length`, [texts].
         """
+        prompts = [ids.prompt if isinstance(ids, PromptedIds) else 0 for ids in token_ids]
         if self.selection is None:
-            return self.tokenizer.pad(token_ids)
+            return self.tokenizer.pad(token_ids) | _lengths(prompts)
         places = [self.selection.places(ids) for ids in token_ids]
         batch = self.tokenizer.pad(
             [[ids[place] for place in kept] for ids, kept in zip(token_ids, places, strict=True)]
         )
+        batch |= _lengths([int((kept < prompt).sum()) for kept, prompt in zip(places, prompts, strict=True)])
         if self.selection.renumbered:
             return batch
         positions = torch.zeros_like(batch["input_ids"])
@@ -115,30 +128,12 @@ class TransformerTower(Tower):
 
     def forward(self, batch: Batch) -> Tensor:
         """Turn a batch made by `pad` into vectors [texts, dimension]."""
-        return self.vectors(token_states(self.backbone, batch), batch["attention_mask"])
-
-    def vectors(self, states: Tensor, mask: Tensor, projections: Sequence[Projection] | None = None) -> Tensor:
-        """Turn token states [texts, tokens, width] into vectors [texts, dimension].
-
-        Args:
-            states: What the last layer says of each token.
-            mask: 1 for real tokens and 0 for padding, [texts, tokens].
-            projections: Copies of the tower's own that lie where the states are; None takes its own.
-        """
-        vectors = self.pooling(states, mask)
-        for projection in self.layers_after_pooling() if projections is None else projections:
-            vectors = projection(vectors)
-        return functional.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors
+        return self.head.vectors(token_states(self.backbone, batch), pooled_tokens(batch))
 
     def frozen(self, device: torch.device, dtype: torch.dtype, tokens: int) -> Callable[[Batch], Tensor]:
-        """Copy the transformer in the wished precision, on a CPU with packed weights; projections stay in float32."""
-        backbone = self.fast_backbone(device, dtype, tokens)
-        projections = [copy.deepcopy(layer).to(device) for layer in self.layers_after_pooling()]
-
-        def encode(batch: Batch) -> Tensor:
-            return self.vectors(token_states(backbone, batch), batch["attention_mask"], projections)
-
-        return encode
+        """Copy the transformer in the wished precision, on a CPU with packed weights; the layers stay in float32."""
+        backbone, head = self.fast_backbone(device, dtype, tokens), self.head.copied(device)
+        return lambda batch: head.vectors(token_states(backbone, batch), pooled_tokens(batch))
 
     def fast_backbone(self, device: torch.device, dtype: torch.dtype, tokens: int) -> PreTrainedModel:
         """Copy the transformer for inference; see `frozen`."""
@@ -154,12 +149,14 @@ class TransformerTower(Tower):
             "architecture": _lasting(self.backbone.config.to_dict()),
             "padding_side": self.tokenizer.padding_side,
             "pooling": self.pooling.name,
-            "projections": [projection.config() for projection in self.layers_after_pooling()],
+            "projections": [layer.description() for layer in self.head.projections],
         }
+        if len(self.token_layers):
+            said["token_layers"] = [layer.description() for layer in self.head.token_layers]
         return said | ({"selection": self.selection.fingerprint()} if self.selection else {})
 
     def write(self, folder: Path, card: str) -> None:
-        """Write transformer, tokenizer, pooling and projections."""
+        """Write transformer, tokenizer, pooling and the layers around it."""
         save_transformer_tower(self, folder, card)
 
 
@@ -176,6 +173,11 @@ def token_states(backbone: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     elif not bool(mask[:, 0].all()) and takes_positions(backbone):
         inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
     return backbone(**inputs, return_dict=True).last_hidden_state
+
+
+def _lengths(prompts: list[int]) -> Batch:
+    """Say how many tokens of each text are left out of the pooling, where any are."""
+    return {"prompt_length": torch.tensor(prompts)} if any(prompts) else {}
 
 
 def _lasting(config: dict[str, Any]) -> dict[str, Any]:

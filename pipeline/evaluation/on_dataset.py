@@ -39,13 +39,14 @@ def prepare_models(config: DictConfig) -> Prepared:
         inputs |= {f"{kind} tower of {model.name}": loaded[0].tower(kind).fingerprint(kind) for kind in KINDS}
 
     def score() -> Results:
-        systems = retriever.bm25()
+        systems, notes = retriever.bm25(), []
         for model, (dense, hybrid) in zip(models, names, strict=True):
             dual_encoder = loaded.pop() if loaded else model.load(config.trust_remote_code)
             systems |= retriever.encoder(dual_encoder, dense, hybrid)
-            systems[dense].details.update({} if model.keeps_its_name else {"source": str(model.folder)})
+            systems[dense].details.update({} if model.keeps_its_name else {"source": model.source})
             systems[dense].details.update({"drawn": dual_encoder.drawn} if dual_encoder.drawn else {})
-        results = retriever.results(systems)
+            notes += [f"{dense}: {note}" for note in dual_encoder.notes]
+        results = retriever.results(systems, notes)
         if not config.latency:
             return results
         return replace(results, latency=_latency(config, models, [dense for dense, _ in names], retriever))

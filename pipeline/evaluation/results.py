@@ -52,7 +52,7 @@ class Results:
         fingerprint: The dataset's, or of the judgements where there is nothing else.
         systems: By name, in the order of the table.
         significance: Which systems differ; None for one system alone.
-        remarks: What is to be said of the data, in sentences.
+        remarks: What is to be said of the data and of the encoders, in sentences.
         groups: Of an experiment on the dataset: query id, id of its document, group and cluster, a row each.
         latency: How long the encoders take for queries, where that was asked for; like all durations kept out of
             `metrics.json`.

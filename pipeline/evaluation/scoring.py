@@ -131,8 +131,13 @@ class Retriever:
             systems[hybrid] = self._hybrid(hybrid, dual_encoder, documents, queries)
         return systems
 
-    def results(self, systems: dict[str, SystemResult]) -> Results:
-        """Put the systems scored on this split together with what the split is."""
+    def results(self, systems: dict[str, SystemResult], notes: Sequence[str] = ()) -> Results:
+        """Put the systems scored on this split together with what the split is.
+
+        Args:
+            systems: By their names.
+            notes: What is to be said of the encoders, in sentences.
+        """
         texts = self.split.queries.take(slice(None))
         return Results(
             dataset=self.dataset.name,
@@ -142,7 +147,7 @@ class Retriever:
             relevant_from=self.dataset.relevant_from,
             remove_self_hits=bool((self.dataset.self_hits(self.split) >= 0).any()),
             fingerprint=self.dataset.fingerprint,
-            remarks=remarks(self.dataset, self.split),
+            remarks=[*notes, *remarks(self.dataset, self.split)],
             systems=systems,
             groups=[
                 (query, document, *group)

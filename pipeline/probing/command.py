@@ -78,7 +78,12 @@ def require_used(config: DictConfig, probe: Probe, overrides: Sequence[str]) -> 
 def _found(probe: Probe, subject: Subject) -> Outcome:
     """Find out, and say beside it what is to be known of the models and of the dataset."""
     found = probe.run(subject)
-    further = [*_drawn(subject), *_not_normalised(probe, subject), *remarks(subject.dataset, subject.split)]
+    further = [
+        *_drawn(subject),
+        *_noted(subject),
+        *_not_normalised(probe, subject),
+        *remarks(subject.dataset, subject.split),
+    ]
     return replace(found, findings=[*found.findings, *further])
 
 
@@ -92,6 +97,11 @@ def _drawn(subject: Subject) -> list[str]:
     """Say of which models weights were drawn at random."""
     drawn = {name: model.encoder.drawn for name, model in subject.models.items() if model.encoder.drawn}
     return [f"{name}: {drawn_line(words)}" for name, words in drawn.items()]
+
+
+def _noted(subject: Subject) -> list[str]:
+    """Say how the models make vectors, where that was not named, or is not their own."""
+    return [f"{name}: {note}" for name, model in subject.models.items() for note in model.encoder.notes]
 
 
 def _title(probe: Probe, subject: Subject, overrides: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.retrieval import kept as results
 from pipeline.retrieval.kept import Arrays
 
-VERSION = 2
+VERSION = 3
 """Counts up whenever a probe computes something else from the same inputs, so that nothing of before is found again."""
 
 

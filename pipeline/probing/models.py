@@ -1,20 +1,23 @@
 """Models as `probe.py` names them: each with its side and its pooling."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from transformers import PreTrainedModel
 
 from pipeline.checks import one_of
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.encoders.padding import warn_where_padding_matters
-from pipeline.encoders.pooling import pooling_named
+from pipeline.encoders.pooling import Pooling, pooling_named
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError, nearest
-from pipeline.evaluation.models import find_models
+from pipeline.evaluation.models import checked_settings, find_models
 from pipeline.evaluation.names import require_file_names
 from pipeline.evaluation.result_folder import said_overrides
 
@@ -57,10 +60,6 @@ class ProbedModel:
     def depth(self) -> int:
         """Number of layers, the 0th not counted; of two unlike towers the smaller."""
         return min(len(blocks(self.tower(kind).backbone)) for kind in self.kinds)
-
-
-SETTINGS = ("backbone", "pooling", "query", "encoder", "seed")
-"""Parts of `train.py`'s configuration that an untrained model is made of."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +107,7 @@ def _choice(name: str, entry: Any) -> Choice:
     for key in fields:
         if key not in Choice.__dataclass_fields__:
             raise UserError(f"models.{name}.{key!s} is not a setting; {nearest(str(key), Choice.__dataclass_fields__)}")
-    if not isinstance(fields.get("settings", {}), dict):
-        raise UserError(
-            f"models.{name}.settings must be what train.py would be told, such as {{backbone: {{layers: 3}}}}."
-        )
-    for key in fields.get("settings", {}):
-        if key not in SETTINGS:
-            raise UserError(
-                f"models.{name}.settings.{key} would change nothing of a model; settings are of {', '.join(SETTINGS)}."
-            )
+    checked_settings(f"models.{name}", fields.get("settings", {}))
     if not isinstance(fields.get("normalise", False), bool):
         raise UserError(f"models.{name}.normalise={fields['normalise']} must be true or false.")
     one_of(f"models.{name}.side", fields.get("side", "both"), SIDES)
@@ -125,9 +116,12 @@ def _choice(name: str, entry: Any) -> Choice:
 
 def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
     side: Kind | None = None if choice.side == "both" else choice.side  # type: ignore[assignment]
-    (found,) = find_models([choice.model], choice.settings)
+    pooling = None if choice.pooling is None else pooling_named(choice.pooling)
+    (found,) = find_models([{"model": choice.model, "settings": choice.settings}])
+    if pooling is not None and found.backbone is not None:
+        found = replace(found, settings={**found.settings, "pooling": pooling.name})
     encoder = found.load(trust_remote_code, side)
-    source = " ".join([found.name, *_chosen(choice)])
+    source = " ".join([found.backbone or found.name, *_chosen(choice)])
     probed = ProbedModel(name, encoder, choice.side, choice.normalise, source, found.backbone)  # type: ignore[arg-type]
     for kind in probed.kinds:
         tower = encoder.tower(kind)
@@ -136,10 +130,19 @@ def _open(name: str, choice: Choice, trust_remote_code: bool) -> ProbedModel:
                 f"models.{name}: the {kind} tower of {choice.model} has no layers to look into; choose"
                 f" models.{name}.side={'document' if kind == 'query' else 'query'}, or another model."
             )
-        if choice.pooling is not None:
-            tower.pooling = pooling_named(choice.pooling)
+        if pooling is not None and pooling.name != tower.pooling.name:
+            _pool_otherwise(tower, pooling, choice.model)
         warn_where_padding_matters(tower)
     return probed
+
+
+def _pool_otherwise(tower: TransformerTower, pooling: Pooling, where: str) -> None:
+    """Pool a saved tower in another way than it was saved with, without the layers that follow its own; and note it."""
+    without = " without the layers that were saved after its own" if len(tower.projections) else ""
+    tower.notes.append(
+        f"{where} was saved with pooling={tower.pooling.name}; instead of that is taken pooling={pooling.name}{without}."
+    )
+    tower.pooling, tower.projections = pooling, nn.ModuleList()
 
 
 def _chosen(choice: Choice) -> list[str]:
@@ -188,6 +191,15 @@ _MENDED = {
 """What to do about differences that are no matter of architecture."""
 
 
+def _blocks_of(backbone: PreTrainedModel) -> dict[str, Any]:
+    """Say what kind of blocks a transformer has and how many neurons in each, where they are known."""
+    try:
+        part = feed_forwards(backbone)[0]
+    except UserError:
+        return {"blocks": None, "neurons": getattr(backbone.config, "intermediate_size", None)}
+    return {"blocks": part.family.name, "neurons": part.neurons}
+
+
 def _differences(first: TransformerTower, second: TransformerTower) -> list[tuple[str, Any, Any]]:
     """Name what two towers differ in."""
     configs = first.backbone.config, second.backbone.config
@@ -197,10 +209,11 @@ def _differences(first: TransformerTower, second: TransformerTower) -> list[tupl
             ("architecture", "model_type"),
             ("depth", "num_hidden_layers"),
             ("width", "hidden_size"),
-            ("neurons", "intermediate_size"),
             ("vocabulary", "vocab_size"),
         )
     ]
+    blocks_of = [_blocks_of(tower.backbone) for tower in (first, second)]
+    sizes += [(words, blocks_of[0][words], blocks_of[1][words]) for words in ("blocks", "neurons")]
     lengths: tuple[str, Any, Any] = ("maximum length", first.max_length, second.max_length)
     # A tokenizer's own file has its maximum length in it, which has just been compared.
     mine, theirs = (tower.tokenizer.cut_to(first.max_length).fingerprint()[:8] for tower in (first, second))

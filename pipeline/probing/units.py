@@ -18,7 +18,7 @@ def units_of(model: PreTrainedModel) -> dict[str, int]:
     """
     layers = blocks(model)
     place = {id(weight): number for number, block in enumerate(layers, start=1) for weight in block.parameters()}
-    place |= {id(weight): 0 for weight in embeddings(model).parameters()}
+    place |= {id(weight): 0 for part in embeddings(model) for weight in part.parameters()}
     weights = model.named_parameters(remove_duplicate=False)
     return {name: place.get(id(weight), len(layers) + 1) for name, weight in weights}
 

@@ -19,6 +19,7 @@ from pipeline.data.texts import Texts
 from pipeline.encoders.building import build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
+from pipeline.encoders.pooling import Own
 from pipeline.entry import instantiate
 from pipeline.errors import UserError
 from pipeline.evaluation.cell_record import recorded
@@ -141,7 +142,9 @@ class Cell:
         self.dual_encoder: DualEncoder = build_dual_encoder(
             backbone, pooling, query, settings, self.seed, self._training_texts(), self.store, self.encoding
         )
-        self.drawn = self.dual_encoder.drawn
+        self.drawn, self.notes = self.dual_encoder.drawn, self.dual_encoder.notes
+        if config.pretraining is not None and isinstance(pooling, Own):
+            self.notes = [*found.notes, *self.notes]  # what was taken unnamed before is what its folder has saved since
         self.retriever = self._retriever(self.dataset, self.index)
         self.starting_point = {
             "dataset": self.dataset.fingerprint,
@@ -268,7 +271,8 @@ class Cell:
             for name, split in self.dataset.splits.items()
         )
         self.folder.say(f"{self.folder.path}: {self.dataset.label}: {splits}.")
-        for remark in [*([drawn_line(self.drawn)] if self.drawn else []), *remarks(self.dataset, self.retriever.split)]:
+        drawn = [drawn_line(self.drawn)] if self.drawn else []
+        for remark in [*drawn, *self.notes, *remarks(self.dataset, self.retriever.split)]:
             self.folder.say(remark)
 
     def _save(self, metrics: dict[str, Any]) -> None:
@@ -293,7 +297,7 @@ class Cell:
     def _report(self, systems: dict[str, SystemResult], trained: dict[str, Any], logger: Logger | None) -> None:
         """Write figures, rankings and plots, and tell the logger; `metrics.json`, the last, marks the folder as finished."""
         scores = {name: system.scores for name, system in systems.items()}
-        results = replace(self.retriever.results(systems), significance=compare(scores))
+        results = replace(self.retriever.results(systems, self.notes), significance=compare(scores))
         parts = parts_of(trained)
         if parts:
             plot_curves(parts, trained["monitor"], self.folder.path / "plots" / "curves")

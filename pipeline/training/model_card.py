@@ -1,5 +1,7 @@
 """The model card: what an encoder was trained on, what it measures, how to load it."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ tags:
 - dense-retrieval
 ---
 """
-WHOLE_TEXTS = (
-    "The query tower reads only the rarest tokens of a query. sentence-transformers has no place for that and encodes all of "
-    "them, which gives other vectors than the measures above rest on; `DualEncoder.load` of this project gives the same."
+OWN_LOADER = (
+    "The query tower reads only the rarest tokens of a query. sentence-transformers has no module for that, so it refuses "
+    "the pair and the query tower by name (`tandem.SelectiveTransformer`); this project opens them, and the document tower "
+    "opens in both."
 )
 
 
@@ -36,34 +39,100 @@ def model_card(
     training = metrics.get("training", {})
     sections = [
         HEADER,
-        f"# {choices['backbone']}, {training.get('stage')} on {metrics['dataset']}\n",
-        _training(config, choices, training, dual_encoder),
+        f"# {_title(config, choices)}, {training.get('stage')} on {metrics['dataset']}\n",
+        _training(config, choices, metrics, dual_encoder),
         _measures(metrics),
         _usage(folder, dual_encoder),
     ]
     return "\n".join(sections)
 
 
+def _title(config: dict[str, Any], choices: dict[str, str]) -> str:
+    """Name what was trained: the backbone, and of one that is called by where it lies the last part of that."""
+    path = config["backbone"].get("path")
+    return f"{choices['backbone']} {Path(path).name}" if path else choices["backbone"]
+
+
 def _training(
-    config: dict[str, Any], choices: dict[str, str], training: dict[str, Any], dual_encoder: DualEncoder
+    config: dict[str, Any], choices: dict[str, str], metrics: dict[str, Any], dual_encoder: DualEncoder
 ) -> str:
-    stage = config["stage"]
+    stage, training = config["stage"], metrics.get("training", {})
     query, document = dual_encoder.query, dual_encoder.document
-    rows = {
-        "backbone": f"{choices['backbone']}, init {config['backbone'].get('init', 'pretrained')}",
-        "pooling": document.description().get("pooling", "none: token vectors"),
+    towers = {"": document} if dual_encoder.symmetric else {"query ": query, "document ": document}
+    rows = {"base": _said(choices["backbone"], config["backbone"])}
+    if record := training.get("pretraining"):
+        rows["pre-training"] = (
+            f"masked language modelling from {record['base']}, {record['steps']} steps on {record['texts']}"
+        )
+    if training.get("drawn"):
+        rows["drawn at random"] = training["drawn"]
+    rows |= {
+        "query tower": "the document tower itself"
+        if dual_encoder.symmetric
+        else _said(choices["query"], config["query"]),
+        "pooling": _each(
+            {name: tower.description().get("pooling", "none: token vectors") for name, tower in towers.items()}
+        ),
+        "dimension": str(dual_encoder.dimension),
+        "length": _each({name: f"{tower.max_length} tokens" for name, tower in towers.items()}),
         "similarity": dual_encoder.similarity,
         "prompts": f"query `{query.prompts['query']}`, document `{document.prompts['document']}`",
-        "dataset": f"{choices['dataset']}, fingerprint `{training.get('dataset_fingerprint', '')[:16]}`",
+        "title and text": f"joined by `{document.title_separator}`",
+        "dataset": f"{metrics['dataset']} ({choices['dataset']}), "
+        f"fingerprint `{training.get('dataset_fingerprint', '')[:16]}`",
     }
     if training.get("steps"):
-        rows |= {
-            "loss": _loss(stage, choices["negatives"]),
-            "training": f"{training['steps']} steps of {stage['batch_size']} queries out of {training['queries']}, "
-            f"learning rate {stage['learning_rate']}, weights of step {training['kept_step']} ({_which(stage)})",
-            "seed": str(config["seed"]),
-        }
+        rows["loss"] = _loss(stage, choices["negatives"])
+        if "align" in training:
+            rows["alignment"] = _course(stage | stage["align"], training["align"], symmetric=False)
+        rows |= {"training": _course(stage, training, dual_encoder.symmetric), "seed": str(config["seed"])}
     return "## Training\n\n| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+
+
+def _said(choice: str, settings: dict[str, Any]) -> str:
+    """Name a choice with all that its settings say."""
+    parts = [(name, value) for name, value in _flat(settings) if value not in (None, [], choice) and value is not False]
+    return ", ".join([choice, *(f"{name} {value}" for name, value in parts)])
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """List settings with those within them; of what makes them, the class of those within alone."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        elif name != "_target_":
+            yield above + name, value
+        elif above:
+            yield above.rstrip("."), str(value).rsplit(".", 1)[-1]
+
+
+def _each(values: dict[str, str]) -> str:
+    """Say what holds for both towers once."""
+    if len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    return ", ".join(f"{name}tower {value}" for name, value in values.items())
+
+
+def _course(stage: dict[str, Any], part: dict[str, Any], symmetric: bool) -> str:
+    """Say how long a part was trained, on how much, and at what rates."""
+    texts = "queries" if stage.get("texts", ["pairs"]) == ["pairs"] else "texts"
+    row, peak = part["curves"]["loss"][0], stage["learning_rate"]
+    own = peak * row["query_learning_rate"] / row["learning_rate"]
+    if symmetric or math.isclose(own, peak):
+        rate = f"learning rate {peak:g}"
+    elif _aligns(stage):
+        rate = f"learning rate {own:g}"
+    else:
+        rate = f"learning rate {peak:g}, of the query tower {own:g}"
+    return (
+        f"{part['steps']} steps of {stage['batch_size']} {texts} out of {part['queries']}, {rate}, "
+        f"weights of step {part['kept_step']} ({_which(stage)})"
+    )
+
+
+def _aligns(stage: dict[str, Any]) -> bool:
+    """Whether the query tower alone is trained."""
+    return "texts" in stage
 
 
 def _which(stage: dict[str, Any]) -> str:
@@ -77,10 +146,12 @@ def _loss(stage: dict[str, Any], negatives: str) -> str:
         rest = {name: value for name, value in stage.items() if name != "align"}
         first, then = _loss(rest | stage["align"], negatives), _loss(rest, negatives)
         return f"first, of the query tower alone, {first}; then, of both towers, {then}"
-    texts = f" on {', '.join(stage['texts'])}" if "texts" in stage else ""
+    texts = f" on {', '.join(stage['texts'])}" if _aligns(stage) else ""
     if stage.get("objective") in ("squared_error", "embedding_divergence"):
         return f"{stage['objective'].replace('_', ' ')} to the document tower's vectors{texts}"
-    return f"InfoNCE, temperature {stage['temperature']}, negatives {negatives}{texts}"
+    told_apart = negatives if "pairs" in stage.get("texts", ["pairs"]) else "in_batch"
+    whole = ", normalised over the whole batch" if stage["normalisation"] == "global" else ""
+    return f"InfoNCE, temperature {stage['temperature']}, negatives {told_apart}{whole}{texts}"
 
 
 def _measures(metrics: dict[str, Any]) -> str:
@@ -97,9 +168,16 @@ def _measures(metrics: dict[str, Any]) -> str:
 
 
 def _usage(folder: Path, dual_encoder: DualEncoder) -> str:
+    if getattr(dual_encoder.query, "selection", None):
+        load = f"""from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.encoding import encode
+
+encoder = DualEncoder.load("{folder}")
+queries = encode(encoder.query, ["…"], "query")
+documents = encode(encoder.document, ["…"], "document")"""
+        return f"## Use\n\n```python\n{load}\n```\n\n{OWN_LOADER}\n"
     load = f'encoder = SentenceTransformer("{folder}")\nqueries = encoder.encode_query(["…"])\ndocuments = encoder.encode_document(["…"])'
     if not dual_encoder.symmetric:
         alone = f'SentenceTransformer("{folder}/query").encode_query(["…"])'
         load += f"\n\n# The query tower alone, for where searches are answered:\nqueries = {alone}"
-    other = f"\n{WHOLE_TEXTS}\n" if getattr(dual_encoder.query, "selection", None) else ""
-    return f"## Use\n\n```python\nfrom sentence_transformers import SentenceTransformer\n\n{load}\n```\n{other}"
+    return f"## Use\n\n```python\nfrom sentence_transformers import SentenceTransformer\n\n{load}\n```\n"

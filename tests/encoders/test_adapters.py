@@ -1,19 +1,28 @@
 """LoRA adapters that peft made, merged: equal to W + scale * B A by hand, and refused where they do not belong."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
+from sentence_transformers import SentenceTransformer
+from transformers import BertModel, LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, LlamaModel
 
-from pipeline.encoders.adapters import CONFIG, WEIGHTS, RepLlama
-from pipeline.encoders.backbones import Llama
+from pipeline.encoders.adapters import RepLlama
+from pipeline.encoders.backbones import Llama, Local
 from pipeline.encoders.building import EncoderSettings, Shared, build_dual_encoder
 from pipeline.encoders.encoding import encode
-from pipeline.encoders.pooling import Last
+from pipeline.encoders.loading import open_tower
+from pipeline.encoders.low_rank import CONFIG, STEM
+from pipeline.encoders.pooling import AsSaved, Last
 from pipeline.errors import UserError
-from tests.encoders.conftest import SMALL, TEXTS, edit_json, llama_folder, make  # noqa: F401
+from pipeline.store import sharing
+from tests.encoders.conftest import BERT, SMALL, TEXTS, edit_json, llama_folder, make  # noqa: F401
+from tests.encoders.test_weight_files import Caller, pickled
 
 peft = pytest.importorskip("peft")
+WEIGHTS = f"{STEM}.safetensors"
 RANK, ALPHA = 3, 12
 TARGETS = ["q_proj", "v_proj", "down_proj"]
 
@@ -22,13 +31,18 @@ def save_adapter(folder, model, **settings):
     """Train nothing, but give the adapter weights that matter, and save it as peft does."""
     config = peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, **settings)
     wrapped = peft.get_peft_model(model, config)
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for name, weight in wrapped.named_parameters():
-            if "lora_" in name:
-                weight.copy_(torch.randn(weight.shape, generator=generator))
+    randomise(wrapped)
     wrapped.save_pretrained(folder)
     return folder
+
+
+def randomise(model):
+    """Give the weights of adapters values that matter."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.copy_(torch.randn(weight.shape, generator=generator))
 
 
 @pytest.fixture
@@ -123,7 +137,7 @@ def _lacking(tmp_path, adapter):
 
 
 def _pickled(tmp_path, adapter):
-    torch.save(load_file(adapter / WEIGHTS), adapter / "adapter_model.bin")
+    torch.save({"base_model.model.x": Caller(tmp_path / "ran")}, adapter / "adapter_model.bin")
     (adapter / WEIGHTS).unlink()
 
 
@@ -133,7 +147,7 @@ def _pickled(tmp_path, adapter):
         (_wider, r"made for another transformer: .* of another shape, such as .*\(3, 24\) for \(3, 16\)"),
         (_deeper, "made for another transformer: 6 weights are unknown to it, such as .*layers.4"),
         (_lacking, "made for another transformer: 6 weights are missing, such as .*layers.2"),
-        (_pickled, "as pickle .adapter_model.bin.*is refused"),
+        (_pickled, r"adapter_model\.bin is not read: it names \S+check_call"),
         (lambda tmp_path, adapter: (adapter / WEIGHTS).unlink(), "model.safetensors is missing"),
         (lambda tmp_path, adapter: (adapter / WEIGHTS).write_bytes(b"cut"), "damaged or cut short"),
         (lambda tmp_path, adapter: (adapter / CONFIG).unlink(), "has no adapter_config.json, so it is no adapter"),
@@ -145,6 +159,10 @@ def _pickled(tmp_path, adapter):
             lambda tmp_path, adapter: edit_json(adapter / CONFIG, peft_type="IA3"),
             "an adapter of the kind IA3; only LORA",
         ),
+        (
+            lambda tmp_path, adapter: edit_json(adapter / CONFIG, alora_invocation_tokens=[3]),
+            "cannot be merged .aLoRA does not support merging",
+        ),
     ],
 )
 def test_a_wrong_adapter_is_refused(tmp_path, llama_folder, adapter, spoil, sentence):  # noqa: F811
@@ -152,6 +170,16 @@ def test_a_wrong_adapter_is_refused(tmp_path, llama_folder, adapter, spoil, sent
     with pytest.raises(UserError, match=sentence) as refused:
         opened(llama_folder, adapter)
     assert "\n" not in str(refused.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_adapters_pickle_is_merged_like_its_safetensors(tmp_path, llama_folder, adapter):  # noqa: F811
+    expected = opened(llama_folder, adapter).state_dict()
+    pickled(adapter, "adapter_model.bin", WEIGHTS)
+    for store in (None, tmp_path / "store"):
+        with sharing(store):
+            found = opened(llama_folder, adapter).state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in found.items())
 
 
 def test_the_base_is_named_where_the_adapter_names_it(llama_folder, adapter):  # noqa: F811
@@ -170,8 +198,135 @@ def test_without_peft_the_command_that_installs_it_is_said(monkeypatch, llama_fo
 def test_an_adapter_over_an_encoder_is_refused(tmp_path, adapter):
     from transformers import BertConfig, BertModel
 
-    from tests.encoders.conftest import BERT
-
     folder = make(tmp_path / "bert", BertModel, BertConfig(**BERT))
     with pytest.raises(UserError, match="no causal decoder"):
         opened(folder, adapter)
+
+
+BERT_TARGETS = ["query", "value", "dense"]
+
+
+@pytest.fixture
+def adapted(tmp_path, bare_bert_folder):
+    """A sentence-transformers folder with an adapter and no transformer, as that library saves it, and its vectors."""
+    model = SentenceTransformer(str(bare_bert_folder), device="cpu")
+    model.add_adapter(peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=BERT_TARGETS))
+    randomise(model)
+    model.save_pretrained(str(tmp_path / "adapted"))
+    assert not (tmp_path / "adapted" / "config.json").exists()
+    model = SentenceTransformer(str(tmp_path / "adapted"), device="cpu")
+    return tmp_path / "adapted", model.encode(TEXTS, normalize_embeddings=True)
+
+
+def test_an_adapter_in_a_sentence_transformers_folder_is_merged(tmp_path, bare_bert_folder, adapted):
+    folder, expected = adapted
+    plain = SentenceTransformer(str(bare_bert_folder), device="cpu").encode(TEXTS, normalize_embeddings=True)
+    for weights in (WEIGHTS, "adapter_model.bin"):
+        if weights.endswith(".bin"):
+            pickled(folder, weights, WEIGHTS)
+        tower = open_tower(folder)
+        assert type(tower.backbone) is BertModel
+        torch.testing.assert_close(encode(tower, TEXTS, "document"), expected, atol=1e-5, rtol=1e-5)
+    assert abs(plain - expected).max() > 0.01
+    as_backbone = build_dual_encoder(Local(str(folder)), AsSaved(), Shared()).document
+    torch.testing.assert_close(encode(as_backbone, TEXTS, "document"), expected, atol=1e-5, rtol=1e-5)
+    tower.save(tmp_path / "merged", "")
+    shutil.rmtree(folder)
+    torch.testing.assert_close(
+        encode(open_tower(tmp_path / "merged"), TEXTS, "document"), expected, atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_dora": True},
+        {"bias": "all"},
+        {"modules_to_save": ["LayerNorm"]},
+        {"trainable_token_indices": [3, 5]},
+        {"init_lora_weights": "pissa"},
+        {"target_modules": "all-linear", "rank_pattern": {"query": 2}, "alpha_pattern": {"value": 7}},
+    ],
+    ids=str,
+)
+def test_an_adapter_of_any_kind_gives_the_vectors_that_it_was_trained_to(tmp_path, bare_bert_folder, settings):
+    model = SentenceTransformer(str(bare_bert_folder), device="cpu")
+    model.add_adapter(peft.LoraConfig(**{"r": RANK, "target_modules": BERT_TARGETS, **settings}))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(6)) * weight.requires_grad
+    model.save_pretrained(str(tmp_path / "adapted"))
+    expected = model.encode(TEXTS, normalize_embeddings=True)
+    found = encode(open_tower(tmp_path / "adapted"), TEXTS, "document")
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_adapter_beside_its_base_is_merged(bare_bert_folder, adapted):
+    folder, expected = adapted
+    for file in ("config.json", "model.safetensors"):
+        shutil.copy(bare_bert_folder / file, folder / file)
+    edit_json(folder / CONFIG, base_model_name_or_path="no/longer-there")
+    tower = open_tower(folder)
+    assert not any("lora" in name for name, _ in tower.named_parameters())
+    tower.save(folder.with_name("saved"), "")
+    for opened_again in (tower, open_tower(folder.with_name("saved"))):
+        torch.testing.assert_close(encode(opened_again, TEXTS, "document"), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_adapter_without_its_base_is_refused_by_the_bases_name(adapted):
+    folder, _ = adapted
+    for base, sentence in (
+        ("some/bert", "is an adapter over some/bert, which is missing .some/bert is neither a folder here nor"),
+        ("/no/such/folder", "is an adapter over /no/such/folder, which is missing .There is no folder /no/such/folder"),
+    ):
+        edit_json(folder / CONFIG, base_model_name_or_path=base)
+        with pytest.raises(UserError, match=f"{folder} {sentence}"):
+            open_tower(folder)
+
+
+def test_a_malicious_adapter_in_a_sentence_transformers_folder_is_not_run(tmp_path, adapted):
+    folder, _ = adapted
+    _pickled(tmp_path, folder)
+    with pytest.raises(UserError, match=r"adapted/adapter_model\.bin is not read: it names \S+check_call"):
+        open_tower(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_plain_adapter_folder_is_a_backbone(llama_folder, adapter):  # noqa: F811
+    expected = opened(llama_folder, adapter)
+    loaded = Llama(str(adapter)).load("document", 0)
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in loaded.model.state_dict().items())
+
+
+def test_a_head_that_was_trained_beside_the_adapter_is_left_out(tmp_path, llama_folder, adapter):  # noqa: F811
+    headed = LlamaForSequenceClassification.from_pretrained(llama_folder)
+    folder = save_adapter(tmp_path / "headed", headed, task_type="SEQ_CLS")
+    assert any("score" in name for name in load_file(folder / WEIGHTS))
+    found, expected = opened(llama_folder, folder).state_dict(), opened(llama_folder, adapter).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+
+
+def test_repllama_opens_as_it_is_published(tmp_path, llama_folder, adapter):  # noqa: F811
+    expected = opened(llama_folder, adapter).state_dict()
+    published = {  # the fields that peft wrote in its time
+        "base_model_name_or_path": "meta-llama/Llama-2-7b-hf",
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "init_lora_weights": True,
+        "layers_pattern": None,
+        "layers_to_transform": None,
+        "lora_alpha": ALPHA,
+        "lora_dropout": 0.1,
+        "modules_to_save": None,
+        "peft_type": "LORA",
+        "r": RANK,
+        "revision": None,
+        "target_modules": TARGETS,
+        "task_type": "FEATURE_EXTRACTION",
+    }
+    pickled(adapter, "adapter_model.bin", WEIGHTS)
+    (adapter / CONFIG).write_text(json.dumps(published))
+    with sharing(tmp_path / "store"):
+        found = opened(llama_folder, adapter).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())

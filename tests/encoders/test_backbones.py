@@ -1,6 +1,7 @@
 """Loading checkpoints: what is read, what is shortened, drawn or frozen."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from pipeline.encoders.building import EncoderSettings, Shared, Twin, build_dual
 from pipeline.encoders.encoding import encode
 from pipeline.encoders.pooling import Cls, Mean
 from pipeline.errors import UserError
+from pipeline.store import sharing
 from tests.encoders.conftest import BERT, TEXTS, edit_json, make, save_tokenizer
 
 
@@ -150,6 +152,28 @@ def test_dpr_reads_each_checkpoint_through_its_class(tmp_path, dpr_folders, proj
             expected = reference.eval()(**batch).pooler_output.numpy()
         torch.testing.assert_close(encode(dual.tower(kind), TEXTS, kind), expected, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(encode(opened.tower(kind), TEXTS, kind), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_dpr_and_contriever_open_as_they_are_published(tmp_path, bare_bert_folder, dpr_folders):
+    """As pickles, with the buffers and the pooler that transformers wrote in their time."""
+    folders = [*dpr_folders, str(bare_bert_folder)]
+    towers = [*build_dual_encoder(DPR(*dpr_folders), Cls(), Twin()).children()]
+    towers.append(build_dual_encoder(Contriever(folders[2]), Mean(), Shared()).document)
+    expected = [encode(tower, TEXTS, "document") for tower in towers]
+    for folder, prefix in zip(folders, ("question_encoder.bert_model.", "ctx_encoder.bert_model.", ""), strict=True):
+        weights = load_file(Path(folder) / "model.safetensors")
+        assert f"{prefix}encoder.layer.0.output.dense.weight" in weights
+        weights[f"{prefix}embeddings.position_ids"] = torch.arange(64)[None]
+        weights[f"{prefix}pooler.dense.weight"] = torch.ones(16, 16)
+        weights[f"{prefix}pooler.dense.bias"] = torch.ones(16)
+        torch.save(weights, Path(folder) / "pytorch_model.bin")
+        (Path(folder) / "model.safetensors").unlink()
+    with sharing(tmp_path / "store"):
+        towers = [*build_dual_encoder(DPR(*dpr_folders), Cls(), Twin()).children()]
+        towers.append(build_dual_encoder(Contriever(folders[2]), Mean(), Shared()).document)
+        for tower, vectors in zip(towers, expected, strict=True):
+            assert (encode(tower, TEXTS, "document") == vectors).all()
+    assert len(list((tmp_path / "store" / "weights").glob("*.safetensors"))) == 3
 
 
 def test_dpr_needs_two_towers_and_the_right_checkpoint_for_each(dpr_folders, bert_folder):

@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 
 from pipeline.encoders.backbones import DPR, Backbone
 from pipeline.encoders.building import QueryTower, Shared, Twin
-from pipeline.encoders.pooling import AsSaved, Cls, Mean, Pooling
+from pipeline.encoders.pooling import Mean, Own, Pooling
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = {"pooling": (Pooling, AsSaved), "query": QueryTower, "backbone": Backbone}
+GROUPS = {"pooling": (Pooling, Own), "query": QueryTower, "backbone": Backbone}
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((ROOT / "conf" / group).glob("*.yaml"))]
 
 
@@ -22,7 +22,7 @@ def composed(tmp_path):
     """Compose this floor's groups alone; the backbone comes last, so that it may choose for the others."""
     for group in GROUPS:
         shutil.copytree(ROOT / "conf" / group, tmp_path / group)
-    (tmp_path / "main.yaml").write_text("defaults: [pooling: mean, query: shared, backbone: minilm, _self_]")
+    (tmp_path / "main.yaml").write_text("defaults: [pooling: own, query: shared, backbone: minilm, _self_]")
 
     def of(*overrides: str) -> DictConfig:
         with initialize_config_dir(version_base="1.3", config_dir=str(tmp_path)):
@@ -42,11 +42,11 @@ def test_every_choice_makes_its_class(composed, group, choice):
         assert made.name == choice
 
 
-def test_dpr_chooses_two_towers_and_the_first_token(composed):
+def test_dpr_chooses_two_towers_and_brings_its_pooling(composed):
     config = composed("backbone=dpr", "backbone.layers=3")
     assert isinstance(instantiate(config.backbone), DPR)
     assert isinstance(instantiate(config.query), Twin)
-    assert isinstance(instantiate(config.pooling), Cls)
+    assert type(instantiate(config.pooling)) is Own
 
 
 def test_the_command_line_goes_before_what_dpr_chooses(composed):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, Shared, Twin, build_dual_encoder
 from pipeline.encoders.dual_encoder import DualEncoder
-from pipeline.encoders.folders import find_folder, package_folder, refuse_pickle
+from pipeline.encoders.folders import find_folder, package_folder
 from pipeline.encoders.loading import open_tower
 from pipeline.encoders.pooling import AsSaved, Mean
 from pipeline.errors import UserError
@@ -80,22 +80,9 @@ def test_an_unknown_architecture_is_refused(bert_folder):
     assert "cannot be used" in refusal(bert_folder)
 
 
-def test_pickle_is_refused_with_the_way_to_convert(bert_folder):
-    (bert_folder / "model.safetensors").rename(bert_folder / "pytorch_model.bin")
-    sentence = refusal(bert_folder)
-    assert "pickle (pytorch_model.bin)" in sentence
-    assert "save_pretrained" in sentence
-
-
-def test_pickle_beside_safetensors_is_not_read(bert_folder):
-    (bert_folder / "pytorch_model.bin").write_bytes(b"not even a pickle")
-    Local(str(bert_folder)).load("document", 0)
-
-
-def test_a_hub_listing_of_pickles_is_refused():
-    with pytest.raises(UserError, match="facebook/contriever holds its weights as pickle"):
-        refuse_pickle("facebook/contriever", ["config.json", "pytorch_model.bin"])
-    refuse_pickle("facebook/contriever", ["pytorch_model.bin", "model.safetensors"])
+def test_weights_in_a_form_that_is_not_read_are_named(bert_folder):
+    (bert_folder / "model.safetensors").rename(bert_folder / "tf_model.h5")
+    assert "holds tf_model.h5, but no weights that are read here" in refusal(bert_folder)
 
 
 def test_code_of_a_model_is_refused_naming_the_option(bert_folder):
@@ -183,17 +170,16 @@ def test_a_folder_without_modules_is_no_tower(bert_folder):
 
 
 def test_unknown_modules_and_poolings_are_refused(saved_folder):
-    edit_json(saved_folder / "1_Pooling" / "config.json", pooling_mode_cls_token=True)
-    with pytest.raises(UserError, match="pools by cls and mean"):
+    edit_json(saved_folder / "1_Pooling" / "config.json", pooling_mode_attention_tokens=True)
+    with pytest.raises(UserError, match="pools by mean and pooling_mode_attention_tokens"):
         open_tower(saved_folder)
     modules = json.loads((saved_folder / "modules.json").read_text())
     modules[1]["type"] = "sentence_transformers.models.LSTM"
     (saved_folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(UserError, match="no Pooling"):
+    with pytest.raises(UserError, match=r"sentence_transformers\.models\.LSTM, which is not known"):
         open_tower(saved_folder)
     modules[1]["type"], modules[2]["type"] = "sentence_transformers.models.Pooling", "evil.Module"
     (saved_folder / "modules.json").write_text(json.dumps(modules))
-    edit_json(saved_folder / "1_Pooling" / "config.json", pooling_mode_cls_token=False)
     with pytest.raises(UserError, match=r"a module evil\.Module, which is not known"):
         open_tower(saved_folder)
 

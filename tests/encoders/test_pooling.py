@@ -14,6 +14,8 @@ NAIVE = {
     "last": lambda states: states[-1],
     "mean": lambda states: states.mean(axis=0),
     "max": lambda states: states.max(axis=0),
+    "weighted_mean": lambda states: np.average(states, axis=0, weights=range(1, len(states) + 1)),
+    "mean_sqrt_len": lambda states: states.sum(axis=0) / len(states) ** 0.5,
 }
 
 

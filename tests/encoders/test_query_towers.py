@@ -6,10 +6,10 @@ import torch
 
 from pipeline.data.texts import Texts
 from pipeline.encoders.backbones import Local
-from pipeline.encoders.building import EncoderSettings, Twin, build_dual_encoder
+from pipeline.encoders.building import EncoderSettings, Twin, build_dual_encoder, build_tower
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import encode
-from pipeline.encoders.pooling import Cls, Mean
+from pipeline.encoders.pooling import AsSaved, Cls, Mean
 from pipeline.encoders.query_towers import LayerSubset, Miniature, Other, Selective, SharedProjection, chosen_layers
 from pipeline.encoders.selection import TokenSelection
 from pipeline.errors import UserError
@@ -122,6 +122,40 @@ def test_a_selection_is_never_empty_and_is_saved(bert_folder, tmp_path):
     opened = DualEncoder.load(tmp_path / "model")
     assert opened.query.fingerprint("query") == dual.query.fingerprint("query")
     np.testing.assert_allclose(encode(opened.query, TEXTS, "query"), encode(dual.query, TEXTS, "query"), atol=1e-6)
+
+
+def test_sentence_transformers_refuses_a_selection_by_its_name(bert_folder, tmp_path):
+    """It has no such module, and the vectors of whole texts would be others."""
+    from sentence_transformers import SentenceTransformer
+
+    dual = built(bert_folder, Selective(0.5, "all"))
+    dual.save(tmp_path / "model", "the card")
+    for place in (tmp_path / "model", tmp_path / "model" / "query"):
+        with pytest.raises((ImportError, ValueError), match="tandem"):
+            SentenceTransformer(str(place), device="cpu")
+    theirs = SentenceTransformer(str(tmp_path / "model" / "document"), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(encode(dual.document, TEXTS, "document"), theirs, atol=1e-6)
+
+
+def test_a_selective_folder_selects_as_a_backbone_too(bert_folder, tmp_path):
+    dual = built(bert_folder, Selective(0.5, "all"))
+    dual.save(tmp_path / "model", "the card")
+    place = tmp_path / "model" / "query"
+    again = build_tower(Local(str(place)), AsSaved(), EncoderSettings(), "query", 0)
+    np.testing.assert_allclose(encode(again, TEXTS, "query"), encode(dual.query, TEXTS, "query"), atol=1e-6)
+    (place / "token_scores.safetensors").unlink()
+    with pytest.raises(UserError, match=r"token_scores\.safetensors is missing, so .* is only half written"):
+        DualEncoder.load(tmp_path / "model")
+
+
+def test_older_selective_folders_still_select(bert_folder, tmp_path):
+    """They called the transformer a plain one and had the scores beside it."""
+    dual = built(bert_folder, Selective(0.5, "all"))
+    dual.save(tmp_path / "model", "the card")
+    path = tmp_path / "model" / "query" / "modules.json"
+    path.write_text(path.read_text().replace("tandem.SelectiveTransformer", "sentence_transformers.models.Transformer"))
+    opened = DualEncoder.load(tmp_path / "model").query
+    np.testing.assert_allclose(encode(opened, TEXTS, "query"), encode(dual.query, TEXTS, "query"), atol=1e-6)
 
 
 @pytest.mark.parametrize("delta", [0, -0.5, 1.1, True, "half"])

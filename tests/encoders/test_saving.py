@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModel
 
 from pipeline.encoders import saving
 from pipeline.encoders.backbones import Llama, Local, MiniLM
@@ -18,7 +19,7 @@ from pipeline.encoders.pooling import AsSaved, Cls, Last, Max, Mean
 from pipeline.encoders.projection import Projection
 from pipeline.errors import UserError
 from pipeline.files import digest_of_file
-from tests.encoders.conftest import TEXTS
+from tests.encoders.conftest import TEXTS, VOCABULARY, make
 
 
 def theirs(folder, kind, texts=TEXTS, **settings):
@@ -100,8 +101,44 @@ def test_opening_a_saved_bert_makes_no_untrained_layer(bert_folder, tmp_path, ca
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(tmp_path / "saved"))
-    assert not [name for name, _ in model.named_parameters() if "pooler" in name]
+    assert all(not value.any() for name, value in model.named_parameters() if "pooler" in name)
     assert "MISSING" not in capfd.readouterr().err
+    assert "model_args" not in json.loads((tmp_path / "saved" / "sentence_bert_config.json").read_text())
+
+
+ROTARY = {
+    "llama": (
+        {"rope_theta": 500.0, "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+        {"rope_theta": 500.0, "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+    ),
+    "phi": ({"rope_theta": 500.0, "partial_rotary_factor": 0.5}, {"rope_theta": 500.0, "partial_rotary_factor": 0.5}),
+    "gpt_neox": ({"rotary_emb_base": 500, "rotary_pct": 0.5}, {"rotary_emb_base": 500, "rotary_pct": 0.5}),
+    "modernbert": (
+        {"global_rope_theta": 500.0, "local_rope_theta": 70.0},
+        {"global_rope_theta": 500.0, "local_rope_theta": 70.0},
+    ),
+    "gemma3_text": (
+        {"rope_theta": 500.0, "rope_local_base_freq": 70.0, "head_dim": 8},
+        {"rope_theta": 500.0, "rope_local_base_freq": 70.0},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ROTARY)
+def test_rotary_positions_are_named_as_older_versions_name_them(tmp_path, kind):
+    """Version 4 of transformers takes its defaults, and gives other vectors, where it does not find its own names."""
+    given, wanted = ROTARY[kind]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
+    small = {**sizes, "vocab_size": len(VOCABULARY), "max_position_embeddings": 64}
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, "cls_token_id": 2, "sep_token_id": 3}
+    model_class = AutoModel._model_mapping[type(AutoConfig.for_model(kind))]
+    folder = make(tmp_path / kind, model_class, AutoConfig.for_model(kind, **small, **ids, **given))
+    tower = build_tower(Local(str(folder)), Mean(), EncoderSettings(), "document", 0)
+    tower.save(tmp_path / "saved", "")
+    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    assert {name: config[name] for name in wanted} == wanted
+    assert open_tower(tmp_path / "saved").fingerprint("document") == tower.fingerprint("document")
+    assert_same_vectors(tower, tmp_path / "saved")
 
 
 def test_a_folder_of_the_library_is_a_backbone(tmp_path, bert_folder):
@@ -127,7 +164,7 @@ def test_a_folder_of_the_library_is_a_backbone(tmp_path, bert_folder):
     dual.save(tmp_path / "ours", "")
     assert_same_vectors(dual.document, tmp_path / "ours")
     other = build_tower(Local(str(tmp_path / "theirs")), Mean(), EncoderSettings(query_prompt=""), "query", 0)
-    assert (other.dimension, other.prompts["query"], other.similarity) == (16, "", "cosine")
+    assert (other.dimension, other.prompts["query"], other.similarity) == (16, "", "dot")
     fresh = build_tower(Local(str(tmp_path / "theirs"), init="random"), AsSaved(), EncoderSettings(), "query", 0)
     assert fresh.dimension == 12
     drawn = fresh.state_dict()["projections.0.linear.weight"]

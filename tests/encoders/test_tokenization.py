@@ -5,6 +5,7 @@ from transformers import AutoTokenizer
 
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, build_tower
+from pipeline.encoders.loading import open_tower
 from pipeline.encoders.pooling import Mean
 from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.errors import UserError
@@ -88,8 +89,32 @@ def test_eos_goes_with_every_kind_of_post_processor(bert_folder, kind):
 
 
 def test_eos_is_refused_where_there_is_none(bert_folder):
+    backend = tower(bert_folder).tokenizer.backend
+    backend.post_processor = None  # type: ignore[assignment]
     with pytest.raises(UserError, match="no end-of-sequence token; set append_eos=false"):
-        tower(bert_folder, append_eos=True)
+        TextTokenizer(backend, {"pad_token": "[PAD]"}, 9, "right").with_eos("x")
+
+
+@pytest.mark.parametrize("end", [None, "[MASK]"])
+def test_eos_adds_nothing_where_a_special_token_ends_texts(bert_folder, end):
+    edit_json(bert_folder / "tokenizer_config.json", eos_token=end)
+    assert tower(bert_folder, append_eos=True).token_ids(["lift"], "query") == [[2, 6, 3]]
+
+
+def test_texts_may_be_cut_at_their_beginning(bert_folder, tmp_path):
+    edit_json(bert_folder / "tokenizer_config.json", truncation_side="left")
+    made = tower(bert_folder, max_length=4)
+    assert made.token_ids(["lift of a wing"], "query") == [[2, 8, 9, 3]]
+    assert made.fingerprint("query") != tower(cut_on_the_right(bert_folder), max_length=4).fingerprint("query")
+    made.save(tmp_path / "saved", "")
+    assert open_tower(tmp_path / "saved").token_ids(["lift of a wing"], "query") == [[2, 8, 9, 3]]
+    reference = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert reference(["lift of a wing"], truncation=True)["input_ids"] == [[2, 8, 9, 3]]
+
+
+def cut_on_the_right(folder):
+    edit_json(folder / "tokenizer_config.json", truncation_side="right")
+    return folder
 
 
 def test_a_text_without_tokens_has_a_token(bert_folder):

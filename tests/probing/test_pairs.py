@@ -22,6 +22,7 @@ from tests.encoders.conftest import BERT, TEXTS, edit_json, llama_folder, make, 
 from tests.probing.commands import give, table
 from tests.probing.planted_layer import save_pairs
 
+LONG = {**BERT, "max_position_embeddings": 512}
 PAIRS = sorted(path.stem for path in (CONFIGS / "pair").glob("*.yaml"))
 
 
@@ -35,7 +36,7 @@ def folders(tmp_path, llama_folder):  # noqa: F811
         "contriever": (BertModel, BertConfig),
         "bert": (BertForMaskedLM, BertConfig),  # a head, and no pooler, as BERT's own
     }
-    places = {name: make(tmp_path / name, made, config(**BERT)) for name, (made, config) in encoders.items()}
+    places = {name: make(tmp_path / name, made, config(**LONG)) for name, (made, config) in encoders.items()}
     edit_json(llama_folder / "tokenizer_config.json", eos_token="[SEP]", model_max_length=int(1e30))
     edit_json(llama_folder / "config.json", max_position_embeddings=4096)
     model = peft.get_peft_model(

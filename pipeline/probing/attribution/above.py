@@ -1,98 +1,30 @@
 """What lies above a feed-forward sub-layer: a text is run once, and then only the rest of the model again and again.
 
 Scaling a sub-layer's weight and bias by a scales its output by a. So nothing below that output has to be run twice, and
-no weight has to be touched: changed outputs are put into the rest of the block and go up from there.
+no weight has to be touched: the model itself is run again, with changed outputs in the sub-layer's place, and what lies
+below stands still, each part giving what it gave before.
 """
 
 import copy
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.feed_forward import feed_forwards
+from pipeline.encoders.head import pooled_tokens
 from pipeline.encoders.tower import Batch
 from pipeline.encoders.transformer_tower import TransformerTower, token_states
 from pipeline.errors import UserError
 from pipeline.probing.attribution.differentiable import make_differentiable
 
-Seen = dict[str, Tensor]
-"""What passed through a block, by the names of `Rest.watched`, each [texts, tokens, ...]."""
-
-
-class Rest(ABC):
-    """What a block does after each of its feed-forward sub-layers.
-
-    Args:
-        block: Of a frozen copy.
-    """
-
-    watched: ClassVar[dict[str, tuple[str, str]]]
-    """What the rest needs: from its name to the module, and whether its `input` or its `output` is meant."""
-
-    def __init__(self, block: nn.Module) -> None:
-        self.parts = dict(block.named_modules())
-
-    @abstractmethod
-    def after_inner(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
-        """Go on from the inner sub-layer's output to the outer one's.
-
-        Args:
-            states: In the place of the inner sub-layer's output, [rows, tokens, neurons].
-            seen: What the texts left in this block.
-            texts: Which text each row is a version of, [rows].
-        """
-
-    @abstractmethod
-    def after_outer(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
-        """Go on from the outer sub-layer's output, [rows, tokens, width], to the block's."""
-
-
-class BertRest(Rest):
-    """BERT and its kin: activation, outer layer, residual, normalisation (Devlin et al. 2019)."""
-
-    watched: ClassVar[dict[str, tuple[str, str]]] = {
-        "inner_input": ("intermediate.dense", "input"),
-        "inner_output": ("intermediate.dense", "output"),
-        "outer_input": ("output.dense", "input"),
-        "outer_output": ("output.dense", "output"),
-    }
-
-    def after_inner(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
-        """Activate and multiply."""
-        return self.parts["output.dense"](self.parts["intermediate.intermediate_act_fn"](states))
-
-    def after_outer(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
-        """Add what the attention gave, and normalise."""
-        return self.parts["output.LayerNorm"](states + seen["inner_input"][texts])
-
-
-class LlamaRest(Rest):
-    """Llama and its kin: a gate times a projection, outer layer, residual (Touvron et al. 2023; Shazeer 2020)."""
-
-    watched: ClassVar[dict[str, tuple[str, str]]] = {
-        "residual": ("post_attention_layernorm", "input"),
-        "inner_input": ("mlp.gate_proj", "input"),
-        "inner_output": ("mlp.gate_proj", "output"),
-        "up": ("mlp.up_proj", "output"),
-        "outer_input": ("mlp.down_proj", "input"),
-        "outer_output": ("mlp.down_proj", "output"),
-    }
-
-    def after_inner(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
-        """Activate the gate and multiply."""
-        return self.parts["mlp.down_proj"](self.parts["mlp.act_fn"](states) * seen["up"][texts])
-
-    def after_outer(self, states: Tensor, seen: Seen, texts: Tensor) -> Tensor:
-        """Add what the attention gave."""
-        return states + seen["residual"][texts]
-
-
-RESTS: dict[str, type[Rest]] = {"BERT's": BertRest, "Llama's": LlamaRest}
+Seen = dict[str, Any]
+"""What passed through a block: what `block`, `attention`, `inner` and `outer` gave, the last two as [texts, tokens, outputs],
+and what these two were given, `inner_input` and `outer_input`, [texts, tokens, inputs]."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +32,19 @@ class Trace:
     """What one batch of texts left behind.
 
     Attributes:
-        mask: 1 for real tokens, [texts, tokens].
+        batch: The texts, each entry [texts, tokens].
         seen: Of every block.
-        inputs: Of every block, what it was given beside the states: masks, positions.
         pooled: Pooled token states, [texts, width].
     """
 
-    mask: Tensor
+    batch: Batch
     seen: list[Seen]
-    inputs: list[tuple[tuple[Any, ...], dict[str, Any]]]
     pooled: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """1 for real tokens, [texts, tokens]."""
+        return self.batch["attention_mask"]
 
 
 class Upper:
@@ -121,46 +56,45 @@ class Upper:
         tokens: About how many tokens a batch will have.
 
     Raises:
-        UserError: When the blocks are of an unknown kind.
+        UserError: When the blocks are of an unknown kind, or do more than to hand states up one by one.
     """
 
     def __init__(self, tower: TransformerTower, device: torch.device, tokens: int) -> None:
-        families = {part.family for part in feed_forwards(tower.backbone)}
+        parts = feed_forwards(tower.backbone)
         self.tower = tower
         self.backbone: Any = copy.deepcopy(tower.backbone).eval().requires_grad_(False).to(device)
-        self.backbone.config.use_cache = False  # blocks are run again, and must not remember having been run
-        self.projections = [copy.deepcopy(layer).to(device) for layer in tower.layers_after_pooling()]
+        self.backbone.config.use_cache = False  # the model is run again, and must not remember having been run
+        self.head = tower.head.copied(device)
         make_differentiable(self.backbone, tokens)
-        self.blocks = list(blocks(self.backbone))
-        (family,) = families
-        self.rests = [RESTS[family](block) for block in self.blocks]
+        self.parts: list[dict[str, nn.Module]] = [
+            {"block": block}
+            | {name: block.get_submodule(getattr(part.family, name)) for name in ("attention", "inner", "outer")}
+            for block, part in zip(blocks(self.backbone), parts, strict=True)
+        ]
+        self.neurons = [part.neurons for part in parts]
         self.device = device
         self._check()
 
     def finish(self, pooled: Tensor) -> Tensor:
         """Do what the tower does after pooling, [rows, width] -> [rows, dimension]."""
-        for projection in self.projections:
-            pooled = projection(pooled)
-        return nn.functional.normalize(pooled, dim=-1) if self.tower.similarity == "cosine" else pooled
+        return self.head.finished(pooled)
 
     @torch.no_grad()
     def run(self, token_ids: list[list[int]]) -> Trace:
-        """Run a batch of texts from the ground up, and keep what the rests need."""
+        """Run a batch of texts from the ground up, and keep what each part gave."""
         batch: Batch = {name: value.to(self.device) for name, value in self.tower.pad(token_ids).items()}
-        seen: list[Seen] = [{} for _ in self.blocks]
-        inputs: list[Any] = [None for _ in self.blocks]
-        handles = []
-        for number, (block, rest) in enumerate(zip(self.blocks, self.rests, strict=True)):
-            handles.append(block.register_forward_pre_hook(_keep_inputs(inputs, number), with_kwargs=True))
-            for name, (part, side) in rest.watched.items():
-                handles.append(rest.parts[part].register_forward_hook(_keep(seen[number], name, side)))
-        try:
+        seen: list[Seen] = [{} for _ in self.parts]
+        with ExitStack() as hooks:
+            for found, parts in zip(seen, self.parts, strict=True):
+                for name, part in parts.items():
+                    hooks.callback(part.register_forward_hook(_keep(found, name, batch["input_ids"].shape)).remove)
             states = token_states(self.backbone, batch)
-        finally:
-            for handle in handles:
-                handle.remove()
-        mask = batch["attention_mask"]
-        return Trace(mask, seen, inputs, self.tower.pooling(states, mask))
+        return Trace(batch, seen, self.head.pooled(states, pooled_tokens(batch)))
+
+    def output(self, trace: Trace, layer: int, name: str) -> Tensor:
+        """Give the output of a sub-layer, of the inner one the neurons' alone, [texts, tokens, neurons or width]."""
+        output: Tensor = trace.seen[layer][name]
+        return output[..., : self.neurons[layer]] if name == "inner" else output
 
     def pooled(self, trace: Trace, layer: int, name: str, states: Tensor, texts: Tensor) -> Tensor:
         """Run changed outputs of a sub-layer through everything above it.
@@ -175,54 +109,68 @@ class Upper:
         Returns:
             Pooled token states, [rows, width].
         """
-        rest, seen, of = self.rests[layer], trace.seen[layer], len(trace.mask)
-        if name == "inner":
-            states = rest.after_inner(states, seen, texts)
-        states = rest.after_outer(states, seen, texts)
-        for block, (args, kwargs) in zip(self.blocks[layer + 1 :], trace.inputs[layer + 1 :], strict=True):
-            given = block(states, *_of_rows(args, texts, of), **_of_rows(kwargs, texts, of))
-            states = given[0] if isinstance(given, tuple) else given
-        last = getattr(self.backbone, "norm", None)
-        states = states if last is None else last(states)
-        return self.tower.pooling(states, trace.mask[texts])
+        seen, parts = trace.seen[layer], self.parts[layer]
+        below = ("attention",) if name == "inner" else ("attention", "inner")
+        standing = [(parts[part], _of_rows(seen[part], texts)) for part in below]
+        beside = seen[name][..., states.shape[-1] :]  # what a fused layer says beside the neurons
+        changed = torch.cat([states, beside[texts]], dim=-1) if beside.shape[-1] else states
+        standing.append((parts[name], changed))
+        if layer:
+            entering = _of_rows(trace.seen[layer - 1]["block"], texts)
+            standing += [(lower["block"], entering) for lower in self.parts[:layer]]
+        batch = {name: value[texts] for name, value in trace.batch.items()}
+        with ExitStack() as stack:
+            for part, output in standing:
+                stack.enter_context(_standing(part, output))
+            return self.head.pooled(token_states(self.backbone, batch), pooled_tokens(batch))
 
     @torch.no_grad()
     def _check(self) -> None:
-        """Refuse a model whose rests do not lead where its blocks lead.
+        """Refuse a model that from its own sub-layers' outputs on does not come to what it came to.
 
-        Names can be alike where the order of normalisation and residual is not (Gemma's, for one).
+        Parts can have known names where blocks hand up more than one state of each token (Gemma 3n's do).
         """
         words = torch.linspace(0, self.backbone.config.vocab_size - 1, 8).long().tolist()
-        trace, text = self.run([words]), torch.zeros(1, dtype=torch.long, device=self.device)
+        trace, texts = self.run([words, words[:3]]), torch.tensor([1, 0], device=self.device)
         for layer, seen in enumerate(trace.seen):
-            pooled = self.pooled(trace, layer, "inner", seen["inner_output"], text)
-            if not torch.allclose(pooled, trace.pooled, rtol=1e-3, atol=1e-4):
+            given = seen["block"][0] if isinstance(seen["block"], tuple) else seen["block"]
+            output = self.output(trace, layer, "inner")[texts]
+            if given.shape[:-1] != trace.mask.shape or not torch.allclose(
+                self.pooled(trace, layer, "inner", output, texts), trace.pooled[texts], rtol=1e-3, atol=1e-4
+            ):
                 raise UserError(
-                    f"A {self.backbone.config.model_type} model names its parts like BERT or Llama but joins them"
-                    " otherwise; attribution knows BERT's and Llama's blocks."
+                    f"A {self.backbone.config.model_type} model cannot be run from the middle of a layer on, as"
+                    " attribution does: its layers do more than to hand up one state of each token."
                 )
 
 
-def _keep(seen: Seen, name: str, side: str) -> Callable[..., None]:
-    def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        seen[name] = args[0] if side == "input" else output
+def _keep(seen: Seen, name: str, shape: torch.Size) -> Callable[..., None]:
+    """Look at a part; some blocks give their sub-layers all tokens of a batch in one row."""
+
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        seen[name] = output
+        if name in ("inner", "outer"):
+            seen[name], seen[f"{name}_input"] = (states.reshape(*shape, -1) for states in (output, args[0]))
 
     return hook
 
 
-def _keep_inputs(inputs: list[Any], number: int) -> Callable[..., None]:
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        inputs[number] = (args[1:], {name: value for name, value in kwargs.items() if name != "hidden_states"})
+@contextmanager
+def _standing(part: nn.Module, output: Any) -> Iterator[None]:
+    """Let a part give an output, computing nothing, for as long as the context lasts."""
 
-    return hook
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return output.flatten(0, 1) if args and isinstance(output, Tensor) and args[0].ndim < output.ndim else output
+
+    part.forward = forward
+    try:
+        yield
+    finally:
+        del part.forward
 
 
-def _of_rows(value: Any, texts: Tensor, of: int) -> Any:
-    """Give every row what belongs to its text, where something does; there are so many texts."""
-    if isinstance(value, Tensor) and value.ndim > 1 and len(value) == of > 1:
-        return value[texts]
-    if isinstance(value, tuple):
-        return tuple(_of_rows(part, texts, of) for part in value)
-    if isinstance(value, dict):
-        return {name: _of_rows(part, texts, of) for name, part in value.items()}
-    return value
+def _of_rows(value: Any, texts: Tensor) -> Any:
+    """Give every row what belongs to its text; what has one entry alone belongs to all."""
+    if isinstance(value, Tensor):
+        return value.expand(len(texts), *value.shape[1:]) if len(value) == 1 else value[texts]
+    return tuple(_of_rows(part, texts) for part in value) if isinstance(value, tuple) else value

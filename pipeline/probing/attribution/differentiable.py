@@ -21,7 +21,7 @@ class FrozenLinear(nn.Module):
     def __init__(self, linear: nn.Linear, tokens: int) -> None:
         super().__init__()
         weight = linear.weight.detach()
-        self.forwards = torch.ops.mkldnn._reorder_linear_weight(weight, tokens)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, tokens)
         self.backwards = torch.ops.mkldnn._reorder_linear_weight(weight.t().contiguous(), tokens)
         self.bias = None if linear.bias is None else linear.bias.detach()
 
@@ -36,7 +36,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, layer: FrozenLinear) -> Tensor:
         ctx.layer = layer
-        return torch.ops.mkldnn._linear_pointwise(states, layer.forwards, layer.bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise(states, layer.weight, layer.bias, "none", [], "")
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

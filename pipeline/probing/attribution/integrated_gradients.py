@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.encoders.encoding import batches_by_length
 from pipeline.encoders.feed_forward import feed_forwards
@@ -91,7 +91,7 @@ class Attributor:
         Raises:
             UserError: When one text alone does not fit into memory.
         """
-        found = _empty(len(token_ids), len(self.parts), self.parts[0].neurons, self.parts[0].outer.out_features)
+        found = _empty(len(token_ids), len(self.parts), *(len(self.parts[0].weight(name)) for name in SUB_LAYERS))
         left = np.arange(len(token_ids))
         while len(left):
             lengths = [len(token_ids[text]) * quadrature.points for text in left]
@@ -124,7 +124,7 @@ class Attributor:
                 path = Path(self.upper, trace, layer, name, explained, self.token_budget)
                 integral = path.integral(quadrature, value)
                 states = trace.seen[layer][f"{name}_input"]
-                attributed = _by_neuron(getattr(part, name), integral.gradient, states)
+                attributed = _by_neuron(part.weight(name), integral.gradient, states)
                 getattr(found, name)[texts, layer] = attributed.cpu().numpy()
                 total = (integral.gradient * path.output).sum(dim=(1, 2), dtype=torch.float64)
                 found.total[texts, layer, place] = total.cpu().numpy()
@@ -145,9 +145,9 @@ class Attributor:
         )
 
 
-def _by_neuron(linear: nn.Linear, gradient: Tensor, states: Tensor) -> Tensor:
+def _by_neuron(weight: Tensor, gradient: Tensor, states: Tensor) -> Tensor:
     """Sum |W * G^T x| over input weights, text by text, [texts, outputs]; the product of all texts would be large."""
-    sizes = linear.weight.detach().abs().to(gradient.device)
+    sizes = weight.detach().abs().to(gradient.device)
     products = (torch.mm(one.T, x) for one, x in zip(gradient, states, strict=True))
     return torch.stack([product.abs_().mul_(sizes).sum(dim=1) for product in products])
 

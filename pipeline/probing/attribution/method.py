@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.encoders.architecture import position_limit
-from pipeline.encoders.feed_forward import feed_forwards
+from pipeline.encoders.feed_forward import BERT, LLAMA, feed_forwards
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError
 from pipeline.probing.attribution.quadrature import Adaptive, Published, Quadrature
@@ -12,7 +12,7 @@ from pipeline.probing.models import ProbedModel
 
 MAX_LENGTH, THRESHOLD = 256, 0.1
 """Published, and taken here too."""
-PUBLISHED_THRESHOLDS = {"BERT's": THRESHOLD, "Llama's": 0.01}
+PUBLISHED_THRESHOLDS = {BERT: THRESHOLD, LLAMA: 0.01}
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,16 @@ def published_method(settings: Settings, models: Mapping[str, ProbedModel]) -> M
     BERT's target is the norm after its pooler, that of all others the norm of the state; Llamas have a lower threshold.
 
     Raises:
-        UserError: When a setting asks for something else.
+        UserError: When a setting asks for something else, or nothing is published about the blocks.
     """
     first = next(iter(models.values()))
-    family = feed_forwards(first.tower(first.kinds[0]).backbone)[0].family
-    threshold = PUBLISHED_THRESHOLDS[family]
+    family = feed_forwards(first.tower(first.kinds[0]).backbone)[0].family.name
+    threshold = PUBLISHED_THRESHOLDS.get(family)
+    if threshold is None:
+        raise UserError(
+            f"protocol=published has thresholds for {' and '.join(PUBLISHED_THRESHOLDS)} blocks, and models.{first.name}"
+            f" has {family}; take protocol=sound."
+        )
     for name, value, wanted in (
         ("target", settings.target, None),
         ("quadrature", settings.quadrature, Published()),

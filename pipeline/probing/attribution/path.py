@@ -90,7 +90,7 @@ class Path:
         self, upper: Upper, trace: Trace, layer: int, name: str, explained: Explained, token_budget: int
     ) -> None:
         self.upper, self.trace, self.layer, self.name, self.explained = upper, trace, layer, name, explained
-        self.output = trace.seen[layer][f"{name}_output"]
+        self.output = upper.output(trace, layer, name)
         self.rows_at_once = max(1, token_budget // trace.mask.shape[1])
 
     def integral(self, quadrature: Quadrature, at_one: np.ndarray) -> Integral:

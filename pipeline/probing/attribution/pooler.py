@@ -10,6 +10,7 @@ from torch import Tensor
 from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.encoders.projection import Projection
 from pipeline.encoders.transformer_tower import TransformerTower
+from pipeline.encoders.weight_files import as_safetensors
 from pipeline.errors import UserError
 
 WANTED = re.compile(r"^(?:bert\.)?(?:pooler\.dense\.(weight|bias)|encoder\.layer\.(\d+)\.output\.dense\.weight)$")
@@ -34,7 +35,7 @@ def read_pooler(tower: TransformerTower, name: str) -> Projection:
         )
     folder = Path(tower.backbone.name_or_path or "")
     pooler, last = _read(folder)
-    own = feed_forwards(tower.backbone)[-1].outer.weight.detach()
+    own = feed_forwards(tower.backbone)[-1].weight("outer").detach()
     if len(pooler) < 2 or last is None or not torch.equal(last, own):
         lacks = f"{folder} has no pooler weights" if len(pooler) < 2 else f"its weights are not those of {folder}"
         raise UserError(
@@ -50,12 +51,13 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], Tensor | None]:
     """Read the pooler of a checkpoint and the second feed-forward weight of its last block."""
     pooler: dict[str, Tensor] = {}
     blocks: dict[int, Tensor] = {}
-    for shard in sorted(folder.glob("model*.safetensors")):
-        with safe_open(shard, "pt") as file:
-            for key in file.keys():  # noqa: SIM118 - no mapping
-                match = WANTED.match(key)
-                if match and match[1]:
-                    pooler[match[1]] = file.get_tensor(key).float()
-                elif match:
-                    blocks[int(match[2])] = file.get_tensor(key).float()
+    with as_safetensors(folder) as place:
+        for shard in sorted(place.glob("model*.safetensors")):
+            with safe_open(shard, "pt") as file:
+                for key in file.keys():  # noqa: SIM118 - no mapping
+                    match = WANTED.match(key)
+                    if match and match[1]:
+                        pooler[match[1]] = file.get_tensor(key).float()
+                    elif match:
+                        blocks[int(match[2])] = file.get_tensor(key).float()
     return pooler, blocks[max(blocks)] if blocks else None

@@ -10,6 +10,7 @@ from pipeline.encoders.backbones import Kind
 from pipeline.encoders.feed_forward import feed_forwards
 from pipeline.errors import UserError
 from pipeline.probing.attribution.activity import Pieces, count, shared
+from pipeline.probing.attribution.integrated_gradients import SUB_LAYERS
 from pipeline.probing.attribution.method import Method, Settings, published_method, sound_method
 from pipeline.probing.attribution.pooler import read_pooler
 from pipeline.probing.attribution.quadrature import quadrature_named
@@ -129,7 +130,7 @@ class NeuronAttribution(Probe):
             pieces.append(Pieces(subject, name, texts, along, method))
             pieces[-1].compute()
         part = feed_forwards(pieces[0].tower.backbone)[0]
-        sizes = {"inner": part.neurons, "outer": part.outer.out_features}
+        sizes = {name: len(part.weight(name)) for name in SUB_LAYERS}
         activities = [count(piece, sizes) for piece in pieces]
         return Compared(kind, activities, [shared(pieces[0], other) for other in pieces[1:]])
 

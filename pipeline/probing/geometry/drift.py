@@ -17,15 +17,16 @@ from pipeline.probing.units import unit_names, units_of
 from pipeline.progress import progress
 
 KINDS = {
-    "attention q": r"(query|q_proj|q_lin|Attention\.q)$",
-    "attention k": r"(key|k_proj|k_lin|Attention\.k)$",
-    "attention v": r"(value|v_proj|v_lin|Attention\.v)$",
-    "attention o": r"(attention\.output\.dense|o_proj|out_proj|out_lin|Attention\.o)$",
-    "feed-forward in": r"(intermediate\.dense|gate_proj|up_proj|lin1|wi|wi_0|wi_1)$",
-    "feed-forward out": r"(output\.dense|down_proj|lin2|wo)$",
-    "norms": r"norm",
+    "attention qkv": r"(Wqkv|qkv_proj|c_attn)$",
+    "attention q": r"(query|q_proj|q_lin|(Attention|attn)\.q)$",
+    "attention k": r"(key|k_proj|k_lin|(Attention|attn)\.k)$",
+    "attention v": r"(value|v_proj|v_lin|(Attention|attn)\.v)$",
+    "attention o": r"(attention\.output\.dense|o_proj|out_proj|out_lin|(Attention|attn)\.o|attn\.Wo|attn\.c_proj)$",
+    "feed-forward in": r"(intermediate\.dense|gate_proj|up_proj|lin1|wi|wi_0|wi_1|mlp\.Wi|c_fc|fc1)$",
+    "feed-forward out": r"(output\.dense|down_proj|lin2|wo|mlp\.Wo|mlp\.c_proj|fc2)$",
+    "norms": r"norm|\bln_",
 }
-"""Modules by the end of their names, in the families of BERT, DistilBERT, T5 and Llama; the first that fits."""
+"""Modules by the end of their names, in the families of `pipeline.encoders.feed_forward`; the first that fits."""
 MODULES = ("embeddings", *KINDS, "other")
 
 
@@ -56,7 +57,7 @@ def module_kind(name: str, unit: int) -> str:
         name: Of the weight, `encoder.layer.0.attention.self.query.weight`.
         unit: Where it lies; see `units_of`.
     """
-    module = name.rpartition(".")[0]
+    module = re.sub(r"\.(weight|bias)$", "", name)  # experts keep theirs together, under the name of a module
     for kind, pattern in KINDS.items():
         if re.search(pattern, module, re.IGNORECASE if kind == "norms" else 0):
             return kind

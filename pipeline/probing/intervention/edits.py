@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.encoders.architecture import blocks
-from pipeline.encoders.feed_forward import feed_forwards
+from pipeline.encoders.feed_forward import feed_forwards, weight_of
 from pipeline.errors import UserError
 
 Action = Literal["suppress", "amplify", "erase", "patch"]
@@ -107,7 +107,7 @@ def sizes_of(backbone: PreTrainedModel, unit: Unit) -> list[int]:
     return [part.neurons for part in feed_forwards(backbone)]
 
 
-def reader(backbone: PreTrainedModel, unit: Unit, layer: int) -> nn.Linear:
+def reader(backbone: PreTrainedModel, unit: Unit, layer: int) -> nn.Module:
     """Give the linear layer whose input holds the activations of a layer's neurons or heads."""
     part = feed_forwards(backbone)[layer]
     return part.outer if unit == "neurons" else part.attention_output
@@ -118,7 +118,7 @@ def columns_of(backbone: PreTrainedModel, unit: Unit, layer: int, places: Sequen
     numbers = sorted({place[1] for place in places if place[0] == layer})
     if unit == "neurons":
         return numbers
-    width = reader(backbone, unit, layer).in_features // backbone.config.num_attention_heads
+    width = weight_of(reader(backbone, unit, layer)).shape[1] // backbone.config.num_attention_heads
     return [head * width + offset for head in numbers for offset in range(width)]
 
 

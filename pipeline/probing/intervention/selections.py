@@ -109,7 +109,8 @@ def mean_activity(
     mask, tokens = torch.empty(0), 0
 
     def look(layer: int, states: Tensor) -> None:
-        total = (states.abs() * mask.unsqueeze(-1)).double().sum(dim=(0, 1))
+        by_token = states.abs().reshape(*mask.shape, -1)  # OPT's blocks have all texts in one row
+        total = (by_token * mask.unsqueeze(-1)).double().sum(dim=(0, 1))
         sums[layer] += total.reshape(sizes[layer], -1).mean(dim=1).cpu().numpy()
 
     handles = [_watch(reader(backbone, unit, layer), layer, look) for layer in range(len(sizes))]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from pipeline.encoders.dual_encoder import DualEncoder
-from pipeline.encoders.feed_forward import feed_forwards
+from pipeline.encoders.feed_forward import feed_forwards, weight_of
 from pipeline.encoders.saving import whole_folder
 from pipeline.errors import UserError
 from pipeline.files import write_json
@@ -105,7 +105,7 @@ def _without(retrieval: EditedRetrieval, removed: Removed) -> DualEncoder:
         for layer in range(len(feed_forwards(copied.backbone))):
             columns = columns_of(copied.backbone, "neurons", layer, places)
             with torch.no_grad():
-                reader(copied.backbone, "neurons", layer).weight[:, columns] = 0
+                weight_of(reader(copied.backbone, "neurons", layer))[:, columns] = 0
     return encoder
 
 

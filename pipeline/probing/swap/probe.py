@@ -121,7 +121,8 @@ def _unlike_ends(first: ProbedModel, second: ProbedModel) -> list[tuple[str, Any
             "similarity": [tower.similarity for tower in towers],
             f"{kind} prompt": [repr(tower.prompts[kind]) for tower in towers],
             "title separator": [repr(tower.title_separator) for tower in towers],
-            "projection": [[layer.config() for layer in tower.layers_after_pooling()] for tower in towers],
+            "layers before the pooling": [[one.description() for one in tower.head.token_layers] for tower in towers],
+            "projection": [[one.description() for one in tower.head.projections] for tower in towers],
             "shape of the weights": [weights_of(tower) for tower in towers],
         }
         unlike += [(what, mine, theirs) for what, (mine, theirs) in pairs.items() if mine != theirs]

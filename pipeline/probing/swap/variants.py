@@ -79,7 +79,7 @@ class Mixture:
 
         Args:
             kind: The side.
-            tuned_share: How much of the tuned model's weights each unit has; projections belong to the last unit.
+            tuned_share: How much of the tuned model's weights each unit has; layers around the pooling belong to the last.
         """
         base, tuned = (end.state_dict() for end in self.ends[kind])
         backbone = self.ends[kind][1].backbone
@@ -100,7 +100,8 @@ def mix(base: Tensor, tuned: Tensor, tuned_share: float) -> Tensor:
 def ends_with_weights(tower: TransformerTower) -> bool:
     """Whether there are weights after a tower's layers: a last normalisation, a projection."""
     depth = tower.backbone.config.num_hidden_layers
-    return len(tower.projections) > 0 or depth + 1 in units_of(tower.backbone).values()
+    layers = [*tower.token_layers.parameters(), *tower.projections.parameters()]
+    return len(layers) > 0 or depth + 1 in units_of(tower.backbone).values()
 
 
 def weights_of(tower: TransformerTower) -> Mapping[str, tuple[int, ...]]:

@@ -85,7 +85,7 @@ class PretrainingCell:
         split = self.dataset.split(self.pretraining.stage.split)
         texts = f"{len(split.documents):,} texts"
         self.folder.say(f"{self.folder.path}: masked language modelling on {self.dataset.label}, {texts}.")
-        for remark in remarks(self.dataset, split):
+        for remark in [*self.pretraining.bench.tower.notes, *remarks(self.dataset, split)]:
             self.folder.say(remark)
         composed: Any = OmegaConf.to_container(self.config, resolve=True)
         logger = self.make_logger(

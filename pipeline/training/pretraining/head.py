@@ -80,7 +80,7 @@ def with_head(tower: TransformerTower, backbone: Backbone, seed: int) -> Headed:
 def _checkpoint(loader: Any, backbone: Backbone) -> PreTrainedModel | None:
     """Read the masked language model of a checkpoint, or give nothing where it has an encoder alone."""
     folder = backbone.folder("document")
-    layout = read_layout(folder)
+    layout = read_layout(folder, "document")
     place = layout.transformer if layout else folder
     config = read_config(place, backbone.trust_remote_code)
     with quiet_transformers():

@@ -13,8 +13,7 @@ from pipeline.data.source import open_dataset
 from pipeline.encoders.backbones import Backbone
 from pipeline.encoders.building import EncoderSettings, build_tower
 from pipeline.encoders.encoding import EncodingSettings
-from pipeline.encoders.layout import read_layout
-from pipeline.encoders.pooling import AsSaved, Mean
+from pipeline.encoders.pooling import Own
 from pipeline.entry import instantiate
 from pipeline.evaluation.pretraining import pretraining_lines
 from pipeline.evaluation.results import METRICS
@@ -35,10 +34,12 @@ class Pretrained:
     Attributes:
         backbone: The cell's backbone with the weights that came out.
         record: What is said of it, the form of `training.pretraining` in `metrics.json`.
+        notes: How vectors were made of what it began from, in sentences; its own folder has saved that.
     """
 
     backbone: Backbone
     record: dict[str, Any]
+    notes: list[str]
 
 
 def pretrained(
@@ -72,7 +73,7 @@ def pretrained(
                 _make(run, config, folder)
     metrics = read_json(folder / METRICS)
     backbone = instantiate(config.backbone, path=str(folder / "model"), init="pretrained", layers=None)
-    return Pretrained(backbone, metrics["training"]["pretraining"])
+    return Pretrained(backbone, metrics["training"]["pretraining"], run.bench.tower.notes)
 
 
 def _pretraining(
@@ -83,15 +84,14 @@ def _pretraining(
     say: Callable[[str], None],
     store: Path,
 ) -> Pretraining:
-    """Put the pre-training together, with a tower that is pooled as its folder says, or by the mean.
+    """Put the pre-training together, with a tower that is pooled as its checkpoint says, or by the mean.
 
     How the cell pools is no matter here, so that cells that differ in it share one pre-training.
     """
     own = config.pretraining
     backbone = instantiate(config.backbone, freeze=[])
     require_encoder(backbone)
-    pooling = Mean() if read_layout(backbone.folder("document")) is None else AsSaved()
-    tower = build_tower(backbone, pooling, EncoderSettings(max_length=settings.max_length), "document", config.seed)
+    tower = build_tower(backbone, Own(), EncoderSettings(max_length=settings.max_length), "document", config.seed)
     bench = Bench(
         dataset=dataset if own.dataset is None else open_dataset(instantiate(own.dataset), store),
         backbone=backbone,

@@ -99,7 +99,7 @@ def _metrics(run: "Pretraining", trained: dict[str, Any]) -> dict[str, Any]:
         "relevant_from": dataset.relevant_from,
         "remove_self_hits": bool(dataset.remove_self_hits),
         "fingerprint": dataset.fingerprint,
-        "remarks": remarks(dataset, split),
+        "remarks": [*run.bench.tower.notes, *remarks(dataset, split)],
         "systems": {},
         "details": {},
         "significance": None,

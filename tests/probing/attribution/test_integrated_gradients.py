@@ -17,7 +17,7 @@ from pipeline.probing.attribution.integrated_gradients import TOKEN_BUDGET, Attr
 from pipeline.probing.attribution.pooler import read_pooler
 from pipeline.probing.attribution.quadrature import Adaptive, GaussLegendre, Published
 from pipeline.probing.attribution.targets import Along, Norm, PoolerNorm, Target
-from tests.encoders.conftest import TEXTS, any_folder, bare_bert_folder, bert_folder, llama_folder  # noqa: F401
+from tests.encoders.conftest import TEXTS, bare_bert_folder, bert_folder, llama_folder  # noqa: F401
 
 
 def attribute(tower, token_ids, *, quadrature, target, token_budget=TOKEN_BUDGET, advance=None) -> Attribution:
@@ -307,19 +307,9 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(bert_folder):  # noqa: 
         attribute(tower, [[2, 3]], quadrature=Published(2), target=Fixed(wrong))
 
 
-def test_unknown_blocks_are_refused(any_folder):  # noqa: F811
-    tower = opened(any_folder)
-    if tower.backbone.config.model_type in ("bert", "roberta", "llama"):
-        assert isinstance(attribute(tower, [[2, 3]], quadrature=GaussLegendre(1), target=Norm()), Attribution)
-        return
-    with pytest.raises(UserError, match="known are BERT's"):
-        attribute(tower, [[2, 3]], quadrature=GaussLegendre(1), target=Norm())
-
-
-def test_known_names_joined_otherwise_are_refused(llama_folder):  # noqa: F811
+def test_whatever_a_block_does_with_its_sub_layers_is_done(llama_folder):  # noqa: F811
     tower = opened(llama_folder)
     tower.backbone.layers[1].mlp.act_fn = nn.Identity()
-    attribute(tower, [[2, 3]], quadrature=GaussLegendre(1), target=Norm())  # another activation is no other order
     tower.backbone.layers[1].mlp.register_forward_hook(lambda module, args, output: -output)
-    with pytest.raises(UserError, match="joins them otherwise"):
-        attribute(tower, [[2, 3]], quadrature=GaussLegendre(1), target=Norm())
+    found = attribute(tower, [[2, 3]], quadrature=Published(3), target=Norm())
+    _same(found, 0, published(tower.backbone, [2, 3], "mean", steps=3), 1e-6)

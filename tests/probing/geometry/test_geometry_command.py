@@ -41,6 +41,18 @@ def test_a_planted_layer_is_found(monkeypatch, capsys, tmp_path):
     assert {path.name for path in (out / "plots").glob("*.png")} == {"similarity.png", "spread.png", "drift.png"}
 
 
+def test_a_pooling_that_nobody_names_is_among_the_findings(monkeypatch, tmp_path):
+    base, tuned = save_models(tmp_path)
+    words = settings(tmp_path, base, tuned, "probe.limit=30")
+    words[0] = words[0].replace(
+        f"pooling: mean, settings: {{backbone: {{path: {tuned}", f"settings: {{backbone: {{path: {tuned}"
+    )
+    give(monkeypatch, "probe=geometry", *words)
+    said = (tmp_path / "out" / "findings.md").read_text()
+    assert f"- tuned: No pooling was named, and {tuned} has none of its own: the mean is taken; " in said
+    assert said.count("No pooling was named") == 1
+
+
 def test_what_was_computed_is_found_again(monkeypatch, tmp_path):
     base, tuned = save_models(tmp_path)
     words = ["probe=geometry", *settings(tmp_path, base, tuned, "probe.limit=30")]
