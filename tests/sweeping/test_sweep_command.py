@@ -88,7 +88,7 @@ def test_a_wider_sweep_runs_what_is_new(sweep, capsys):
     folder, _ = sweep("seed=0,1")
     before = times_of(folder)
     capsys.readouterr()
-    folder, status = sweep("seed=0,1,2", "pooling=mean")
+    folder, status = sweep("seed=0,1,2", "pooling=own")
     assert status == 0
     after = times_of(folder)
     assert before.items() <= after.items() and len(after) == len(before) + 1
