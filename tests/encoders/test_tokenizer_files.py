@@ -99,6 +99,7 @@ def test_ids_are_those_of_the_file_where_the_library_rebuilds_it(tmp_path, kind)
     assert read.token_ids(TEXTS)[0] == [encoding.ids for encoding in backend.encode_batch(TEXTS)]
     (note,) = read.notes
     assert REMARK in note
+    assert read.cut_to(9).notes == read.notes
 
 
 SETTINGS = {
