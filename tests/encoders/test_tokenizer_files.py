@@ -57,7 +57,7 @@ def llama_like(normalizer, template="<s> $A") -> Tokenizer:
     return backend
 
 
-def unigram(template: str, model_max=None) -> Tokenizer:
+def unigram(template: str) -> Tokenizer:
     backend = Tokenizer(models.Unigram())
     backend.normalizer, backend.pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
