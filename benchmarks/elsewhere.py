@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel, T5EncoderModel
 
 from pipeline.data.texts import Texts
-from pipeline.encoders.backbones import Llama, MiniLM
+from pipeline.encoders.backbones import Kind, Llama, MiniLM
 from pipeline.encoders.building import EncoderSettings, build_dual_encoder, build_tower
 from pipeline.encoders.checkpoints import fresh
 from pipeline.encoders.dual_encoder import DualEncoder
@@ -36,7 +37,7 @@ TEXTS = [
     "Élan naïve café, 日本語 and 🙂 [SEP] beside <s> two  spaces",
     "What happens in a boundary layer when heat flows along a plate that is much longer than it is wide? " * 3,
 ]
-SMALL = {
+SMALL: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
@@ -44,8 +45,8 @@ SMALL = {
     "max_position_embeddings": 130,
     "pad_token_id": 0,
 }
-ROTARY = SMALL | {"rope_theta": 500.0}
-ARCHITECTURES = {
+ROTARY: dict[str, Any] = SMALL | {"rope_theta": 500.0}
+ARCHITECTURES: dict[str, dict[str, Any]] = {
     "albert": SMALL | {"embedding_size": 16},
     "deberta-v2": SMALL,
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 130},
@@ -74,11 +75,8 @@ def moved(tower: Tower) -> Tower:
     """Move all weights a little, as training does."""
     with torch.no_grad():
         for weights in tower.parameters():
-            weights += (
-                0.01
-                * weights.std(correction=0)
-                * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
-            )
+            noise = torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
+            weights.add_(noise, alpha=0.01 * float(weights.std(correction=0)))
     return tower
 
 
@@ -115,7 +113,7 @@ def save(dual_encoder: DualEncoder, folder: Path) -> None:
     """Save with the vectors, and of one transformer the token ids, that it gives here."""
     dual_encoder.save(folder, "")
     settings = EncodingSettings(precision="float32", device="cpu")
-    kinds = ("query", "document")
+    kinds: tuple[Kind, ...] = ("query", "document")
     vectors = {kind: encode(dual_encoder.tower(kind), TEXTS, kind, settings) for kind in kinds}
     np.savez(folder / "vectors.npz", **vectors)  # type: ignore[arg-type]
     if dual_encoder.symmetric and isinstance(dual_encoder.query, TransformerTower):

@@ -31,10 +31,10 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def answer(way: Callable[[], str]) -> str:
+def answer(way: Callable[..., str], *arguments: object) -> str:
     """Give what a way of opening says, or how it fails."""
     try:
-        return way()
+        return way(*arguments)
     except Exception as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:110]}"
 
@@ -44,6 +44,11 @@ def largest_difference(model: SentenceTransformer, folder: Path, texts: list[str
     ours = np.load(folder / "vectors.npz")
     theirs = {"query": model.encode_query(texts), "document": model.encode_document(texts)}
     return f"{max(float(np.abs(ours[kind] - theirs[kind]).max()) for kind in theirs):.1e}"
+
+
+def opened(folder: Path, texts: list[str]) -> str:
+    """Open a folder as its users do."""
+    return largest_difference(SentenceTransformer(str(folder), device="cpu"), folder, texts)
 
 
 def same_ids(folder: Path, texts: list[str]) -> str:
@@ -77,17 +82,11 @@ def main() -> None:
     print(f"Python {sys.version.split()[0]}, {versions()}")
     onnx = "optimum-onnx" in versions()
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        vectors = answer(
-            lambda folder=folder: largest_difference(SentenceTransformer(str(folder), device="cpu"), folder, texts)
-        )
-        said = [f"vectors {vectors}"]
+        said = [f"vectors {answer(opened, folder, texts)}"]
         if (folder / "ids.json").exists():
-            said.append(f"ids {answer(lambda folder=folder: same_ids(folder, texts))}")
+            said.append(f"ids {answer(same_ids, folder, texts)}")
             if onnx:
-                said += [
-                    f"by ONNX {answer(lambda folder=folder: by_onnx(folder, texts))}",
-                    f"{answer(lambda folder=folder: exported(folder))}",
-                ]
+                said += [f"by ONNX {answer(by_onnx, folder, texts)}", answer(exported, folder)]
         print(f"  {folder.name:22} {'; '.join(said)}", flush=True)
 
 

@@ -54,7 +54,7 @@ class Tower(nn.Module, ABC):
         """How many texts were cut to the maximum length so far."""
         self.drawn: list[str] = []
         """Parts whose weights were drawn at random when the tower was built, not read from a checkpoint."""
-        self.notes: list[str] = []
+        self.notes: list[str] = list(tokenizer.notes)
         """Sentences on how it makes vectors: what was taken unnamed, and what in the place of the checkpoint's own."""
 
     @property

@@ -57,7 +57,7 @@ def llama_like(normalizer, template="<s> $A") -> Tokenizer:
     return backend
 
 
-def unigram(template: str, model_max=None) -> Tokenizer:
+def unigram(template: str) -> Tokenizer:
     backend = Tokenizer(models.Unigram())
     backend.normalizer, backend.pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -99,6 +99,7 @@ def test_ids_are_those_of_the_file_where_the_library_rebuilds_it(tmp_path, kind)
     assert read.token_ids(TEXTS)[0] == [encoding.ids for encoding in backend.encode_batch(TEXTS)]
     (note,) = read.notes
     assert REMARK in note
+    assert read.cut_to(9).notes == read.notes
 
 
 SETTINGS = {
