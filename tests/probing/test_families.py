@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from transformers import Gemma3nTextConfig, Gemma3nTextModel, MixtralConfig, MixtralModel
+from transformers import Gemma3nTextConfig, Gemma3nTextModel, MixtralConfig, MixtralModel, XLNetConfig, XLNetModel
 
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.backbones import Local
@@ -30,7 +30,7 @@ from pipeline.probing.intervention.selections import mean_activity
 from pipeline.probing.models import ProbedModel, differences
 from pipeline.probing.units import units_of
 from tests.encoders.conftest import TEXTS, VOCABULARY, make
-from tests.probing.families import GEMMA, HEADS, LAYERS, LLAMA, NEURONS, SAMPLES
+from tests.probing.families import GEMMA, HEADS, LAYERS, LLAMA, NEURONS, SAMPLES, WIDTH
 
 RULE = GaussLegendre(3)
 
@@ -72,7 +72,7 @@ def by_changed_weights(tower, sample, tokens, layer, name):
     Returns:
         The sum over each neuron's input weights, the sum over all weights and biases, and P(1) - P(0).
     """
-    rows = slice(None, NEURONS) if sample.fused and name == "inner" else slice(None)
+    rows = slice(None, sample.neurons) if sample.fused and name == "inner" else slice(None)
 
     def norm_at(scale):
         changed, found = with_changed(
@@ -151,7 +151,7 @@ def test_what_is_patched_everywhere_gives_the_base(tower, sample):
                 weight.copy_(torch.rand(weight.shape, generator=generator))
         return tuned
 
-    every = tuple((layer, number) for layer in range(LAYERS) for number in range(NEURONS))
+    every = tuple((layer, number) for layer in range(LAYERS) for number in range(sample.neurons))
     for tuned, edit in (
         (redrawn(lambda block: [block.get_parameter(sample.inner)]), Edit("patch", "neurons", every)),
         (redrawn(lambda block: block.parameters()), Edit("patch", "layers", tuple((n,) for n in range(LAYERS)))),
@@ -184,6 +184,14 @@ def test_layers_are_what_transformers_calls_hidden_states(tower):
         assert torch.allclose(LayerwiseTower(tower)(batch)[0], expected, atol=1e-6)
 
 
+def test_layers_whose_states_are_not_of_texts_tokens_and_width_are_refused(tmp_path):
+    """XLNet's have tokens before texts."""
+    config = XLNetConfig(vocab_size=len(VOCABULARY), d_model=WIDTH, n_layer=LAYERS, n_head=HEADS, pad_token_id=0)
+    tower = opened(make(tmp_path / "xlnet", XLNetModel, config))
+    with pytest.raises(UserError, match=r"xlnet model cannot be looked into: .* shape \[3, 1, 32\], not \[1, 3, 32\]"):
+        LayerwiseTower(tower)(tower.pad([[2, 5, 3]]))
+
+
 def test_every_weight_has_its_unit_and_module(tower):
     """Whatever stands outside the layers and is no normalisation is run before them."""
     layers = {name for name, unit in units_of(tower.backbone).items() if 0 < unit <= LAYERS}
@@ -191,7 +199,7 @@ def test_every_weight_has_its_unit_and_module(tower):
         outside = 0 if "emb" in name or name[:3] in ("wte", "wpe", "sha") or "relative" in name else LAYERS + 1
         assert unit == outside or name in layers, name
         assert module_kind(name, unit) != "other" or "SelfAttention.relative_attention_bias" in name, name
-    fused = {name for name in layers if any(part in name for part in ("Wqkv", "qkv_proj", "c_attn"))}
+    fused = {name for name in layers if any(part in name for part in ("Wqkv", "qkv_proj", "c_attn", "query_key_value"))}
     assert fused == {name for name in layers if module_kind(name, 1) == "attention qkv"}
 
 
