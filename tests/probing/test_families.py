@@ -22,7 +22,7 @@ from pipeline.encoders.transformer_tower import TransformerTower, token_states
 from pipeline.errors import UserError
 from pipeline.probing.attribution.integrated_gradients import SUB_LAYERS, Attributor
 from pipeline.probing.attribution.method import Settings, published_method
-from pipeline.probing.attribution.quadrature import GaussLegendre
+from pipeline.probing.attribution.quadrature import Adaptive, GaussLegendre
 from pipeline.probing.attribution.targets import Norm
 from pipeline.probing.geometry.drift import module_kind
 from pipeline.probing.intervention.edits import Edit, columns_of, edited, reader, sizes_of
@@ -102,6 +102,14 @@ def test_attributions_are_those_of_changed_weights_beside_padding_on_either_side
             assert np.abs(getattr(mine, name)[text, layer] - by_neuron).max() <= 1e-5 * by_neuron.max()
             assert mine.total[text, layer, place] == pytest.approx(total, abs=1e-5 * mine.value[text])
             assert mine.difference[text, layer, place] == pytest.approx(difference, abs=1e-5 * mine.value[text])
+
+
+@pytest.mark.parametrize("sample", [SAMPLES[name] for name in ("Gemma 2", "Gemma 3")], ids=lambda sample: sample.name)
+def test_norms_after_a_sub_layer_are_resolved_where_its_output_is_near_zero(tower):
+    """Gemma's take the scale away again, so that the path turns at its very beginning and nowhere else."""
+    ids, attributor = tower.token_ids(TEXTS, "document"), Attributor(tower, torch.device("cpu"))
+    assert attributor.attribute(ids, Adaptive(), Norm()).gap.max() <= 0.02
+    assert attributor.attribute(ids, GaussLegendre(54), Norm()).gap.max() > 0.2  # as many points, evenly
 
 
 @torch.no_grad()
