@@ -45,7 +45,11 @@ FAMILIES = (
     Family(LLAMA, "mlp.gate_proj", "mlp.down_proj", "self_attn", "self_attn.o_proj"),
     Family("Phi-3's", "mlp.gate_up_proj", "mlp.down_proj", "self_attn", "self_attn.o_proj", fused=True),
     Family("GPT-2's", "mlp.c_fc", "mlp.c_proj", "attn", "attn.c_proj"),
+    Family("GPT-Neo's", "mlp.c_fc", "mlp.c_proj", "attn", "attn.attention.out_proj"),
+    Family("GPT-NeoX's", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "attention", "attention.dense"),
+    Family("BLOOM's", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", "self_attention", "self_attention.dense"),
     Family("OPT's", "fc1", "fc2", "self_attn", "self_attn.out_proj"),
+    Family("Jina v3's", "mlp.fc1", "mlp.fc2", "self_attn", "self_attn.o_proj"),
 )
 
 

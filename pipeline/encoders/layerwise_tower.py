@@ -25,6 +25,9 @@ class LayerwiseTower(Tower):
 
     Args:
         tower: The tower that is looked into; it stays as it is.
+
+    Raises:
+        UserError: On encoding, when layers are given anything but one state of each token.
     """
 
     def __init__(self, tower: TransformerTower) -> None:
@@ -72,7 +75,16 @@ class LayerwiseTower(Tower):
         mask, pooling = pooled_tokens(batch), self.tower.pooling
         # Pooled at once: the token states of all layers together would not stay in the caches, nor perhaps in memory.
         pooled: list[Tensor] = []
-        with _inputs_of(backbone, lambda states: pooled.append(pooling(states, mask))):
+
+        def look(states: Tensor) -> None:
+            if states.shape != (*mask.shape, self.tower.width):
+                raise UserError(
+                    f"The layers of a {backbone.config.model_type} model cannot be looked into: they are given states of"
+                    f" shape {list(states.shape)}, not {[*mask.shape, self.tower.width]} (texts, tokens, width)."
+                )
+            pooled.append(pooling(states, mask))
+
+        with _inputs_of(backbone, look):
             pooled.append(pooling(token_states(backbone, batch), mask))
         return torch.cat(pooled, dim=1)
 

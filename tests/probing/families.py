@@ -25,9 +25,10 @@ class Sample:
         fused: Whether `inner` has in its second half what the first is multiplied by.
         transposed: Whether weights are kept as [inputs, outputs].
         model: The class, where it has another name.
+        neurons: How many each layer has.
         head_width: Numbers that each head gives.
         dtype: What it is looked at in: T5 reads the precision of layers that are exchanged in float32, and the masks of
-            Gemma 2's attention overflow in float64.
+            Gemma 2's and BLOOM's attention overflow in float64.
         pads_left: Whether texts may be padded on the left; MPNet knows padding by its own tokenizer's id only.
     """
 
@@ -39,6 +40,7 @@ class Sample:
     fused: bool = False
     transposed: bool = False
     model: str = ""
+    neurons: int = NEURONS
     head_width: int = WIDTH // HEADS
     dtype: torch.dtype = torch.float64
     pads_left: bool = True
@@ -56,14 +58,19 @@ BERT = {
     "num_attention_heads": HEADS,
     "max_position_embeddings": 64,
 }
-LLAMA = {**BERT, "num_key_value_heads": 2, "bos_token_id": 2, "eos_token_id": 3}
+ENDS = {"bos_token_id": 2, "eos_token_id": 3}
+LLAMA = {**BERT, "num_key_value_heads": 2, **ENDS}
 GEMMA = {**LLAMA, "head_dim": 12, "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 4}
 MODERNBERT = {
     **{**BERT, "layer_types": ["sliding_attention", "full_attention"], "local_attention": 8},
     **dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0),
 }
 T5 = {"d_model": WIDTH, "d_kv": 12, "d_ff": NEURONS, "num_layers": LAYERS, "num_heads": HEADS, "is_decoder": False}
-GPT2 = {"n_embd": WIDTH, "n_inner": NEURONS, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 64, "bos_token_id": 2}
+GPT2 = {"n_embd": WIDTH, "n_inner": NEURONS, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 64, **ENDS}
+GPT_NEO = {
+    **{key: size for key, size in BERT.items() if not key.startswith("num_")},
+    **{"num_layers": LAYERS, "num_heads": HEADS, **ENDS},
+}
 OPT = {
     "hidden_size": WIDTH,
     "word_embed_proj_dim": WIDTH,
@@ -75,6 +82,7 @@ OPT = {
 OF_BERT = ("intermediate.dense.weight", "output.dense.weight", "attention.output.dense.weight")
 OF_LLAMA = ("mlp.gate_proj.weight", "mlp.down_proj.weight", "self_attn.o_proj.weight")
 OF_OPT = ("fc1.weight", "fc2.weight", "self_attn.out_proj.weight")
+OF_NEOX = ("mlp.dense_h_to_4h.weight", "mlp.dense_4h_to_h.weight")
 OF_T5 = ("layer.1.DenseReluDense.wo.weight", "layer.0.SelfAttention.o.weight")
 OF_T5_TOO: dict[str, Any] = {"model": "T5EncoderModel", "head_width": 12, "dtype": torch.float32}
 SAMPLES = {
@@ -101,4 +109,18 @@ SAMPLES = {
     "OPT": Sample("OPT", OPT, *OF_OPT),
     "OPT, norms after": Sample("OPT", {**OPT, "do_layer_norm_before": False}, *OF_OPT),
     "Nomic": Sample("NomicBert", BERT, *OF_LLAMA),
+    "Jina v3": Sample("JinaEmbeddingsV3", BERT, "mlp.fc1.weight", "mlp.fc2.weight", OF_LLAMA[2]),
+    "GPT-Neo": Sample(
+        "GPTNeo",
+        {**GPT_NEO, "attention_types": [[["global", "local"], 1]], "window_size": 4},
+        *("mlp.c_fc.weight", "mlp.c_proj.weight", "attn.attention.out_proj.weight"),
+    ),
+    "GPT-NeoX": Sample("GPTNeoX", {**BERT, **ENDS}, *OF_NEOX, "attention.dense.weight"),
+    "BLOOM": Sample(
+        "Bloom",
+        {"hidden_size": WIDTH, "n_layer": LAYERS, "n_head": HEADS, **ENDS},
+        *(*OF_NEOX, "self_attention.dense.weight"),
+        neurons=4 * WIDTH,
+        dtype=torch.float32,
+    ),
 }

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from transformers import Gemma3nTextConfig, Gemma3nTextModel, MixtralConfig, MixtralModel
+from transformers import Gemma3nTextConfig, Gemma3nTextModel, MixtralConfig, MixtralModel, XLNetConfig, XLNetModel
 
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.backbones import Local
@@ -22,7 +22,7 @@ from pipeline.encoders.transformer_tower import TransformerTower, token_states
 from pipeline.errors import UserError
 from pipeline.probing.attribution.integrated_gradients import SUB_LAYERS, Attributor
 from pipeline.probing.attribution.method import Settings, published_method
-from pipeline.probing.attribution.quadrature import GaussLegendre
+from pipeline.probing.attribution.quadrature import Adaptive, GaussLegendre
 from pipeline.probing.attribution.targets import Norm
 from pipeline.probing.geometry.drift import module_kind
 from pipeline.probing.intervention.edits import Edit, columns_of, edited, reader, sizes_of
@@ -30,7 +30,7 @@ from pipeline.probing.intervention.selections import mean_activity
 from pipeline.probing.models import ProbedModel, differences
 from pipeline.probing.units import units_of
 from tests.encoders.conftest import TEXTS, VOCABULARY, make
-from tests.probing.families import GEMMA, HEADS, LAYERS, LLAMA, NEURONS, SAMPLES
+from tests.probing.families import GEMMA, HEADS, LAYERS, LLAMA, NEURONS, SAMPLES, WIDTH
 
 RULE = GaussLegendre(3)
 
@@ -72,7 +72,7 @@ def by_changed_weights(tower, sample, tokens, layer, name):
     Returns:
         The sum over each neuron's input weights, the sum over all weights and biases, and P(1) - P(0).
     """
-    rows = slice(None, NEURONS) if sample.fused and name == "inner" else slice(None)
+    rows = slice(None, sample.neurons) if sample.fused and name == "inner" else slice(None)
 
     def norm_at(scale):
         changed, found = with_changed(
@@ -102,6 +102,14 @@ def test_attributions_are_those_of_changed_weights_beside_padding_on_either_side
             assert np.abs(getattr(mine, name)[text, layer] - by_neuron).max() <= 1e-5 * by_neuron.max()
             assert mine.total[text, layer, place] == pytest.approx(total, abs=1e-5 * mine.value[text])
             assert mine.difference[text, layer, place] == pytest.approx(difference, abs=1e-5 * mine.value[text])
+
+
+@pytest.mark.parametrize("sample", [SAMPLES[name] for name in ("Gemma 2", "Gemma 3")], ids=lambda sample: sample.name)
+def test_norms_after_a_sub_layer_are_resolved_where_its_output_is_near_zero(tower):
+    """Gemma's take the scale away again, so that the path turns at its very beginning and nowhere else."""
+    ids, attributor = tower.token_ids(TEXTS, "document"), Attributor(tower, torch.device("cpu"))
+    assert attributor.attribute(ids, Adaptive(), Norm()).gap.max() <= 0.02
+    assert attributor.attribute(ids, GaussLegendre(54), Norm()).gap.max() > 0.2  # as many points, evenly
 
 
 @torch.no_grad()
@@ -151,7 +159,7 @@ def test_what_is_patched_everywhere_gives_the_base(tower, sample):
                 weight.copy_(torch.rand(weight.shape, generator=generator))
         return tuned
 
-    every = tuple((layer, number) for layer in range(LAYERS) for number in range(NEURONS))
+    every = tuple((layer, number) for layer in range(LAYERS) for number in range(sample.neurons))
     for tuned, edit in (
         (redrawn(lambda block: [block.get_parameter(sample.inner)]), Edit("patch", "neurons", every)),
         (redrawn(lambda block: block.parameters()), Edit("patch", "layers", tuple((n,) for n in range(LAYERS)))),
@@ -184,6 +192,14 @@ def test_layers_are_what_transformers_calls_hidden_states(tower):
         assert torch.allclose(LayerwiseTower(tower)(batch)[0], expected, atol=1e-6)
 
 
+def test_layers_whose_states_are_not_of_texts_tokens_and_width_are_refused(tmp_path):
+    """XLNet's have tokens before texts."""
+    config = XLNetConfig(vocab_size=len(VOCABULARY), d_model=WIDTH, n_layer=LAYERS, n_head=HEADS, pad_token_id=0)
+    tower = opened(make(tmp_path / "xlnet", XLNetModel, config))
+    with pytest.raises(UserError, match=r"xlnet model cannot be looked into: .* shape \[3, 1, 32\], not \[1, 3, 32\]"):
+        LayerwiseTower(tower)(tower.pad([[2, 5, 3]]))
+
+
 def test_every_weight_has_its_unit_and_module(tower):
     """Whatever stands outside the layers and is no normalisation is run before them."""
     layers = {name for name, unit in units_of(tower.backbone).items() if 0 < unit <= LAYERS}
@@ -191,7 +207,7 @@ def test_every_weight_has_its_unit_and_module(tower):
         outside = 0 if "emb" in name or name[:3] in ("wte", "wpe", "sha") or "relative" in name else LAYERS + 1
         assert unit == outside or name in layers, name
         assert module_kind(name, unit) != "other" or "SelfAttention.relative_attention_bias" in name, name
-    fused = {name for name in layers if any(part in name for part in ("Wqkv", "qkv_proj", "c_attn"))}
+    fused = {name for name in layers if any(part in name for part in ("Wqkv", "qkv_proj", "c_attn", "query_key_value"))}
     assert fused == {name for name in layers if module_kind(name, 1) == "attention qkv"}
 
 

@@ -17,13 +17,13 @@ from pipeline.probing.units import unit_names, units_of
 from pipeline.progress import progress
 
 KINDS = {
-    "attention qkv": r"(Wqkv|qkv_proj|c_attn)$",
-    "attention q": r"(query|q_proj|q_lin|(Attention|attn)\.q)$",
-    "attention k": r"(key|k_proj|k_lin|(Attention|attn)\.k)$",
-    "attention v": r"(value|v_proj|v_lin|(Attention|attn)\.v)$",
-    "attention o": r"(attention\.output\.dense|o_proj|out_proj|out_lin|(Attention|attn)\.o|attn\.Wo|attn\.c_proj)$",
-    "feed-forward in": r"(intermediate\.dense|gate_proj|up_proj|lin1|wi|wi_0|wi_1|mlp\.Wi|c_fc|fc1)$",
-    "feed-forward out": r"(output\.dense|down_proj|lin2|wo|mlp\.Wo|mlp\.c_proj|fc2)$",
+    "attention qkv": r"(Wqkv|qkv_proj|c_attn|query_key_value)$",
+    "attention q": r"(query|query_proj|q_proj|q_lin|(Attention|attn)\.q)$",
+    "attention k": r"(key|key_proj|k_proj|k_lin|(Attention|attn)\.k)$",
+    "attention v": r"(value|value_proj|v_proj|v_lin|(Attention|attn)\.v)$",
+    "attention o": r"(attention\.(output\.)?dense|o_proj|out_proj|out_lin|(Attention|attn)\.o|attn\.(Wo|c_proj))$",
+    "feed-forward in": r"(intermediate\.dense|dense_h_to_4h|gate_proj|up_proj|lin1|wi|wi_0|wi_1|mlp\.Wi|c_fc|fc1)$",
+    "feed-forward out": r"(output\.dense|dense_4h_to_h|down_proj|lin2|wo|mlp\.Wo|mlp\.c_proj|fc2)$",
     "norms": r"norm|\bln_",
 }
 """Modules by the end of their names, in the families of `pipeline.encoders.feed_forward`; the first that fits."""
