@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from pipeline.data.lookup import bare, other_spelling
-from pipeline.data.remarks import COUNTS, without_relevant
+from pipeline.data.remarks import without_relevant
 from pipeline.data.trec_qrels import read_judgements
 from pipeline.errors import UserError
 from pipeline.evaluation.measures import Judgements, measure, parse_measures, require_relevant
@@ -61,7 +61,7 @@ def prepare_run_files(config: DictConfig) -> Prepared:
         fingerprint=digest_of(judgements),
         systems=systems,
         remarks=[
-            *([f"Of the judgements, {COUNTS['repeated_judgements']}: {repeated:,}."] if repeated else []),
+            *([f"Repeated judgements, read once: {repeated:,}."] if repeated else []),
             *without_relevant(judgements, config.relevant_from),
         ],
     )

@@ -109,7 +109,8 @@ def test_beirs_three_tables(opened, tmp_path):
     corpus = [{"_id": f"d{n}", "title": "T", "text": f"text {n}"} for n in range(10)]
     folder, qrels = tmp_path / "scifact", tmp_path / "scifact-qrels"
     write_json_lines(folder / "corpus" / "corpus.jsonl", corpus)
-    write_json_lines(folder / "queries" / "queries.jsonl", [{"_id": f"q{n}", "text": f"query {n}"} for n in range(12)])
+    queries = [{"_id": f"q{n}", "text": f"query {n}"} | ({"excluded_ids": ["d7"]} if n == 1 else {}) for n in range(12)]
+    write_json_lines(folder / "queries" / "queries.jsonl", queries)
     configs = "".join(
         f"- config_name: {name}\n  data_files:\n  - split: {name}\n    path: {name}/{name}.jsonl\n"
         for name in ("corpus", "queries")
@@ -125,3 +126,4 @@ def test_beirs_three_tables(opened, tmp_path):
     assert dataset.notes["judged_but_absent"] == dataset.notes["judgements_of_unknown_topics"] == 1
     assert dataset.notes["queries"]["train"] + dataset.notes["queries"]["validation"] == 10
     assert dataset.split("test").documents.take([2]) == ["T text 2"]
+    assert dataset.split("test").excluded == {"q1": ["d7"]}
