@@ -48,6 +48,9 @@ class BadLines:
         self._told: list[str] = []
         self._count = 0
 
+    def __len__(self) -> int:
+        return self._count
+
     def __enter__(self) -> None:
         pass
 
@@ -131,12 +134,15 @@ def undecodable(path: Path, where: str, encoding: str = "utf-8", cure: str = "")
         where: Which bytes, in words: `line 3: byte 9 of the line is`.
         encoding: What they should be.
         cure: What else can be done than converting the file.
+
+    Raises:
+        UserError: When the file is no text at all.
     """
     with open(path, "rb") as file:
         beginning = file.read(max(map(len, OTHERS)))
     what = next((what for first_bytes, what in OTHERS.items() if beginning.startswith(first_bytes)), None)
     if what:
-        return UserError(f"{path} is {what}.")
+        raise UserError(f"{path} is {what}.")
     return UserError(f"{path}, {where} not {encoding.upper()}; {cure or 'convert the file to UTF-8'}.")
 
 
@@ -152,7 +158,8 @@ def read_lines(path: Path, encoding: str = "utf-8", cure: str = "") -> Iterator[
         The number of the line, from 1, and the line without its end.
 
     Raises:
-        UserError: When the file cannot be read or has another encoding; the sentence names file, line and byte.
+        UserError: When the file cannot be read; and, after the last good line, when others have another encoding: the
+            sentence names file, lines and bytes.
     """
     path = Path(path)
     with open_bytes(path) as file:
@@ -172,18 +179,22 @@ def read_lines(path: Path, encoding: str = "utf-8", cure: str = "") -> Iterator[
 
 
 def _decoded(file: IO[bytes], path: Path, encoding: str, cure: str) -> Iterator[tuple[int, str]]:
-    number = 0
+    number, bad = 0, BadLines()
     try:
         for number, line in enumerate(file, start=1):
-            text = line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode(encoding).rstrip("\r\n")
+            try:
+                text = line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode(encoding).rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                where = f"line {number}: byte {error.start + 1} of the line is"
+                bad.add(undecodable(path, where, encoding, cure) if len(bad) < LINES_TOLD else "")
+                continue
             if text.strip():
                 yield number, text
-    except UnicodeDecodeError as error:
-        raise undecodable(path, f"line {number}: byte {error.start + 1} of the line is", encoding, cure) from error
     except DAMAGE as error:
         raise UserError(
             f"{path}, after line {number}: the compressed file is damaged ({error}); get it again."
         ) from error
+    bad.refuse()
 
 
 def read_json_lines(path: Path, *names: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import existing, field, read_json_lines, read_lines, unpacked
+from pipeline.data.lines import BadLines, existing, read_json_lines, read_lines, unpacked
 from pipeline.data.lookup import id_of
 from pipeline.data.shares import Paths, paths
 from pipeline.data.source import Source
@@ -50,23 +50,26 @@ class PlainText(Source):
         """Stream line by line; lines without text are left out and counted."""
         writer.split("train", searched=False)
         for path in self.inputs():
-            for where, title, text in self._texts(path):
+            for where, title, text in self._texts(path, writer.bad):
                 if not f"{title}{text}".strip():
                     writer.count("empty_documents")
                     continue
                 writer.document(id_of(f"{title}\n{text}" if title else text), text, title, where=where)
 
-    def _texts(self, path: Path) -> Iterator[tuple[str, str, str]]:
+    def _texts(self, path: Path, bad: BadLines) -> Iterator[tuple[str, str, str]]:
         """Give place, title and text of every line."""
         if Path(unpacked(path.name)).suffix not in JSON_LINES:
             yield from ((f"{path}, line {number}", "", line) for number, line in read_lines(path))
             return
-        for where, record in read_json_lines(path):
-            text, title = field(record, self.text, where), (record.get(self.title) or "") if self.title else ""
-            for name, value in ((self.text, text), (self.title, title)):
-                if not isinstance(value, str):
-                    raise UserError(f"{where}: the field {name!r} holds {value!r}, which is no text; mend the line.")
-            yield where, title, text
+        for where, record in read_json_lines(path, self.text):
+            with bad:
+                text, title = record[self.text], (record.get(self.title) or "") if self.title else ""
+                for name, value in ((self.text, text), (self.title, title)):
+                    if not isinstance(value, str):
+                        raise UserError(
+                            f"{where}: the field {name!r} holds {value!r}, which is no text; mend the line."
+                        )
+                yield where, title, text
 
 
 def _plain_name(path: Path) -> str:

@@ -33,6 +33,9 @@ def test_bytes_that_are_not_utf8_are_placed(tmp_path):
     path.write_bytes("good\nnot so gö\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"latin\.txt, line 2: byte 9 .* not UTF-8"):
         list(read_lines(path))
+    path.write_bytes(("good\n" + "not so g\u00f6\n" * 5).encode("latin-1"))
+    with pytest.raises(UserError, match=r"^5 lines cannot be .*line 2: .*line 3: .*line 4: [^:]*$"):
+        list(read_lines(path))
 
 
 def test_a_damaged_compressed_file_is_refused(tmp_path):

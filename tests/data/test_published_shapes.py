@@ -16,6 +16,7 @@ from pipeline.evaluation.scoring import score_retrieval
 from pipeline.retrieval.run import Ranking, Run
 from pipeline.retrieval.table import Table
 from pipeline.training.examples import labelled
+from pipeline.training.validation import narrowed
 
 DOCUMENTS = [{"_id": f"d{n}", "title": "", "text": f"text of document {n}"} for n in range(40)]
 QUERIES = [{"_id": f"q{n}", "text": f"query {n}"} for n in range(5)]
@@ -82,6 +83,12 @@ def test_a_query_trains_on_the_documents_that_are_there(folder):
     assert [found.tolist() for found in labelled(dataset, split).positives] == [[], [1], [2]]
     sentence = "Queries of train whose relevant documents are all absent, which train nothing: 1."
     assert sentence in remarks(dataset, split) and sentence in remarks(dataset, dataset.split("test"))
+
+
+def test_validation_on_a_part_keeps_the_documents_that_are_there(folder):
+    split = narrowed(folder(test=f"{HEADER}{JUDGED}q0\tgone\t1\n").split("test"), queries=5, documents=0, seed=1)
+    assert split.documents.ids() == [f"d{n}" for n in range(5)]
+    assert split.judgements == {**FOUND, "q0": {"d0": 1, "gone": 1}}
 
 
 def test_a_limit_keeps_what_is_absent(folder):
