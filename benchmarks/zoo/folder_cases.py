@@ -99,7 +99,11 @@ CASES: list[Case] = [
         sequence(mean(), prompts={"query": "q: ", "passage": "p: "}),
         reference=references.by_the_name_passage,
     ),
-    Case("a default prompt", sequence(mean(), prompts={"all": "Represent this: "}, default_prompt_name="all")),
+    Case(
+        "a default prompt",
+        sequence(mean(), prompts={"all": "Represent this: "}, default_prompt_name="all"),
+        reference=references.by_the_default_prompt,
+    ),
     Case(
         "prompt left out of the mean",
         sequence(

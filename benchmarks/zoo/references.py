@@ -28,6 +28,12 @@ def by_the_name_passage(folder: Path, texts: list[str]) -> tuple[Vectors, Vector
     return model.encode_query(texts), model.encode(texts, prompt_name="passage")
 
 
+def by_the_default_prompt(folder: Path, texts: list[str]) -> tuple[Vectors, Vectors]:
+    """Both sides by `encode`, which alone uses a default prompt."""
+    vectors = SentenceTransformer(str(folder), device="cpu").encode(texts)
+    return vectors, vectors
+
+
 def model2vec(folder: Path, texts: list[str]) -> tuple[Vectors, Vectors]:
     """`StaticModel.encode`."""
     from model2vec import StaticModel
