@@ -150,6 +150,7 @@ def sides(parameter: dict[str, Any]) -> list[Any]:
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_a_sweep_for_agents_composes_with_the_real_configuration(path):
     sweep = yaml.safe_load(path.read_text())
+    assert sweep["method"] in ("bayes", "grid", "random") and sweep["parameters"]
     assert (ROOT / sweep["program"]).exists()
     assert sweep["metric"] == {"name": "validation/best", "goal": "maximize"}
     fixed = [word for word in sweep["command"] if not word.startswith("${")]
