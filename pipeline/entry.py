@@ -14,11 +14,12 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline.command_line import as_typed, comma_sentence, grammar_sentence
 from pipeline.errors import UserError, nearest, sentence_of, user_sentence
 
 CONFIGS = Path(__file__).resolve().parent.parent / "conf"
@@ -37,6 +38,8 @@ OURS = {
 SECONDS_BETWEEN_LOOKS = 2.0
 BAD_INPUT = 2
 """Exit status after input that the user can mend."""
+COMMANDS = ("train", "evaluate", "probe")
+"""Whose configurations `conf/` holds."""
 
 
 def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -77,6 +80,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
                 _refuse(
                     "--cfg and --info show one cell; leave -m out, or add preview=true to see the cells of a sweep."
                 )
+            sys.argv[1:] = map(as_typed, sys.argv[1:])
             _show_the_way_to_workers()
             try:
                 command()
@@ -161,6 +165,10 @@ def _refuse(sentence: str) -> None:
 def _composition_sentence(error: Exception, config_name: str) -> str:
     """Say in one sentence what Hydra found wrong with the command line, with the nearest right words."""
     message = str(error)
+    if isinstance(error, OverrideParseException):
+        return grammar_sentence(error.override)
+    if found := re.search(r"Ambiguous value for argument '(.*)'", message):
+        return comma_sentence(found.group(1))
     if found := re.search(r"Could not find '([^']*)/([^'/]*)'", message):
         group, choice = found.groups()
         if group == "hydra/launcher" and choice in LAUNCHERS:
@@ -169,10 +177,41 @@ def _composition_sentence(error: Exception, config_name: str) -> str:
         return f"{group}={choice} is not a configuration; {nearest(choice, _choices(group))}"
     if found := re.search(r"Could not override '([^'@]*)(?:@[^']*)?'", message):
         key = found.group(1)
-        return f"{key} is not a setting; {nearest(key, _settings(config_name))}"
+        return _of_another_command(key, config_name) or f"{key} is not a setting; {nearest(key, _settings(config_name))}"
     if isinstance(error, OmegaConfBaseException) and "Missing mandatory value" in message:
         return f"{error.full_key} is needed and has no default; give {error.full_key}=… on the command line."
     return " ".join(message.split()).rstrip(".") + "."
+
+
+def _of_another_command(key: str, config_name: str) -> str | None:
+    """Say whose group a key is of, where it is of another command's."""
+    group = key.split(".")[0]
+    if config_name not in COMMANDS or not (CONFIGS / group).is_dir() or group == "hydra":
+        return None
+    groups = {name: _groups(name) for name in COMMANDS}
+    others = " and ".join(f"{name}.py" for name in COMMANDS if group in groups[name])
+    own = groups[config_name]
+    return None if group in own else f"{group} is a group of {others}; {config_name}.py has {', '.join(own)}."
+
+
+def _groups(config_name: str) -> list[str]:
+    """List the groups that a command chooses from."""
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        return _own_groups(hydra.compose(config_name, return_hydra_config=True))
+
+
+def _own_groups(config: Any) -> list[str]:
+    found = {key.partition("@")[0] for key in config.hydra.runtime.choices}
+    return sorted(group for group in found if not group.startswith("hydra/"))
+
+
+def _choices_of_groups(*, _root_: Any) -> str:
+    """Write the groups of a composed configuration, for `--help`."""
+    choices = {group: ", ".join(sorted(_choices(group))) for group in _own_groups(_root_)}
+    return "\n".join(f"{group}: {known}" for group, known in choices.items() if known)  # of a sweep's own, none
+
+
+OmegaConf.register_new_resolver("choices_of_groups", _choices_of_groups, replace=True)
 
 
 def _choices(group: str) -> list[str]:

@@ -17,6 +17,7 @@ from pipeline.evaluation.result_folder import own_folder
 from pipeline.evaluation.results import LATENCY, METRICS, Prepared, Results, write_results
 from pipeline.evaluation.significance import compare, require_test
 from pipeline.files import read_json
+from pipeline.next_step import report_on, say_next
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     metrics = read_json(folder.path / METRICS)
     print_metrics(metrics, latency=Latencies.read(folder.path / LATENCY, prepared.encoders) if config.latency else None)
     print(f"Written to {folder.path}.")
+    say_next(report_on(folder.path))
     return metrics
 
 
@@ -72,6 +74,7 @@ def tabulate_sweep(folder: Path) -> dict[str, Any]:
     rows = rows_of(read_cells(folder))
     write_cells(rows, folder / "cells.csv")
     console_for_tables().print(cells_table(rows, f"{folder} ({len(rows)} cells)"))
+    say_next(report_on(folder))
     return {"cells": rows}
 
 

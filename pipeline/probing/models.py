@@ -146,7 +146,8 @@ def _chosen(choice: Choice) -> list[str]:
     """Say in short what tells a model from others of the same folder or backbone."""
     side = [choice.side] if choice.side != "both" else []
     backbone = choice.settings.get("backbone", {})
-    return [*side, *filter(None, [choice.pooling]), *said_overrides([f"{key}={backbone[key]}" for key in backbone])]
+    said = said_overrides([f"{key}={value}" for key, value in backbone.items()])
+    return [*side, *filter(None, [choice.pooling]), *(f"{key}={value}" for key, value in said.items())]
 
 
 def require_alike(models: Mapping[str, ProbedModel], probe: str) -> None:

@@ -29,6 +29,7 @@ from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
 from pipeline.evaluation.training_words import marks_of
 from pipeline.files import atomic_write, digest_of, write_json
+from pipeline.next_step import evaluation_of, say_next, training_on
 from pipeline.retrieval.index import Index
 from pipeline.training.cost import Cost
 from pipeline.training.curves_plot import plot_curves
@@ -84,6 +85,8 @@ def run_cell(config: DictConfig) -> float | None:
     metrics = print_folder(folder.path)
     for place in transfer_folders(folder.path):
         print_folder(place)
+    masked = isinstance(cell, PretrainingCell)
+    say_next(training_on(folder.path) if masked else evaluation_of(folder.path, folder.settings, str(config.tables)))
     return best_validation(metrics["training"])
 
 
