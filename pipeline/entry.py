@@ -8,12 +8,13 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -21,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.command_line import as_typed, comma_sentence, grammar_sentence
 from pipeline.errors import UserError, nearest, sentence_of, user_sentence
+from pipeline.files import digest_of
 
 CONFIGS = Path(__file__).resolve().parent.parent / "conf"
 LAUNCHERS = {
@@ -42,7 +44,9 @@ COMMANDS = ("train", "evaluate", "probe")
 """Whose configurations `conf/` holds."""
 
 
-def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def entry_point(
+    config_name: str, advice: Callable[[str], str | None] = lambda key: None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a command of a function that takes a composed configuration.
 
     Mistakes in the command line, in the configuration and in the data end the command with one sentence on standard
@@ -50,6 +54,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
 
     Args:
         config_name: The primary configuration in `conf/`.
+        advice: Says of a setting that there is not what to give in its place, where more is known than the nearest words.
     """
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -81,13 +86,14 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
                     "--cfg and --info show one cell; leave -m out, or add preview=true to see the cells of a sweep."
                 )
             sys.argv[1:] = map(as_typed, sys.argv[1:])
+            sys.argv += _own_sweep(sys.argv[1:], config_name)
             _show_the_way_to_workers()
             try:
                 command()
             except KeyboardInterrupt:
                 sys.exit(130)
             except (HydraException, OmegaConfBaseException) as error:
-                _refuse(user_sentence(error) or _composition_sentence(error, config_name))
+                _refuse(user_sentence(error) or _composition_sentence(error, config_name, advice))
             except Exception as error:
                 sentence = user_sentence(error)
                 if sentence is None:
@@ -157,12 +163,33 @@ def _show_the_way_to_workers() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(place for place in places if place))
 
 
+def _own_sweep(words: Sequence[str], config_name: str) -> list[str]:
+    """Give a sweep that no file describes a folder of its own, named by its axes and by what all of its cells share.
+
+    More values on the same axes are the same sweep, which goes on in its folder.
+    """
+    from pipeline.evaluation.result_folder import UNNAMED, folder_name_of  # late: help must not wait for tables
+
+    named = any(word.startswith(("-cn", "--config-name", "hydra.sweep.dir=")) for word in words)
+    if named or not {"-m", "--multirun"} & {*words}:
+        return []
+    try:
+        given = OverridesParser.create().parse_overrides([word for word in words if "=" in word and word[0] != "-"])
+    except HydraException:  # is refused in a moment
+        return []
+    axes = sorted(override.key_or_group for override in given if override.is_sweep_override())
+    shared = [str(override.input_line) for override in given if override.key_or_group not in axes]
+    shared = sorted(word for word in shared if re.split("[.=/]", word.lstrip("+~"))[0] not in UNNAMED)
+    first = {"train": "multirun", "evaluate": "evaluations", "probe": "probes"}[config_name]
+    return [f"hydra.sweep.dir=outputs/{folder_name_of(first, axes, digest_of([axes, shared])[:8])}"]
+
+
 def _refuse(sentence: str) -> None:
     print(f"error: {sentence}", file=sys.stderr, flush=True)
     sys.exit(BAD_INPUT)
 
 
-def _composition_sentence(error: Exception, config_name: str) -> str:
+def _composition_sentence(error: Exception, config_name: str, advice: Callable[[str], str | None]) -> str:
     """Say in one sentence what Hydra found wrong with the command line, with the nearest right words."""
     message = str(error)
     if isinstance(error, OverrideParseException):
@@ -177,7 +204,8 @@ def _composition_sentence(error: Exception, config_name: str) -> str:
         return f"{group}={choice} is not a configuration; {nearest(choice, _choices(group))}"
     if found := re.search(r"Could not override '([^'@]*)(?:@[^']*)?'", message):
         key = found.group(1)
-        return _of_another_command(key, config_name) or f"{key} is not a setting; {nearest(key, _settings(config_name))}"
+        known = advice(key) or _of_another_command(key, config_name)
+        return known or f"{key} is not a setting; {nearest(key, _settings(config_name))}"
     if isinstance(error, OmegaConfBaseException) and "Missing mandatory value" in message:
         return f"{error.full_key} is needed and has no default; give {error.full_key}=… on the command line."
     return " ".join(message.split()).rstrip(".") + "."

@@ -73,9 +73,9 @@ def _retriever(config: DictConfig) -> Retriever:
         index=index,
         encoding=encoding,
         store=Path(config.tables),
-        measures=list(config.measures),
+        measures=config.measures,
         k=config.k,
-        hybrid_weights=list(config.hybrid_weights),
+        hybrid_weights=config.hybrid_weights,
         hybrid_normalisation=config.hybrid_normalisation,
         hybrid_depth=config.hybrid_depth,
     )

@@ -286,9 +286,19 @@ def _place(within: Path, first: str, overrides: list[str], settings: dict[str, A
 def _name(first: str, overrides: list[str], settings: dict[str, Any], digest: str) -> str:
     """Name a folder by its overrides, for people, and by its settings, so that no two runs share one."""
     words = said_overrides(overrides, settings=settings).items()
-    said = [re.sub("[@/]", ".", f"{key}-{value}" if value else key) for key, value in words]
-    said = [word for word in said if word != first]
-    start = [first] if first else []
+    said = [f"{key}-{value}" if value else key for key, value in words]
+    return folder_name_of(first, [word for word in said if word != first], digest)
+
+
+def folder_name_of(first: str, words: Sequence[str], digest: str) -> str:
+    """Put a folder's name together, as many of the words as there is room for.
+
+    Args:
+        first: What it begins with; may be empty.
+        words: What it says to people.
+        digest: What it is found by.
+    """
+    start, said = [first] if first else [], [re.sub(r"[^\w.-]", ".", word, flags=re.ASCII) for word in words]
     while said and len(BETWEEN.join([*start, *said, digest])) > LONGEST_NAME:
         said.remove(max(said, key=lambda word: max(len(word), LONG_WORD)))  # the longest, or of short ones the first
     return BETWEEN.join([*(start + said or ["run"]), digest])  # a digest alone may look like a number

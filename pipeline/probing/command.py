@@ -46,7 +46,7 @@ def run_probe(config: DictConfig) -> None:
             folder.say(f"{folder.path} is finished; these are its findings.")
         else:
             _found(probe, subject).write(folder.path, _title(probe, subject, folder))
-            _log(config, hydra, folder.path)
+            _log(config, hydra, folder.path, subject.dataset.name)
     _print(folder.path)
     say_next(report_on(folder.path))
 
@@ -105,12 +105,12 @@ def _title(probe: Probe, subject: Subject, folder: ResultFolder) -> str:
     return f"{probe.name}: {', '.join(models)} {where}" + (f" ({chosen})" if chosen else "")
 
 
-def _log(config: DictConfig, hydra: Any, folder: Path) -> None:
+def _log(config: DictConfig, hydra: Any, folder: Path, dataset: str) -> None:
     """Send tables and pictures to the logger."""
     make_logger = instantiate(config.logger, _partial_=True)
     settings: Any = OmegaConf.to_container(config, resolve=True)
     sweep = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
-    log_tables(make_logger(folder, folder.name, flat_config(settings, hydra.runtime.choices), sweep), folder)
+    log_tables(make_logger(folder, folder.name, flat_config(settings, hydra.runtime.choices, dataset), sweep), folder)
 
 
 def _print(folder: Path) -> None:

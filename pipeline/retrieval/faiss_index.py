@@ -223,6 +223,10 @@ class FaissIndex(Index):
         Raises:
             UserError: When faiss does not know the factory string or cannot search inner products with it.
         """
+        if re.search(r"\bIDMap", str(self.factory)):
+            raise UserError(
+                f"index.factory={self.factory} keeps ids of its own, and documents are known by their place; leave IDMap out."
+            )
         try:
             index = faiss.index_factory(dimension, self.factory, faiss.METRIC_INNER_PRODUCT)
         except RuntimeError as error:

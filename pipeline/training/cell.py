@@ -235,9 +235,9 @@ class Cell:
             index=index,
             encoding=self.encoding,
             store=self.store,
-            measures=list(settings.measures),
+            measures=settings.measures,
             k=settings.k,
-            hybrid_weights=list(settings.hybrid_weights),
+            hybrid_weights=settings.hybrid_weights,
             hybrid_normalisation=settings.hybrid_normalisation,
             hybrid_depth=settings.hybrid_depth,
         )
@@ -249,7 +249,7 @@ class Cell:
         return self.make_logger(
             folder=self.folder.path,
             name=self.folder.path.name,
-            config=flat_config(composed, HydraConfig.get().runtime.choices),
+            config=flat_config(composed, HydraConfig.get().runtime.choices, self.dataset.name),
             sweep=_sweep(),
         )
 

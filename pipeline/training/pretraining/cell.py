@@ -91,7 +91,7 @@ class PretrainingCell:
         logger = self.make_logger(
             folder=self.folder.path,
             name=self.folder.path.name,
-            config=flat_config(composed, HydraConfig.get().runtime.choices),
+            config=flat_config(composed, HydraConfig.get().runtime.choices, self.dataset.name),
             sweep=self.sweep,
         )
         stage: Any = OmegaConf.to_container(self.config.stage, resolve=True)
