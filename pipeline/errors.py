@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-
 FEW = 20
 """So many words can be read in one sentence."""
 

@@ -11,6 +11,7 @@ from pipeline.encoders.architecture import can_be_told_positions, keep_layers
 from pipeline.encoders.backbones import WIDTH_OF_A_HEAD, Backbone, Bert
 from pipeline.encoders.building import Parts, QueryTower, build_tower
 from pipeline.encoders.checkpoints import fresh
+from pipeline.encoders.folders import find_folder
 from pipeline.encoders.pooling import POOLINGS, AsSaved, Pooling, pooling_named
 from pipeline.encoders.projection import Projection
 from pipeline.encoders.rarity import inverse_document_frequencies
@@ -130,7 +131,12 @@ class Miniature(QueryTower):
     def _pretrained(self, parts: Parts, document: Tower) -> Tower:
         heads = self.width // WIDTH_OF_A_HEAD
         path = self.path or f"google/bert_uncased_L-{self.layers}_H-{self.width}_A-{heads}"
-        query = Other(Bert(path), self.pooling, self.projection).query(parts, document)
+        try:
+            folder = find_folder(path)
+        except UserError as error:
+            reason = str(error).partition(";")[0].rstrip(".")
+            raise UserError(f"{reason}; give a downloaded copy as query.path=FOLDER, or query.init=random.") from error
+        query = Other(Bert(str(folder)), self.pooling, self.projection).query(parts, document)
         found = (query.backbone.config.num_hidden_layers, query.width)
         if found != (self.layers, self.width):
             raise UserError(

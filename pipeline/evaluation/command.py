@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.checks import whole_number
+from pipeline.checks import text, truth, whole_number
 from pipeline.errors import UserError
 from pipeline.evaluation.cells import cells_table, read_cells, rows_of, write_cells
 from pipeline.evaluation.latency import Latencies
@@ -32,7 +32,7 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     if config.sweep is not None:
         if config.models or config.run_files or config.latency or config.folder is not None:
             raise UserError("sweep=FOLDER tabulates finished runs and takes no models, run files, latency or folder.")
-        return tabulate_sweep(Path(config.sweep))
+        return tabulate_sweep(Path(text("sweep", config.sweep)))
     _check(config)
     folder = own_folder(config, HydraConfig.get(), "evaluate")
     prepared = _prepared(config)
@@ -99,8 +99,12 @@ def _check(config: DictConfig) -> None:
         raise UserError("Give either models=[…] with a dataset, or run_files=[…] with qrels=…, or sweep=FOLDER alone.")
     if config.run_files and config.qrels is None:
         raise UserError("run_files needs judgements; give them as qrels=FILE.")
-    if not isinstance(config.latency, bool):
-        raise UserError(f"latency={config.latency} must be true or false.")
+    if config.run_files:
+        text("qrels", config.qrels)
+        for path in config.run_files:
+            text("run_files", path)
+    truth("trust_remote_code", config.trust_remote_code)
+    truth("latency", config.latency)
     if config.latency and config.run_files:
         raise UserError("latency=true times encoders, and run files have none; give models=[…], or leave it out.")
     require_letters(len(config.run_files))

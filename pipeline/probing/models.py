@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.checks import one_of
+from pipeline.checks import one_of, truth
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.dual_encoder import DualEncoder
@@ -94,6 +94,7 @@ def open_models(models: DictConfig, trust_remote_code: bool) -> dict[str, Probed
     """
     if not OmegaConf.is_dict(models) or not models:
         raise UserError("Name the models to look into: models='{base: minilm, tuned: outputs/demo/model}', or pair=….")
+    truth("trust_remote_code", trust_remote_code)
     require_file_names("models", map(str, models))
     return {str(name): _open(str(name), _choice(str(name), entry), trust_remote_code) for name, entry in models.items()}
 

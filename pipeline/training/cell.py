@@ -94,8 +94,12 @@ def _cell(config: DictConfig, folder: RunFolder) -> "Cell | PretrainingCell":
     """Put together what retrieves, or what only pre-trains."""
     if HydraConfig.get().runtime.choices.get("init") == "pretrained" and config.backbone.get("init") == "random":
         raise UserError("init=pretrained and backbone.init=random say two things; leave one of them out.")
-    if config.pretraining is not None and not OmegaConf.is_dict(config.pretraining):
-        raise UserError(f"pretraining={config.pretraining} says nothing; init=continued fills it.")
+    pretraining = config.pretraining
+    if pretraining is not None and not (OmegaConf.is_dict(pretraining) and "stage" in pretraining):
+        raise UserError(f"pretraining={pretraining} says nothing; init=continued fills it.")
+    dataset = pretraining.get("dataset") if pretraining is not None else None
+    if dataset is not None and not (OmegaConf.is_dict(dataset) and "name" in dataset):
+        raise UserError(f"pretraining.dataset={dataset} is no dataset; choose one by dataset@pretraining.dataset=text.")
     stage = instantiate(config.stage)
     if isinstance(stage, MaskedLanguageModelling):
         return PretrainingCell(config, folder, stage, _sweep())

@@ -81,7 +81,7 @@ def _count(devices: object, available: int) -> int:
     if devices == "auto" or (devices == -1 and available):
         return max(1, available)
     try:
-        count = 0 if isinstance(devices, bool) else int(devices)  # type: ignore[call-overload]
+        count = 0 if isinstance(devices, bool | float) else int(devices)  # type: ignore[call-overload]
     except (TypeError, ValueError):
         count = 0
     if count < 1:
