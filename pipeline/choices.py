@@ -41,7 +41,10 @@ def words_of(group: str, settings: Mapping[str, Any]) -> list[str]:
 
 @cache
 def _choices(group: str) -> dict[str, dict[str, Any]]:
-    return {path.stem: OmegaConf.to_container(_read(path), resolve=True) for path in sorted((CONFIGS / group).glob("*.yaml"))}  # type: ignore[misc]
+    return {
+        path.stem: OmegaConf.to_container(_read(path), resolve=True)
+        for path in sorted((CONFIGS / group).glob("*.yaml"))
+    }  # type: ignore[misc]
 
 
 def _read(path: Path) -> Any:

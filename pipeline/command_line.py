@@ -66,7 +66,9 @@ def comma_sentence(override: str) -> str:
     """Say how to write a value with commas in it where no sweep was asked for."""
     key, _, value = override.partition("=")
     one, several = shlex.quote(f"{key}={_quoted(value)}"), shlex.quote(f"{key}=[{value}]")
-    return f"{override} has a comma in it; write {one} for one value, {several} for a list, or add -m for a run of each."
+    return (
+        f"{override} has a comma in it; write {one} for one value, {several} for a list, or add -m for a run of each."
+    )
 
 
 def _mended(key: str, value: str) -> str:

@@ -181,7 +181,9 @@ class Other(QueryTower):
 
 def _pooling(pooling: Any) -> Any:
     """Take a pooling as it is, or make the one of this name."""
-    return pooling if isinstance(pooling, Pooling | AsSaved) else pooling_named(one_of("query.pooling", pooling, POOLINGS))
+    return (
+        pooling if isinstance(pooling, Pooling | AsSaved) else pooling_named(one_of("query.pooling", pooling, POOLINGS))
+    )
 
 
 class SharedProjection(QueryTower):

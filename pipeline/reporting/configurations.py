@@ -89,7 +89,9 @@ def _of_runs(cells: Sequence[Cell]) -> list[Configuration]:
     for cell in cells:
         # A run that kept no configuration is like no other.
         together = merged.setdefault(identity(cell.config) if cell.config else cell.name, [])
-        if not (is_untrained(cell.config) and any(other.config.get("seed") == cell.config.get("seed") for other in together)):
+        if not (
+            is_untrained(cell.config) and any(other.config.get("seed") == cell.config.get("seed") for other in together)
+        ):
             together.append(cell)
     configs = [together[0].config for together in merged.values()]
     overrides = [together[0].overrides for together in merged.values()]

@@ -38,5 +38,23 @@ def test_a_choice_of_a_group_is_read_back_from_the_configuration():
     assert setting({}, {"backbone.path": "outputs/wiki/model"}, "backbone.path") == "wiki"
 
 
+def test_a_default_is_called_by_its_choice_and_not_by_its_class():
+    faiss = {"_target_": "pipeline.retrieval.faiss_index.FaissIndex", "factory": "Flat", "device": "auto"}
+    configs = [{"index": faiss}, {"index": {"_target_": "pipeline.retrieval.torch_index.TorchIndex"}}]
+    assert telling_columns(configs, [{}, {"index": "torch"}]) == ["index"]
+    assert [setting(config, {}, "index") for config in configs] == ["faiss", "torch"]
+    assert chosen({"index": faiss | {"factory": "HNSW32"}}, "index") == "faiss_hnsw"
+    assert chosen({"dataset": {"_target_": "pipeline.data.beir.Beir", "name": None}}, "dataset") == "beir"
+
+
+def test_what_is_not_trained_has_no_steps():
+    configs = [
+        {"stage": {"name": name}, "trainer": {"max_steps": steps}} for name in ("zero_shot", "dpr") for steps in (1, 2)
+    ]
+    shown = [setting(config, {"trainer.max_steps": "7"}, "trainer.max_steps") for config in configs]
+    assert shown == ["", "", "7", "7"]
+    assert identity(configs[0]) == identity(configs[1]) and identity(configs[2]) != identity(configs[3])
+
+
 def test_numbers_are_ranked_as_numbers():
     assert sorted(["100", "b", "20", "a", "3"], key=rank) == ["3", "20", "100", "a", "b"]
