@@ -10,6 +10,8 @@ from omegaconf import OmegaConf
 from pipeline.command_line import word
 from pipeline.entry import CONFIGS
 
+MISSING = object()
+
 
 def choice_of(group: str, settings: Mapping[str, Any]) -> str | None:
     """Name the choice of a group that settings are of: of those that make the same class, the one most like them.
@@ -21,12 +23,12 @@ def choice_of(group: str, settings: Mapping[str, Any]) -> str | None:
     Returns:
         The file's name without its ending; None where no file makes this class.
     """
-    alike = {
-        name: sum(settings.get(key) == value for key, value in plain.items())
+    unlike = {
+        name: sum(settings.get(key, MISSING) != plain.get(key, MISSING) for key in settings.keys() | plain.keys())
         for name, plain in _choices(group).items()
         if plain.get("_target_") == settings.get("_target_")
     }
-    return max(alike, key=lambda name: alike[name]) if alike else None
+    return min(unlike, key=lambda name: unlike[name]) if unlike else None
 
 
 def words_of(group: str, settings: Mapping[str, Any]) -> list[str]:
@@ -40,11 +42,9 @@ def words_of(group: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 @cache
-def _choices(group: str) -> dict[str, dict[str, Any]]:
-    return {
-        path.stem: OmegaConf.to_container(_read(path), resolve=True)
-        for path in sorted((CONFIGS / group).glob("*.yaml"))
-    }  # type: ignore[misc]
+def _choices(group: str) -> dict[str, Any]:
+    files = sorted((CONFIGS / group).glob("*.yaml"))
+    return {path.stem: OmegaConf.to_container(_read(path), resolve=True) for path in files}
 
 
 def _read(path: Path) -> Any:

@@ -232,7 +232,7 @@ def said_overrides(
     """
     pairs = sorted((override.lstrip("+~").partition("=") for override in overrides), key="".join)
     said = {key: value for key, _, value in pairs if key.partition(".")[0] not in UNNAMED and key not in without}
-    last = Counter(key.split(".")[-1] for key in {*said, *_flat(settings or {})})
+    last = Counter(key.split(".")[-1] for key in {*said, *_flat(dict(settings or {}))})
     return {key if last[short := key.split(".")[-1]] > 1 else short: _short(value) for key, value in said.items()}
 
 

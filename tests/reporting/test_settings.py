@@ -1,5 +1,8 @@
 """What tells runs apart, and what makes two runs the same but for their seed."""
 
+from omegaconf import OmegaConf
+
+from pipeline.entry import CONFIGS
 from pipeline.evaluation import result_folder
 from pipeline.reporting import settings
 from pipeline.reporting.settings import chosen, identity, rank, setting, telling_columns
@@ -39,11 +42,20 @@ def test_a_choice_of_a_group_is_read_back_from_the_configuration():
 
 
 def test_a_default_is_called_by_its_choice_and_not_by_its_class():
-    faiss = {"_target_": "pipeline.retrieval.faiss_index.FaissIndex", "factory": "Flat", "device": "auto"}
+    faiss = {
+        "_target_": "pipeline.retrieval.faiss_index.FaissIndex",
+        "factory": "Flat",
+        "device": "auto",
+        "fp16": False,
+        "shard": False,
+    }
     configs = [{"index": faiss}, {"index": {"_target_": "pipeline.retrieval.torch_index.TorchIndex"}}]
     assert telling_columns(configs, [{}, {"index": "torch"}]) == ["index"]
     assert [setting(config, {}, "index") for config in configs] == ["faiss", "torch"]
-    assert chosen({"index": faiss | {"factory": "HNSW32"}}, "index") == "faiss_hnsw"
+    # Every choice is known again with a setting changed.
+    for path in (CONFIGS / "index").glob("*.yaml"):
+        made = OmegaConf.to_container(OmegaConf.load(path))
+        assert chosen({"index": made | {"device": "cpu"}}, "index") == path.stem
     assert chosen({"dataset": {"_target_": "pipeline.data.beir.Beir", "name": None}}, "dataset") == "beir"
 
 
