@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from pipeline.checks import text
 from pipeline.data.source import open_dataset
 from pipeline.encoders.backbones import Kind
 from pipeline.entry import instantiate
@@ -67,7 +68,7 @@ def _retriever(config: DictConfig) -> Retriever:
     lexical, index = instantiate(config.lexical), instantiate(config.index)
     encoding = instantiate(config.encoding)
     return Retriever(
-        open_dataset(instantiate(config.dataset), Path(config.tables)),
+        open_dataset(instantiate(config.dataset), Path(text("tables", config.tables))),
         config.split,
         lexical=lexical,
         index=index,

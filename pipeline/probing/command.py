@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
 
-from pipeline.checks import one_of, whole_number
+from pipeline.checks import one_of, text, whole_number
 from pipeline.data.remarks import remarks
 from pipeline.data.source import open_dataset
 from pipeline.entry import instantiate
@@ -133,7 +133,7 @@ def _subject(config: DictConfig, probe: Probe) -> Subject:
         if len(models) < 2:
             raise UserError(f"probe={probe.name} compares models; give two or more, the base first.")
         require_alike(models, probe.name)
-    dataset = open_dataset(instantiate(config.dataset), Path(config.tables))
+    dataset = open_dataset(instantiate(config.dataset), Path(text("tables", config.tables)))
     return Subject(
         models,
         dataset,

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
-from pipeline.checks import whole_number
+from pipeline.checks import text, whole_number
 from pipeline.data.dataset import Dataset
 from pipeline.data.remarks import remarks
 from pipeline.data.source import open_dataset
@@ -121,7 +121,7 @@ class Cell:
     def __init__(self, config: DictConfig, folder: RunFolder, stage: Stage) -> None:
         self.config, self.folder = config, folder
         self.systems: dict[str, SystemResult] = {}
-        self.store = Path(config.tables)
+        self.store = Path(text("tables", config.tables))
         self.seed = whole_number("seed", config.seed, least=0)
         self.max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
         self.stage = stage
