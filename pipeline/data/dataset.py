@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.data.pair_file import Pairs
 from pipeline.data.self_hits import self_hits
 from pipeline.data.texts import Texts
-from pipeline.errors import UserError
+from pipeline.errors import UserError, nearest
 from pipeline.files import digest_of, read_json
 
 
@@ -82,9 +82,8 @@ class Dataset:
         """
         if name not in self.splits:
             raise UserError(
-                f"The dataset {self.name} has no split {name!r}, only {' and '.join(self.splits)}; choose one of these, or say "
-                "what shall be in it: by dataset.split or dataset.validation_share, or by files of its own (the dataset's "
-                "file in conf/dataset lists what it takes)."
+                f"The dataset {self.name} has no split {name!r}; {nearest(name, self.splits)} Or say what shall be in it: by "
+                "dataset.split or dataset.validation_share, or by files of its own (conf/dataset lists what each kind takes)."
             )
         return self.splits[name]
 
