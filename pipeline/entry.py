@@ -168,11 +168,11 @@ def _own_sweep(words: Sequence[str], config_name: str) -> list[str]:
 
     More values on the same axes are the same sweep, which goes on in its folder.
     """
-    from pipeline.evaluation.result_folder import UNNAMED, folder_name_of  # late: help must not wait for tables
-
     named = any(word.startswith(("-cn", "--config-name", "hydra.sweep.dir=")) for word in words)
     if named or not {"-m", "--multirun"} & {*words}:
         return []
+    from pipeline.evaluation.result_folder import UNNAMED, folder_name_of  # late: help must not wait for tables
+
     try:
         given = OverridesParser.create().parse_overrides([word for word in words if "=" in word and word[0] != "-"])
     except HydraException:  # is refused in a moment
