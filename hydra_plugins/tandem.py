@@ -2,11 +2,15 @@
 
 from importlib.util import find_spec
 
-from pipeline.sweeping import grid, tuning
+from pipeline.sweeping import grid, jobs, tuning
 
 
 class GridSweeper(grid.GridSweeper):
     """Every combination of the axes, each in a run folder of its own; what is finished is not run again."""
+
+
+class JobSweeper(jobs.JobSweeper):
+    """Every combination of the axes, each a job of `evaluate.py` or `probe.py` with a folder of its own."""
 
 
 class TuningSweeper(tuning.TuningSweeper):

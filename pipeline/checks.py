@@ -42,6 +42,28 @@ def one_of(setting: str, value: object, known: Iterable[str]) -> str:
     return str(value)
 
 
+def text(setting: str, value: object) -> str:
+    """Return a text.
+
+    Raises:
+        UserError: When the value is something else.
+    """
+    if not isinstance(value, str):
+        raise UserError(f"{setting}={value} must be text; write {setting}='\"{value}\"' if it is meant.")
+    return value
+
+
+def truth(setting: str, value: object) -> bool:
+    """Return true or false.
+
+    Raises:
+        UserError: When the value is something else.
+    """
+    if not isinstance(value, bool):
+        raise UserError(f"{setting}={value} must be true or false.")
+    return value
+
+
 def a_list(setting: str, value: object) -> list[Any]:
     """Return a list.
 

@@ -8,18 +8,21 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline.command_line import as_typed, comma_sentence, grammar_sentence
 from pipeline.errors import UserError, nearest, sentence_of, user_sentence
+from pipeline.files import digest_of
 from pipeline.store import sharing
 
 CONFIGS = Path(__file__).resolve().parent.parent / "conf"
@@ -38,9 +41,13 @@ OURS = {
 SECONDS_BETWEEN_LOOKS = 2.0
 BAD_INPUT = 2
 """Exit status after input that the user can mend."""
+COMMANDS = ("train", "evaluate", "probe")
+"""Whose configurations `conf/` holds."""
 
 
-def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def entry_point(
+    config_name: str, advice: Callable[[str], str | None] = lambda key: None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a command of a function that takes a composed configuration.
 
     Mistakes in the command line, in the configuration and in the data end the command with one sentence on standard
@@ -48,6 +55,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
 
     Args:
         config_name: The primary configuration in `conf/`.
+        advice: Says of a setting that there is not what to give in its place, where more is known than the nearest words.
     """
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -79,13 +87,15 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
                 _refuse(
                     "--cfg and --info show one cell; leave -m out, or add preview=true to see the cells of a sweep."
                 )
+            sys.argv[1:] = map(as_typed, sys.argv[1:])
+            sys.argv += _own_sweep(sys.argv[1:], config_name)
             _show_the_way_to_workers()
             try:
                 command()
             except KeyboardInterrupt:
                 sys.exit(130)
             except (HydraException, OmegaConfBaseException) as error:
-                _refuse(user_sentence(error) or _composition_sentence(error, config_name))
+                _refuse(user_sentence(error) or _composition_sentence(error, config_name, advice))
             except Exception as error:
                 sentence = user_sentence(error)
                 if sentence is None:
@@ -155,14 +165,39 @@ def _show_the_way_to_workers() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(place for place in places if place))
 
 
+def _own_sweep(words: Sequence[str], config_name: str) -> list[str]:
+    """Give a sweep that no file describes a folder of its own, named by its axes and by what all of its cells share.
+
+    More values on the same axes are the same sweep, which goes on in its folder.
+    """
+    named = any(word.startswith(("-cn", "--config-name", "hydra.sweep.dir=")) for word in words)
+    if named or not {"-m", "--multirun"} & {*words}:
+        return []
+    from pipeline.evaluation.result_folder import UNNAMED, folder_name_of  # late: help must not wait for tables
+
+    try:
+        given = OverridesParser.create().parse_overrides([word for word in words if "=" in word and word[0] != "-"])
+    except HydraException:  # is refused in a moment
+        return []
+    axes = sorted(override.key_or_group for override in given if override.is_sweep_override())
+    shared = [str(override.input_line) for override in given if override.key_or_group not in axes]
+    shared = sorted(word for word in shared if re.split("[.=/]", word.lstrip("+~"))[0] not in UNNAMED)
+    first = {"train": "multirun", "evaluate": "evaluations", "probe": "probes"}[config_name]
+    return [f"hydra.sweep.dir=outputs/{folder_name_of(first, axes, digest_of([axes, shared])[:8])}"]
+
+
 def _refuse(sentence: str) -> None:
     print(f"error: {sentence}", file=sys.stderr, flush=True)
     sys.exit(BAD_INPUT)
 
 
-def _composition_sentence(error: Exception, config_name: str) -> str:
+def _composition_sentence(error: Exception, config_name: str, advice: Callable[[str], str | None]) -> str:
     """Say in one sentence what Hydra found wrong with the command line, with the nearest right words."""
     message = str(error)
+    if isinstance(error, OverrideParseException):
+        return grammar_sentence(error.override)
+    if found := re.search(r"Ambiguous value for argument '(.*)'", message):
+        return comma_sentence(found.group(1))
     if found := re.search(r"Could not find '([^']*)/([^'/]*)'", message):
         group, choice = found.groups()
         if group == "hydra/launcher" and choice in LAUNCHERS:
@@ -171,10 +206,42 @@ def _composition_sentence(error: Exception, config_name: str) -> str:
         return f"{group}={choice} is not a configuration; {nearest(choice, _choices(group))}"
     if found := re.search(r"Could not override '([^'@]*)(?:@[^']*)?'", message):
         key = found.group(1)
-        return f"{key} is not a setting; {nearest(key, _settings(config_name))}"
+        known = advice(key) or _of_another_command(key, config_name)
+        return known or f"{key} is not a setting; {nearest(key, _settings(config_name))}"
     if isinstance(error, OmegaConfBaseException) and "Missing mandatory value" in message:
         return f"{error.full_key} is needed and has no default; give {error.full_key}=… on the command line."
     return " ".join(message.split()).rstrip(".") + "."
+
+
+def _of_another_command(key: str, config_name: str) -> str | None:
+    """Say whose group a key is of, where it is of another command's."""
+    group = key.split(".")[0]
+    if config_name not in COMMANDS or not (CONFIGS / group).is_dir() or group == "hydra":
+        return None
+    groups = {name: _groups(name) for name in COMMANDS}
+    others = " and ".join(f"{name}.py" for name in COMMANDS if group in groups[name])
+    own = groups[config_name]
+    return None if group in own else f"{group} is a group of {others}; {config_name}.py has {', '.join(own)}."
+
+
+def _groups(config_name: str) -> list[str]:
+    """List the groups that a command chooses from."""
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        return _own_groups(hydra.compose(config_name, return_hydra_config=True))
+
+
+def _own_groups(config: Any) -> list[str]:
+    found = {key.partition("@")[0] for key in config.hydra.runtime.choices}
+    return sorted(group for group in found if not group.startswith("hydra/"))
+
+
+def _choices_of_groups(*, _root_: Any) -> str:
+    """Write the groups of a composed configuration, for `--help`."""
+    choices = {group: ", ".join(sorted(_choices(group))) for group in _own_groups(_root_)}
+    return "\n".join(f"{group}: {known}" for group, known in choices.items() if known)  # of a sweep's own, none
+
+
+OmegaConf.register_new_resolver("choices_of_groups", _choices_of_groups, replace=True)
 
 
 def _choices(group: str) -> list[str]:

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+FEW = 20
+"""So many words can be read in one sentence."""
+
 
 class UserError(Exception):
     """Bad input. Its message is one sentence: what is wrong, where, and what to do.
@@ -26,7 +29,7 @@ def sentence_of(error: BaseException) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Name the known words nearest to a mistyped one, or all of them when none is near.
+    """Name the known words nearest to a mistyped one: where none is near all of a few, or some of many.
 
     Args:
         word: What the user wrote.
@@ -39,4 +42,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word, choices, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"
+    if len(choices) > FEW:
+        some = get_close_matches(word, choices, n=5, cutoff=0.0)
+        return f"the nearest of {len(choices)} are {', '.join(some)}."
     return f"known are {', '.join(choices)}." if choices else "none is known."

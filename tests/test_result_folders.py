@@ -184,7 +184,7 @@ def test_jobs_of_a_sweep_of_evaluations_have_folders_of_their_own(give, refused,
     found = [list(json.loads((folder / "metrics.json").read_text())["systems"]["r"]) for folder in folders]
     assert sorted(found) == [["map"], ["mrr"]]
     for folder, (measure,) in zip(folders, found, strict=True):
-        assert folder.name.startswith(f"evaluate,measures={measure},qrels=qrels,run_files=r.trec,")
+        assert folder.name.startswith(f"evaluate--measures-{measure}--qrels-qrels--run_files-r.trec--")
     before = content(tmp_path / "sweep")
     give(*files, *sweep)
     assert content(tmp_path / "sweep") == before
@@ -226,14 +226,15 @@ def test_probes_of_a_sweep_are_told_apart(give, probed, tmp_path):
     paths = ",".join(f"{tmp_path}/{name}" for name in ("base", "tuned"))
     give(*probed, f"models.tuned.settings.backbone.path={paths}", f"hydra.sweep.dir={tmp_path}/sweep", "-m")
     folders = sorted(path.parent for path in (tmp_path / "sweep").glob(f"*/{FINDINGS}"))
-    assert [folder.name.rpartition(",")[0] for folder in folders] == [
-        f"probe=geometry,path=pairs.jsonl,dataset=jsonl,device=cpu,path={name},limit=20,sample=20,split=train"
+    assert [folder.name.rpartition("--")[0] for folder in folders] == [
+        f"probe-geometry--dataset.path-pairs.jsonl--dataset-jsonl--device-cpu--models.tuned.settings.backbone.path-{name}"
+        "--probe.limit-20--sample-20--split-train"
         for name in ("base", "tuned")
     ]
     titles = [(folder / FINDINGS).read_text().splitlines()[0] for folder in folders]
     assert [re.sub(r" \([0-9a-f]{8}\)", "", title) for title in titles] == [
         f"# geometry: base = local mean path=base, tuned = local mean path={name} on pairs, train"
-        f" (path=pairs.jsonl, device=cpu, path={name}, limit=20, sample=20)"
+        f" (dataset.path=pairs.jsonl, device=cpu, models.tuned.settings.backbone.path={name}, probe.limit=20, sample=20)"
         for name in ("base", "tuned")
     ]
     for folder, title in zip(folders, titles, strict=True):

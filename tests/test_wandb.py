@@ -13,6 +13,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from pipeline.errors import UserError
 from tests.test_train import ROOT, kill_after_a_checkpoint, pairs, settings_of, tiny_bert, train  # noqa: F401
 
 SWEEPS = sorted((ROOT / "multirun_sweeps" / "wandb").glob("*.yaml"))
@@ -74,9 +75,11 @@ def test_what_an_offline_run_holds(tiny_bert, pairs, tmp_path):  # noqa: F811
     assert all(value is None or isinstance(value, str | int | float) for value in plain.values())
     assert not any("_target_" in key or "." in key for key in plain)
 
-    assert {"results", "per_query", "curves", "diagnostics"} <= {
-        item.key or item.nested_key[0] for record in records for item in record.history.item
-    }
+    assert config["dataset"] == "jsonl" and config["dataset/name"] == metrics["dataset"] == "pairs"
+    rows = [item for record in records for item in record.history.item]
+    kinds = {item.nested_key[0]: json.loads(item.value_json) for item in rows if [*item.nested_key[1:]] == ["_type"]}
+    pictures = {f"plots/{path.stem}": "image-file" for path in (tmp_path / "run" / "plots").glob("*.png")}
+    assert kinds == {"results": "table-file", "per_query": "table-file", **pictures} and "plots/per_query" in kinds
     validations = {row["step"]: row["ndcg@10"] for row in metrics["training"]["curves"]["validation"]}
     assert rows_of(records, "validation/ndcg@10") == validations
     losses = {row["step"]: row["loss"] for row in metrics["training"]["curves"]["loss"]}
@@ -128,7 +131,7 @@ def test_cells_of_a_sweep_are_one_group_of_runs_named_by_their_overrides(tiny_be
     assert {run.run_group for run in runs.values()} == {"cells"}
     for folder, run in runs.items():
         assert run.display_name == folder[-128:]
-        assert "learning_rate=" in run.display_name
+        assert "rate-" in run.display_name  # W&B takes the last 128 letters
 
 
 def test_a_run_of_an_agent_keeps_the_id_that_the_agent_gave(tmp_path, monkeypatch):
@@ -143,6 +146,42 @@ def test_a_run_of_an_agent_keeps_the_id_that_the_agent_gave(tmp_path, monkeypatc
     assert run_of(records_of(recorded)).run_id == "of-the-agent"
 
 
+@pytest.mark.parametrize(
+    ("environment", "mode", "recorded"),
+    [("disabled", None, 0), ("disabled", "offline", 1), ("offline", "disabled", 0), (None, None, 1)],
+)
+def test_the_environment_says_the_mode_that_the_command_leaves_open(environment, mode, recorded, tmp_path, monkeypatch):
+    from pipeline.evaluation.loggers import wandb_logger
+
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    if environment is not None:
+        monkeypatch.setenv("WANDB_MODE", environment)
+    wandb_logger(tmp_path, "name", {}, None, mode, "tandem", None, None, []).experiment.finish()
+    assert len([*tmp_path.rglob("*.wandb")]) == recorded
+
+
+def test_a_mode_that_there_is_not_is_refused(tmp_path, monkeypatch):
+    from pipeline.evaluation.loggers import wandb_logger
+
+    monkeypatch.setenv("WANDB_MODE", "nonsense")
+    with pytest.raises(UserError, match="WANDB_MODE=nonsense is unknown"):
+        wandb_logger(tmp_path, "name", {}, None, None, "tandem", None, None, [])
+
+
+def test_the_address_of_an_online_run_is_said(tmp_path, monkeypatch, capsys):
+    import wandb
+
+    from pipeline.evaluation.loggers import wandb_logger
+
+    # What an account would give: W&B's own disabled run, with an address.
+    run = wandb.init(mode="disabled")
+    monkeypatch.setattr(type(run), "url", "https://somewhere/tandem/runs/1")
+    run.finish()
+    wandb_logger(tmp_path, "name", {}, None, "disabled", "tandem", None, None, []).experiment.finish()
+    assert "W&B shows this run at https://somewhere/tandem/runs/1" in capsys.readouterr().err
+
+
 def sides(parameter: dict[str, Any]) -> list[Any]:
     return parameter["values"] if "values" in parameter else [parameter["min"], parameter["max"]]
 
@@ -150,6 +189,7 @@ def sides(parameter: dict[str, Any]) -> list[Any]:
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_a_sweep_for_agents_composes_with_the_real_configuration(path):
     sweep = yaml.safe_load(path.read_text())
+    assert sweep["method"] in ("bayes", "grid", "random") and sweep["parameters"]
     assert (ROOT / sweep["program"]).exists()
     assert sweep["metric"] == {"name": "validation/best", "goal": "maximize"}
     fixed = [word for word in sweep["command"] if not word.startswith("${")]

@@ -86,7 +86,10 @@ class Dataset:
             UserError: When the dataset has no such split; the sentence names those it has.
         """
         if name not in self.splits:
-            raise UserError(f"The dataset {self.name} has no split {name!r}; {nearest(name, self.splits)}")
+            raise UserError(
+                f"The dataset {self.name} has no split {name!r}; {nearest(name, self.splits)} Or say what shall be in it: by "
+                "dataset.split or dataset.validation_share, or by files of its own (conf/dataset lists what each kind takes)."
+            )
         return self.splits[name]
 
     def self_hits(self, split: Split) -> np.ndarray:

@@ -39,7 +39,7 @@ class Shares:
         for name, share in split.items():
             if name not in SPLITS:
                 raise UserError(f"dataset.split names {name!r}; {nearest(str(name), SPLITS)}")
-            if not isinstance(share, int | float) or share < 0:
+            if not isinstance(share, int | float) or not share >= 0:
                 raise UserError(f"dataset.split.{name} is {share!r}; it must be a number from 0 to 1.")
         if abs(sum(split.values()) - 1) > 1e-6:
             listed = ", ".join(f"{name} {share:g}" for name, share in split.items())

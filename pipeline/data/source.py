@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+from pipeline.checks import text
 from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.writer import DatasetWriter, sizes
 from pipeline.errors import UserError
@@ -48,13 +49,13 @@ class Source(ABC):
         relevant_from: int = 1,
         remove_self_hits: bool | None = None,
     ) -> None:
-        if limit is not None and (not isinstance(limit, int) or limit < 1):
+        if limit is not None and (type(limit) is not int or limit < 1):
             raise UserError(f"dataset.limit is {limit}; it must be a whole number from 1, or null for everything.")
-        if not isinstance(relevant_from, int):
+        if type(relevant_from) is not int:
             raise UserError(f"dataset.relevant_from is {relevant_from}; it must be a whole number.")
         if remove_self_hits not in (True, False, None):
             raise UserError(f"dataset.remove_self_hits is {remove_self_hits}; it must be true, false or null.")
-        self.name = name or type(self).__name__
+        self.name = (name and text("dataset.name", name)) or type(self).__name__
         self.limit = limit
         self.relevant_from = relevant_from
         self.remove_self_hits = remove_self_hits

@@ -50,7 +50,7 @@ def keep_first_layers(config: PretrainedConfig, layers: int | None, where: str) 
     depth = config.num_hidden_layers
     if layers is None:
         return
-    if not isinstance(layers, int) or not 1 <= layers <= depth:
+    if type(layers) is not int or not 1 <= layers <= depth:
         raise UserError(f"layers={layers} is out of range: {where} has {depth} layers, so choose 1 to {depth}.")
     for name, value in config.to_dict().items():
         if "layer" in name and isinstance(value, list) and len(value) == depth:

@@ -16,7 +16,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
-from pipeline.checks import one_of, whole_number
+from pipeline.checks import one_of, text, truth, whole_number
 from pipeline.encoders.architecture import freeze, position_limit
 from pipeline.encoders.checkpoints import Init, load_transformer, read_config
 from pipeline.encoders.folders import checked_config, find_folder, has_tokenizer, package_folder
@@ -86,12 +86,12 @@ class Backbone:
         revision: str | None = None,
         name: str | None = None,
     ) -> None:
-        self.path = path
-        self.name = name or self.family
+        self.path = path if path is None else text("backbone.path", path)
+        self.name = self.family if name is None else text("backbone.name", name)
         self.layers = layers
         self.init: Init = one_of("backbone.init", init, ("pretrained", "random"))  # type: ignore[assignment]
         self.freeze = list(freeze)
-        self.trust_remote_code = trust_remote_code
+        self.trust_remote_code = truth("backbone.trust_remote_code", trust_remote_code)
         self.revision = revision
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from transformers import BertConfig, BertModel
 
@@ -10,7 +11,8 @@ from pipeline.encoders.architecture import can_be_told_positions, keep_layers
 from pipeline.encoders.backbones import WIDTH_OF_A_HEAD, Backbone, Bert
 from pipeline.encoders.building import Parts, QueryTower, build_tower
 from pipeline.encoders.checkpoints import fresh
-from pipeline.encoders.pooling import Own, Pooling
+from pipeline.encoders.folders import find_folder
+from pipeline.encoders.pooling import POOLINGS, Own, Pooling, pooling_named
 from pipeline.encoders.projection import Projection
 from pipeline.encoders.rarity import inverse_document_frequencies
 from pipeline.encoders.selection import TokenSelection, checked_delta
@@ -81,12 +83,12 @@ class Miniature(QueryTower):
         width: H, a multiple of 64; there are H / 64 heads.
         init: `pretrained`, or `random`: drawn from the seed, with the document tower's tokenizer.
         path: Folder of a pre-trained one; None takes `google/bert_uncased_L-…_H-…_A-…` from the model hub.
-        pooling: How token states become one vector.
+        pooling: How token states become one vector, or the name of such a way.
         projection: Dimension of a linear layer after the pooling, to bridge to the document tower's; None for none.
     """
 
     def __init__(
-        self, layers: int, width: int, init: str, path: str | None, pooling: Pooling, projection: int | None
+        self, layers: int, width: int, init: str, path: str | None, pooling: Pooling | str, projection: int | None
     ) -> None:
         self.layers = whole_number("query.layers", layers)
         self.width = whole_number("query.width", width)
@@ -95,7 +97,7 @@ class Miniature(QueryTower):
         self.init = one_of("query.init", init, ("pretrained", "random"))
         if path is not None and init == "random":
             raise UserError(f"query.path={path} would not be read, as query.init=random; give query.init=pretrained.")
-        self.path, self.pooling = path, pooling
+        self.path, self.pooling = path, _pooling(pooling)
         self.projection = None if projection is None else whole_number("query.projection", projection)
 
     def towers(self, parts: Parts) -> tuple[Tower, Tower]:
@@ -129,7 +131,12 @@ class Miniature(QueryTower):
     def _pretrained(self, parts: Parts, document: Tower) -> Tower:
         heads = self.width // WIDTH_OF_A_HEAD
         path = self.path or f"google/bert_uncased_L-{self.layers}_H-{self.width}_A-{heads}"
-        query = Other(Bert(path), self.pooling, self.projection).query(parts, document)
+        try:
+            folder = find_folder(path)
+        except UserError as error:
+            reason = str(error).partition(";")[0].rstrip(".")
+            raise UserError(f"{reason}; give a downloaded copy as query.path=FOLDER, or query.init=random.") from error
+        query = Other(Bert(str(folder)), self.pooling, self.projection).query(parts, document)
         found = (query.backbone.config.num_hidden_layers, query.width)
         if found != (self.layers, self.width):
             raise UserError(
@@ -144,12 +151,14 @@ class Other(QueryTower):
 
     Args:
         backbone: Where it comes from.
-        pooling: How its token states become one vector, or the wish for its own.
+        pooling: How its token states become one vector, or the wish for its own; or the name of a pooling.
         projection: Dimension of a linear layer after the pooling, to bridge to the document tower's; None for none.
     """
 
-    def __init__(self, backbone: Backbone, pooling: Pooling | Own, projection: int | None) -> None:
-        self.backbone, self.pooling = backbone, pooling
+    def __init__(self, backbone: Backbone, pooling: Pooling | Own | str, projection: int | None) -> None:
+        if not isinstance(backbone, Backbone):
+            raise UserError(f"query.backbone={backbone} must say where it comes from; give query.backbone.path=FOLDER.")
+        self.backbone, self.pooling = backbone, _pooling(pooling)
         self.projection = None if projection is None else whole_number("query.projection", projection)
 
     def towers(self, parts: Parts) -> tuple[Tower, Tower]:
@@ -161,6 +170,11 @@ class Other(QueryTower):
         """Make the query tower for a document tower."""
         settings = replace(parts.settings, projection=self.projection, similarity=document.similarity, max_length=None)
         return build_tower(self.backbone, self.pooling, settings, "query", parts.seed, document.prompts["query"])
+
+
+def _pooling(pooling: Any) -> Any:
+    """Take a pooling as it is, or make the one of this name."""
+    return pooling if isinstance(pooling, Pooling | Own) else pooling_named(one_of("query.pooling", pooling, POOLINGS))
 
 
 class SharedProjection(QueryTower):

@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.checks import whole_number
+from pipeline.checks import text, truth, whole_number
 from pipeline.errors import UserError
 from pipeline.evaluation.cells import cells_table, read_cells, rows_of, write_cells
 from pipeline.evaluation.latency import Latencies
@@ -18,6 +18,7 @@ from pipeline.evaluation.result_folder import ResultFolder, own_folder
 from pipeline.evaluation.results import LATENCY, METRICS, Prepared, Results, write_results
 from pipeline.evaluation.significance import compare, require_test
 from pipeline.files import read_json
+from pipeline.next_step import report_on, say_next
 
 
 def evaluate(config: DictConfig) -> dict[str, Any]:
@@ -32,16 +33,18 @@ def evaluate(config: DictConfig) -> dict[str, Any]:
     if config.sweep is not None:
         if config.models or config.run_files or config.latency or config.folder is not None:
             raise UserError("sweep=FOLDER tabulates finished runs and takes no models, run files, latency or folder.")
-        return tabulate_sweep(Path(config.sweep))
+        return tabulate_sweep(Path(text("sweep", config.sweep)))
     _check(config)
     folder = own_folder(config, HydraConfig.get(), "evaluate")
     if parts := parts_of(config):
         evaluate_parts(config, parts, folder, _evaluated)
         metrics = read_json(folder.path / METRICS)
         print_metrics(metrics)
-    else:
-        metrics = _evaluated(config, folder)
+        print(f"Written to {folder.path}.")
+        return metrics
+    metrics = _evaluated(config, folder)
     print(f"Written to {folder.path}.")
+    say_next(report_on(folder.path))
     return metrics
 
 
@@ -84,6 +87,7 @@ def tabulate_sweep(folder: Path) -> dict[str, Any]:
     rows = rows_of(read_cells(folder))
     write_cells(rows, folder / "cells.csv")
     console_for_tables().print(cells_table(rows, f"{folder} ({len(rows)} cells)"))
+    say_next(report_on(folder))
     return {"cells": rows}
 
 
@@ -110,8 +114,12 @@ def _check(config: DictConfig) -> None:
         raise UserError("Give either models=[…] with a dataset, or run_files=[…] with qrels=…, or sweep=FOLDER alone.")
     if config.run_files and config.qrels is None:
         raise UserError("run_files needs judgements; give them as qrels=FILE.")
-    if not isinstance(config.latency, bool):
-        raise UserError(f"latency={config.latency} must be true or false.")
+    if config.run_files:
+        text("qrels", config.qrels)
+        for path in config.run_files:
+            text("run_files", path)
+    truth("trust_remote_code", config.trust_remote_code)
+    truth("latency", config.latency)
     if config.latency and config.run_files:
         raise UserError("latency=true times encoders, and run files have none; give models=[…], or leave it out.")
     require_letters(len(config.run_files))

@@ -18,6 +18,7 @@ from pipeline.files import read_json, write_json
 
 NAME_LENGTH = 128
 """Characters that W&B takes for a run's name."""
+MODES = ("offline", "online", "disabled")
 
 
 class SteppedWandbLogger(WandbLogger):
@@ -33,18 +34,19 @@ class SteppedWandbLogger(WandbLogger):
         self.experiment.log({**metrics, "trainer/global_step": step}, step=step)
 
 
-def flat_config(composed: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
+def flat_config(composed: Mapping[str, Any], choices: Mapping[str, str], dataset: str) -> dict[str, Any]:
     """Lay a configuration out as W&B's parallel coordinates and filters want it: one level, plain values.
 
     Args:
         composed: The composed configuration.
         choices: What was chosen of every group.
+        dataset: What the dataset is called, which its settings may leave to its files.
 
     Returns:
         Choices by group (`stage: dpr`), and settings by path (`stage/learning_rate: 2e-5`).
     """
     chosen = {group: choice for group, choice in choices.items() if not group.startswith(("hydra", "launcher"))}
-    return {**_flat(composed), **chosen}
+    return {**_flat(composed), **chosen, "dataset/name": dataset}
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -62,7 +64,7 @@ def wandb_logger(
     name: str,
     config: dict[str, Any],
     sweep: str | None,
-    mode: str,
+    mode: str | None,
     project: str,
     entity: str | None,
     group: str | None,
@@ -77,19 +79,22 @@ def wandb_logger(
         name: The run's name.
         config: Settings by name, as `flat_config` gives them.
         sweep: The sweep that the run belongs to, if any; groups its runs unless `group` says otherwise.
-        mode: `offline` or `online`.
+        mode: `offline`, `online` or `disabled`; None: as the environment's `WANDB_MODE` says, or offline.
         project: The W&B project.
         entity: The team or user; None: the account's default.
         group: Runs shown together; None: those of the sweep.
         tags: Of the run.
     """
-    one_of("logger.mode", mode, ("offline", "online"))
+    if mode is not None:
+        one_of("logger.mode", mode, MODES)
+    mode = mode or one_of("WANDB_MODE", os.environ.get("WANDB_MODE") or "offline", MODES)
     os.environ.setdefault("WANDB_SILENT", "true")
     import wandb  # late: it is slow to import, and only its own logger needs it
 
     if wandb.run is not None:  # of a cell before this one in the same process, which failed
         wandb.run.finish(exit_code=1)
     settings: dict[str, Any] = {
+        "mode": mode,
         "name": name[-NAME_LENGTH:],
         "project": project,
         "entity": entity,
@@ -100,18 +105,20 @@ def wandb_logger(
         "resume": "allow",
         "config": config,
     }
-    logger = SteppedWandbLogger(offline=mode == "offline", **settings)
+    logger = SteppedWandbLogger(**settings)
     try:
         _ = logger.experiment
     except Exception as error:  # W&B has no common class for what a missing account or network raises
-        if mode == "offline":
+        if mode != "online":
             raise
         print(
             f"W&B cannot be reached ({error}); this run is recorded offline: upload it with `wandb sync`.",
             file=sys.stderr,
         )
-        logger = SteppedWandbLogger(offline=True, **settings)
+        logger = SteppedWandbLogger(**settings | {"mode": "offline"})
         _ = logger.experiment
+    if logger.experiment.url:
+        print(f"W&B shows this run at {logger.experiment.url}", file=sys.stderr)
     return logger
 
 
@@ -180,7 +187,8 @@ def log_tables(logger: Logger | None, folder: Path, names: Sequence[str] | None 
     run = logger.experiment
     paths = sorted(folder.glob("*.csv")) if names is None else [folder / f"{name}.csv" for name in names]
     run.log({path.stem: _table(path) for path in paths if path.exists()})
-    run.log({path.stem: wandb.Image(str(path)) for path in sorted((folder / "plots").glob("*.png"))})
+    # Under a key of their own, as in the folder: a table and a picture of the same figures have the same name.
+    run.log({f"plots/{path.stem}": wandb.Image(str(path)) for path in sorted((folder / "plots").glob("*.png"))})
     run.finish()
 
 

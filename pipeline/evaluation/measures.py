@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.checks import a_list
 from pipeline.errors import UserError, nearest
 from pipeline.evaluation.bpref import bpref
 from pipeline.retrieval.run import Run
@@ -112,9 +113,10 @@ def parse_measures(names: Sequence[str]) -> list[Measure]:
     Raises:
         UserError: For none, a name twice, or one that is not a measure.
     """
+    names = [str(name) for name in a_list("measures", names)]
     if not names:
         raise UserError("No measure is asked for; give some, as in measures=[ndcg@10,map].")
-    twice = [name for name in names if list(names).count(name) > 1]
+    twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise UserError(f"The measure {twice[0]} is asked for twice; name it once.")
     return [Measure.parse(name) for name in names]

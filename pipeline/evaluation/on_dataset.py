@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from pipeline.checks import text
 from pipeline.data.source import open_dataset
 from pipeline.encoders.backbones import Kind
 from pipeline.entry import instantiate
@@ -68,15 +69,15 @@ def _retriever(config: DictConfig) -> Retriever:
     lexical, index = instantiate(config.lexical), instantiate(config.index)
     encoding = instantiate(config.encoding)
     return Retriever(
-        open_dataset(instantiate(config.dataset), Path(config.tables)),
+        open_dataset(instantiate(config.dataset), Path(text("tables", config.tables))),
         config.split,
         lexical=lexical,
         index=index,
         encoding=encoding,
         store=Path(config.tables),
-        measures=list(config.measures),
+        measures=config.measures,
         k=config.k,
-        hybrid_weights=list(config.hybrid_weights),
+        hybrid_weights=config.hybrid_weights,
         hybrid_normalisation=config.hybrid_normalisation,
         hybrid_depth=config.hybrid_depth,
     )

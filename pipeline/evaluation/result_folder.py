@@ -1,7 +1,10 @@
 """A folder of results: named by its overrides, recognised by its settings and inputs, finished or not."""
 
 import re
+import shutil
 import sys
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,8 +27,11 @@ CONFIG = "config.yaml"
 INPUTS = "inputs.json"
 LOCK = ".run"
 """What is locked in a run folder while a process works in it."""
+BETWEEN = "--"
+"""Between the words of a folder's name, which has letters, digits, `_`, `-` and `.` alone: shells, Hydra's command line
+and file systems take it without quotes."""
 LONGEST_NAME = 160
-"""In bytes; file systems take 255, and others put something before or after it."""
+"""In letters; file systems take 255, and others put something before or after it."""
 LONG_WORD = 40
 """In letters: of a name that is too long, words above this go first."""
 UNNAMED = (*ELSEWHERE, "launcher", "hydra")
@@ -59,6 +65,8 @@ class ResultFolder:
         self.config, self.overrides, self.last = config, overrides, last
         self.settings = _settings(config)
         self.in_sweep = not config.folder and within != Path("outputs")
+        if config.folder is not None and not isinstance(config.folder, str):
+            raise UserError(f"folder={config.folder} must be the name of a folder.")
         self.path = Path(config.folder) if config.folder else _place(within, first, overrides, self.settings)
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"folder={self.path} is a file; give a folder.")
@@ -75,14 +83,21 @@ class ResultFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder against other processes.
+        """Hold the folder against other processes; one that was made for a command which is then refused goes again.
 
         Raises:
             UserError: When the folder holds results of another configuration.
         """
+        new = not self.path.exists()
         with locked(self.path / LOCK, f"the run in {self.path}"):
             self._claim()
-            yield
+            try:
+                yield
+            except UserError:
+                # A sweep finds in its cells' folders why they were refused.
+                if new and not self.in_sweep and not (self.path / INPUTS).exists():
+                    shutil.rmtree(self.path)
+                raise
 
     def rest_on(self, inputs: Mapping[str, str]) -> None:
         """Note what the results are made from, and refuse to go on, or to count as finished, with anything else.
@@ -202,25 +217,31 @@ def place_of(hydra: Any) -> Path:
     return Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else Path("outputs")
 
 
-def said_overrides(overrides: Sequence[str], without: Sequence[str] = ()) -> list[str]:
+def said_overrides(
+    overrides: Sequence[str], without: Sequence[str] = (), settings: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """Say in short what overrides chose, those left out that say where and how fast things go.
 
     Args:
         overrides: As `key=value`.
         without: Further keys to leave out.
+        settings: Of the composed configuration; the last part of a key stands for it where it is that of no other.
+
+    Returns:
+        Words for values, by what keys are called; in ASCII's letters, digits, `_`, `-` and `.`.
     """
-    keys = {override: override.lstrip("+~").partition("=")[0] for override in overrides}
-    said = sorted(keys.items())
-    return [_short(override) for override, key in said if key.partition(".")[0] not in UNNAMED and key not in without]
+    pairs = sorted((override.lstrip("+~").partition("=") for override in overrides), key="".join)
+    said = {key: value for key, _, value in pairs if key.partition(".")[0] not in UNNAMED and key not in without}
+    last = Counter(key.split(".")[-1] for key in {*said, *_flat(dict(settings or {}))})
+    return {key if last[short := key.split(".")[-1]] > 1 else short: _short(value) for key, value in said.items()}
 
 
-def _short(override: str) -> str:
+def _short(value: str) -> str:
     """Shorten paths to their last parts, of a run folder's model to the run's."""
-    key, _, value = override.lstrip("+~").partition("=")
     value = re.sub(r"(/model)?/*(?=$|[\s,\]}'\"])", "", value)
     value = re.sub(r"[^\s,:\[\]{}]*/", "", value)
-    word = re.sub(r"[^\w.=@-]+", "_", value).strip("_")
-    return f"{key.split('.')[-1]}={word}"
+    value = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", value).strip("_")
 
 
 def _settings(config: DictConfig) -> dict[str, Any]:
@@ -257,14 +278,27 @@ def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
 def _place(within: Path, first: str, overrides: list[str], settings: dict[str, Any]) -> Path:
     """Find the folder of a run with these settings, whatever overrides it was named by, or name a new one."""
     digest = digest_of(settings)[:8]
-    there = sorted(path for pattern in (digest, f"*,{digest}") for path in within.glob(pattern))
-    return there[0] if there else within / _name(first, overrides, digest)
+    # Those with commas, and those of a digest alone, are of older versions.
+    there = sorted(path for pattern in (f"*{BETWEEN}{digest}", f"*,{digest}", digest) for path in within.glob(pattern))
+    return there[0] if there else within / _name(first, overrides, settings, digest)
 
 
-def _name(first: str, overrides: list[str], digest: str) -> str:
+def _name(first: str, overrides: list[str], settings: dict[str, Any], digest: str) -> str:
     """Name a folder by its overrides, for people, and by its settings, so that no two runs share one."""
-    said = [short for short in said_overrides(overrides) if short != first]
-    start = [first] if first else []
-    while said and len(",".join([*start, *said, digest]).encode()) > LONGEST_NAME:
+    words = said_overrides(overrides, settings=settings).items()
+    said = [f"{key}-{value}" if value else key for key, value in words]
+    return folder_name_of(first, [word for word in said if word != first], digest)
+
+
+def folder_name_of(first: str, words: Sequence[str], digest: str) -> str:
+    """Put a folder's name together, as many of the words as there is room for.
+
+    Args:
+        first: What it begins with; may be empty.
+        words: What it says to people.
+        digest: What it is found by.
+    """
+    start, said = [first] if first else [], [re.sub(r"[^\w.-]", ".", word, flags=re.ASCII) for word in words]
+    while said and len(BETWEEN.join([*start, *said, digest])) > LONGEST_NAME:
         said.remove(max(said, key=lambda word: max(len(word), LONG_WORD)))  # the longest, or of short ones the first
-    return ",".join([*start, *said, digest])
+    return BETWEEN.join([*(start + said or ["run"]), digest])  # a digest alone may look like a number

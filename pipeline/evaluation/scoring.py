@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.checks import one_of
+from pipeline.checks import a_list, number, one_of
 from pipeline.data.dataset import Dataset, Split
 from pipeline.data.remarks import remarks
 from pipeline.encoders.dual_encoder import DualEncoder
@@ -81,7 +81,7 @@ class Retriever:
         what = f"The split {split} of {dataset.name}"
         require_relevant(self.split.judgements, self.measures, self._relevant_from, what, "dataset.relevant_from")
         self.depth = chosen_depth(k, len(self.split.documents), self.measures)
-        self.hybrid_weights = [float(weight) for weight in hybrid_weights]
+        self.hybrid_weights = [number("hybrid_weights", weight) for weight in a_list("hybrid_weights", hybrid_weights)]
         if not self.hybrid_weights or not all(0 <= weight <= 1 for weight in self.hybrid_weights):
             raise UserError(f"The hybrid weights {self.hybrid_weights} must be between 0 and 1, one or more of them.")
         one_of("evaluation.hybrid_normalisation", hybrid_normalisation, NORMALISATIONS)

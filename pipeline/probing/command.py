@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
 
-from pipeline.checks import one_of, whole_number
+from pipeline.checks import one_of, text, whole_number
 from pipeline.data.remarks import remarks
 from pipeline.data.source import open_dataset
 from pipeline.entry import instantiate
@@ -19,7 +19,8 @@ from pipeline.errors import UserError
 from pipeline.evaluation.loggers import csv_logger, flat_config, log_tables
 from pipeline.evaluation.modes import keys_and_groups
 from pipeline.evaluation.report import console_for_tables, drawn_line
-from pipeline.evaluation.result_folder import own_folder, require_place, said_overrides
+from pipeline.evaluation.result_folder import ResultFolder, own_folder, require_place, said_overrides
+from pipeline.next_step import report_on, say_next
 from pipeline.probing.models import open_models, require_alike
 from pipeline.probing.outcome import FINDINGS, Outcome, read_findings, summary_table
 from pipeline.probing.probe import PROTOCOLS, Probe, Subject
@@ -38,15 +39,16 @@ def run_probe(config: DictConfig) -> None:
     require_used(config, probe, hydra.overrides.task)
     subject = _subject(config, probe)
     probe.prepare(subject)
-    folder = own_folder(config, hydra, f"probe={probe.name}", FINDINGS)
+    folder = own_folder(config, hydra, f"probe-{probe.name}", FINDINGS)
     with folder.held():
         folder.rest_on(probe.inputs(subject))
         if folder.finished:
             folder.say(f"{folder.path} is finished; these are its findings.")
         else:
-            _found(probe, subject).write(folder.path, _title(probe, subject, folder.overrides))
-            _log(config, hydra, folder.path)
+            _found(probe, subject).write(folder.path, _title(probe, subject, folder))
+            _log(config, hydra, folder.path, subject.dataset.name)
     _print(folder.path)
+    say_next(report_on(folder.path))
 
 
 def require_used(config: DictConfig, probe: Probe, overrides: Sequence[str]) -> None:
@@ -104,20 +106,21 @@ def _noted(subject: Subject) -> list[str]:
     return [f"{name}: {note}" for name, model in subject.models.items() for note in model.encoder.notes]
 
 
-def _title(probe: Probe, subject: Subject, overrides: Sequence[str]) -> str:
+def _title(probe: Probe, subject: Subject, folder: ResultFolder) -> str:
     """Say what is looked into, as what, and what else this command chose: probes of a sweep are told apart by it."""
     models = [name if model.source == name else f"{name} = {model.source}" for name, model in subject.models.items()]
-    chosen = said_overrides(overrides, ("probe", "models", "dataset", "split"))
+    said = said_overrides(folder.overrides, ("probe", "models", "dataset", "split"), folder.settings)
+    chosen = ", ".join(f"{key}={value}" for key, value in said.items())
     where = f"on {subject.dataset.label}, {subject.split.name}"
-    return f"{probe.name}: {', '.join(models)} {where}" + (f" ({', '.join(chosen)})" if chosen else "")
+    return f"{probe.name}: {', '.join(models)} {where}" + (f" ({chosen})" if chosen else "")
 
 
-def _log(config: DictConfig, hydra: Any, folder: Path) -> None:
+def _log(config: DictConfig, hydra: Any, folder: Path, dataset: str) -> None:
     """Send tables and pictures to the logger."""
     make_logger = instantiate(config.logger, _partial_=True)
     settings: Any = OmegaConf.to_container(config, resolve=True)
     sweep = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
-    log_tables(make_logger(folder, folder.name, flat_config(settings, hydra.runtime.choices), sweep), folder)
+    log_tables(make_logger(folder, folder.name, flat_config(settings, hydra.runtime.choices, dataset), sweep), folder)
 
 
 def _print(folder: Path) -> None:
@@ -140,7 +143,7 @@ def _subject(config: DictConfig, probe: Probe) -> Subject:
         if len(models) < 2:
             raise UserError(f"probe={probe.name} compares models; give two or more, the base first.")
         require_alike(models, probe.name)
-    dataset = open_dataset(instantiate(config.dataset), Path(config.tables))
+    dataset = open_dataset(instantiate(config.dataset), Path(text("tables", config.tables)))
     return Subject(
         models,
         dataset,

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from transformers import PreTrainedModel
 
-from pipeline.checks import one_of
+from pipeline.checks import one_of, truth
 from pipeline.encoders.architecture import blocks
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.dual_encoder import DualEncoder
@@ -93,6 +93,7 @@ def open_models(models: DictConfig, trust_remote_code: bool) -> dict[str, Probed
     """
     if not OmegaConf.is_dict(models) or not models:
         raise UserError("Name the models to look into: models='{base: minilm, tuned: outputs/demo/model}', or pair=….")
+    truth("trust_remote_code", trust_remote_code)
     require_file_names("models", map(str, models))
     return {str(name): _open(str(name), _choice(str(name), entry), trust_remote_code) for name, entry in models.items()}
 
@@ -149,7 +150,8 @@ def _chosen(choice: Choice) -> list[str]:
     """Say in short what tells a model from others of the same folder or backbone."""
     side = [choice.side] if choice.side != "both" else []
     backbone = choice.settings.get("backbone", {})
-    return [*side, *filter(None, [choice.pooling]), *said_overrides([f"{key}={backbone[key]}" for key in backbone])]
+    said = said_overrides([f"{key}={value}" for key, value in backbone.items()])
+    return [*side, *filter(None, [choice.pooling]), *(f"{key}={value}" for key, value in said.items())]
 
 
 def require_alike(models: Mapping[str, ProbedModel], probe: str) -> None:

@@ -11,7 +11,7 @@ from pipeline.evaluation.statistics import Interval
 from pipeline.reporting.bases import base_of
 from pipeline.reporting.cells import Cell, Group
 from pipeline.reporting.estimates import interval_of
-from pipeline.reporting.settings import identity, rank, setting, telling_columns
+from pipeline.reporting.settings import identity, is_untrained, rank, setting, telling_columns
 
 BASE = "base"
 """The column of what training began from: a sweep's choice of it, or its name."""
@@ -88,7 +88,11 @@ def _of_runs(cells: Sequence[Cell]) -> list[Configuration]:
     merged: dict[object, list[Cell]] = {}
     for cell in cells:
         # A run that kept no configuration is like no other.
-        merged.setdefault(identity(cell.config) if cell.config else cell.name, []).append(cell)
+        together = merged.setdefault(identity(cell.config) if cell.config else cell.name, [])
+        if not (
+            is_untrained(cell.config) and any(other.config.get("seed") == cell.config.get("seed") for other in together)
+        ):
+            together.append(cell)
     configs = [together[0].config for together in merged.values()]
     overrides = [together[0].overrides for together in merged.values()]
     columns = telling_columns(configs, overrides)

@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.choices import choice_of
 from pipeline.evaluation.result_folder import ELSEWHERE, UNNAMED
 
 UNSAID = {"stage.weights": "best"}
 """What older folders do not say, because it was never otherwise."""
+OF_TRAINING = ("trainer", "negatives")
+"""Settings that a run without training has no use for."""
 LAST_RESORT = ("_target_", "name")
 """Ends of keys that tell runs apart only where nothing more telling does."""
 
@@ -29,7 +32,7 @@ def identity(config: Mapping[str, Any], without: Sequence[str] = ()) -> tuple[tu
         config: What `config.yaml` holds.
         without: Further keys that may differ; a group stands for all that is in it.
     """
-    left_out = (*ELSEWHERE, *without)
+    left_out = (*ELSEWHERE, *without, *(OF_TRAINING if is_untrained(config) else ()))
     return tuple(
         (key, value)
         for key, value in sorted(flat(config).items())
@@ -49,7 +52,8 @@ def chosen(config: Mapping[str, Any], key: str) -> str:
     for part in key.replace("@", ".").split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     if isinstance(value, Mapping):
-        return str(value.get("name") or str(value.get("_target_", "")).rpartition(".")[2].lower())
+        made = str(value.get("_target_", "")).rpartition(".")[2].lower()
+        return str(value.get("name") or choice_of(key.partition("@")[0], value) or made)
     return _written(value)
 
 
@@ -80,9 +84,17 @@ def telling_columns(configs: Sequence[Mapping[str, Any]], overrides: Sequence[Ma
 
 def setting(config: Mapping[str, Any], overrides: Mapping[str, str], key: str) -> str:
     """Give a setting as the command line wrote it, or else as the configuration has it."""
+    if is_untrained(config) and key.split(".")[0] in OF_TRAINING:
+        return ""
     written = overrides.get(key, "")
     value = written if written and "${" not in written else chosen(config, key)
     return folder_name(value) if key.endswith("path") else value
+
+
+def is_untrained(config: Mapping[str, Any]) -> bool:
+    """Whether nothing is trained in a run."""
+    stage = config.get("stage")
+    return isinstance(stage, Mapping) and stage.get("name") == "zero_shot"
 
 
 def folder_name(path: str) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 import Stemmer
 from bm25s.tokenization import Tokenizer
 
-from pipeline.checks import number, one_of
+from pipeline.checks import number, one_of, text
 from pipeline.data.texts import Texts
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError
 from pipeline.files import digest_of, digest_of_file, disk_errors, locked, read_json, write_json
 from pipeline.progress import progress
 from pipeline.retrieval.hits import Hits
@@ -49,10 +49,8 @@ class Bm25:
         if self.b > 1:
             raise UserError(f"lexical.b={b} must be between 0 and 1.")
         self.method = one_of("lexical.method", method, METHODS)
-        if stemmer is not None and stemmer not in Stemmer.algorithms():
-            raise UserError(f"lexical.stemmer={stemmer} is unknown; {nearest(stemmer, Stemmer.algorithms())}")
-        self.stemmer = stemmer
-        self.stopwords = stopwords
+        self.stemmer = stemmer if stemmer is None else one_of("lexical.stemmer", stemmer, Stemmer.algorithms())
+        self.stopwords = stopwords if stopwords is None else text("lexical.stopwords", stopwords)
         self._tokenizer()
         self.key: str | None = None
         self.nearly_empty = 0

@@ -12,7 +12,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from pipeline.checks import one_of, whole_number
+from pipeline.checks import one_of, text, truth, whole_number
 from pipeline.errors import UserError
 from pipeline.files import digest_of, digest_of_file, disk_errors, locked, read_json, write_json
 from pipeline.progress import progress
@@ -68,9 +68,9 @@ class FaissIndex(Index):
         if device == "gpu" and not faiss.get_num_gpus():
             raise UserError("index.device=gpu asks for a GPU, but faiss has none here; install faiss-gpu or use cpu.")
         for setting, value in (("fp16", fp16), ("shard", shard)):
-            if value and device == "cpu":
+            if truth(f"index.{setting}", value) and device == "cpu":
                 raise UserError(f"index.{setting}={value} is of GPUs and would change nothing with index.device=cpu.")
-        self.factory = factory
+        self.factory = text("index.factory", factory)
         self.device = device
         self.fp16 = fp16
         self.shard = shard
@@ -223,6 +223,10 @@ class FaissIndex(Index):
         Raises:
             UserError: When faiss does not know the factory string or cannot search inner products with it.
         """
+        if re.search(r"\bIDMap", self.factory):
+            raise UserError(
+                f"index.factory={self.factory} keeps ids of its own, and documents are known by their place; leave IDMap out."
+            )
         try:
             index = faiss.index_factory(dimension, self.factory, faiss.METRIC_INNER_PRODUCT)
         except RuntimeError as error:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from pipeline.errors import UserError, sentence_of
 from pipeline.evaluation.report import console_for_tables
+from pipeline.next_step import report_on
 from pipeline.sweeping.outcome import CellOutcome, outcome_of, outcomes_table, write_outcomes
 from pipeline.sweeping.plan import PlannedCell, seconds_by_kind
 from pipeline.sweeping.preview import preview
@@ -127,6 +128,8 @@ class SweepRun:
         outcomes = self.outcomes()
         console_for_tables().print(outcomes_table(outcomes, list(self.axes), f"{self.folder} ({len(outcomes)} cells)"))
         failed = [outcome for outcome in outcomes if outcome.state not in ("done", "resumed", "skipped")]
+        if any(outcome.state in ("done", "resumed") for outcome in outcomes):
+            print(f"Next: {report_on(self.folder)}")
         if failed:
             raise UserError(
                 f"{len(failed)} of {len(outcomes)} cells failed, the first because: "

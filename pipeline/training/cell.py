@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
-from pipeline.checks import whole_number
+from pipeline.checks import text, whole_number
 from pipeline.data.dataset import Dataset
 from pipeline.data.remarks import remarks
 from pipeline.data.source import open_dataset
@@ -30,6 +30,7 @@ from pipeline.evaluation.scoring import Retriever
 from pipeline.evaluation.significance import compare
 from pipeline.evaluation.training_words import marks_of
 from pipeline.files import atomic_write, digest_of, write_json
+from pipeline.next_step import evaluation_of, say_next, training_on
 from pipeline.retrieval.index import Index
 from pipeline.training.cost import Cost
 from pipeline.training.curves_plot import plot_curves
@@ -85,6 +86,8 @@ def run_cell(config: DictConfig) -> float | None:
     metrics = print_folder(folder.path)
     for place in transfer_folders(folder.path):
         print_folder(place)
+    masked = isinstance(cell, PretrainingCell)
+    say_next(training_on(folder.path) if masked else evaluation_of(folder.path, folder.settings, str(config.tables)))
     return best_validation(metrics["training"])
 
 
@@ -92,8 +95,12 @@ def _cell(config: DictConfig, folder: RunFolder) -> "Cell | PretrainingCell":
     """Put together what retrieves, or what only pre-trains."""
     if HydraConfig.get().runtime.choices.get("init") == "pretrained" and config.backbone.get("init") == "random":
         raise UserError("init=pretrained and backbone.init=random say two things; leave one of them out.")
-    if config.pretraining is not None and not OmegaConf.is_dict(config.pretraining):
-        raise UserError(f"pretraining={config.pretraining} says nothing; init=continued fills it.")
+    pretraining = config.pretraining
+    if pretraining is not None and not (OmegaConf.is_dict(pretraining) and "stage" in pretraining):
+        raise UserError(f"pretraining={pretraining} says nothing; init=continued fills it.")
+    dataset = pretraining.get("dataset") if pretraining is not None else None
+    if dataset is not None and not (OmegaConf.is_dict(dataset) and "name" in dataset):
+        raise UserError(f"pretraining.dataset={dataset} is no dataset; choose one by dataset@pretraining.dataset=text.")
     stage = instantiate(config.stage)
     if isinstance(stage, MaskedLanguageModelling):
         return PretrainingCell(config, folder, stage, _sweep())
@@ -115,7 +122,7 @@ class Cell:
     def __init__(self, config: DictConfig, folder: RunFolder, stage: Stage) -> None:
         self.config, self.folder = config, folder
         self.systems: dict[str, SystemResult] = {}
-        self.store = Path(config.tables)
+        self.store = Path(text("tables", config.tables))
         self.seed = whole_number("seed", config.seed, least=0)
         self.max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
         self.stage = stage
@@ -235,9 +242,9 @@ class Cell:
             index=index,
             encoding=self.encoding,
             store=self.store,
-            measures=list(settings.measures),
+            measures=settings.measures,
             k=settings.k,
-            hybrid_weights=list(settings.hybrid_weights),
+            hybrid_weights=settings.hybrid_weights,
             hybrid_normalisation=settings.hybrid_normalisation,
             hybrid_depth=settings.hybrid_depth,
         )
@@ -249,7 +256,7 @@ class Cell:
         return self.make_logger(
             folder=self.folder.path,
             name=self.folder.path.name,
-            config=flat_config(composed, HydraConfig.get().runtime.choices),
+            config=flat_config(composed, HydraConfig.get().runtime.choices, self.dataset.name),
             sweep=_sweep(),
         )
 

@@ -57,6 +57,11 @@ def require_devices(trainer: DictConfig) -> int:
             f"trainer.accelerator={accelerator} asks for a GPU and this machine has none; use trainer.accelerator=cpu."
         )
     devices = _count(trainer.devices, available)
+    cores = os.cpu_count() or 1
+    if not available and devices > cores:
+        raise UserError(
+            f"trainer.devices={trainer.devices} asks for {devices} processes and this machine has {cores} cores; ask for fewer."
+        )
     if available and devices > available:
         raise UserError(
             f"trainer.devices={trainer.devices} asks for {devices} GPUs and this machine has {available}; ask for fewer."
@@ -76,7 +81,7 @@ def _count(devices: object, available: int) -> int:
     if devices == "auto" or (devices == -1 and available):
         return max(1, available)
     try:
-        count = 0 if isinstance(devices, bool) else int(devices)  # type: ignore[call-overload]
+        count = 0 if isinstance(devices, bool | float) else int(devices)  # type: ignore[call-overload]
     except (TypeError, ValueError):
         count = 0
     if count < 1:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from pipeline.checks import number, one_of, whole_number
 from pipeline.encoders.precision import fast_bfloat16
 from pipeline.entry import instantiate
-from pipeline.errors import UserError
+from pipeline.errors import UserError, nearest
 
 MEANT = (
     "accelerator",
@@ -112,7 +112,7 @@ def require_trainer(config: DictConfig) -> None:
 
 
 def _require_known(given: Iterable[str], arguments: Iterable[str]) -> None:
-    """Refuse arguments by name; what Lightning does not know either is refused when the Trainer is made.
+    """Refuse arguments by name.
 
     Args:
         given: Names in the configuration.
@@ -122,8 +122,20 @@ def _require_known(given: Iterable[str], arguments: Iterable[str]) -> None:
     for name in given:
         if name in INSTEAD:
             raise UserError(f"trainer.{name} is not for a configuration: {INSTEAD[name]}.")
+        if name not in arguments and name != "_target_":
+            raise UserError(f"trainer.{name} is no argument of Lightning's Trainer; {nearest(name, MEANT)}")
         if name in arguments and name not in MEANT:
             raise UserError(f"trainer.{name} is not known to work here; leave it out.")
+
+
+def instead_of(key: str) -> str | None:
+    """Say what to give in the place of an argument of Lightning's Trainer that no configuration names; None: it is none."""
+    group, _, name = key.partition(".")
+    if group != "trainer" or name not in (*INSTEAD, *MEANT):
+        return None
+    if name in INSTEAD:
+        return f"{key} is not for a configuration: {INSTEAD[name]}."
+    return f"{key} stands in no configuration yet; give it as +{key}=…."
 
 
 def trainer_precision(config: DictConfig) -> str:

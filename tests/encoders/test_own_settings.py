@@ -224,7 +224,9 @@ def test_repllama_brings_its_last_token_its_prompts_and_length_one(tmp_path):
     config = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
     folder = make(tmp_path / "llama", LlamaModel, LlamaConfig(**SMALL, **config, max_position_embeddings=4096))
     edit_json(folder / "tokenizer_config.json", eos_token="[MASK]", model_max_length=int(1e30))
-    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))  # as Llama's: a token before every text, none after it
+    backend = Tokenizer.from_file(
+        str(folder / "tokenizer.json")
+    )  # as Llama's: a token before every text, none after it
     begin = ("[CLS]", backend.token_to_id("[CLS]"))
     backend.post_processor = TemplateProcessing(single="[CLS] $A", special_tokens=[begin])
     backend.save(str(folder / "tokenizer.json"))

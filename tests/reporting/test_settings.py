@@ -1,5 +1,8 @@
 """What tells runs apart, and what makes two runs the same but for their seed."""
 
+from omegaconf import OmegaConf
+
+from pipeline.entry import CONFIGS
 from pipeline.evaluation import result_folder
 from pipeline.reporting import settings
 from pipeline.reporting.settings import chosen, identity, rank, setting, telling_columns
@@ -36,6 +39,33 @@ def test_a_choice_of_a_group_is_read_back_from_the_configuration():
     assert [chosen(config, key) for key in ("stage", "pooling", "on", "stage.none")] == ["dpr", "mean", "true", ""]
     assert setting(config, {"stage": "${other}"}, "stage") == "dpr"
     assert setting({}, {"backbone.path": "outputs/wiki/model"}, "backbone.path") == "wiki"
+
+
+def test_a_default_is_called_by_its_choice_and_not_by_its_class():
+    faiss = {
+        "_target_": "pipeline.retrieval.faiss_index.FaissIndex",
+        "factory": "Flat",
+        "device": "auto",
+        "fp16": False,
+        "shard": False,
+    }
+    configs = [{"index": faiss}, {"index": {"_target_": "pipeline.retrieval.torch_index.TorchIndex"}}]
+    assert telling_columns(configs, [{}, {"index": "torch"}]) == ["index"]
+    assert [setting(config, {}, "index") for config in configs] == ["faiss", "torch"]
+    # Every choice is known again with a setting changed.
+    for path in (CONFIGS / "index").glob("*.yaml"):
+        made = OmegaConf.to_container(OmegaConf.load(path))
+        assert chosen({"index": made | {"device": "cpu"}}, "index") == path.stem
+    assert chosen({"dataset": {"_target_": "pipeline.data.beir.Beir", "name": None}}, "dataset") == "beir"
+
+
+def test_what_is_not_trained_has_no_steps():
+    configs = [
+        {"stage": {"name": name}, "trainer": {"max_steps": steps}} for name in ("zero_shot", "dpr") for steps in (1, 2)
+    ]
+    shown = [setting(config, {"trainer.max_steps": "7"}, "trainer.max_steps") for config in configs]
+    assert shown == ["", "", "7", "7"]
+    assert identity(configs[0]) == identity(configs[1]) and identity(configs[2]) != identity(configs[3])
 
 
 def test_numbers_are_ranked_as_numbers():

@@ -108,8 +108,10 @@ def test_the_estimate_of_a_preview(tmp_path):
 def test_a_folder_is_found_by_its_settings_whatever_it_was_named_by(tmp_path):
     config = OmegaConf.create({"folder": None, "seed": 1, "pooling": "mean"})
     first = RunFolder(config, ["seed=1", "launcher=joblib", "hydra.sweep.dir=x"], tmp_path)
-    assert first.path.name.startswith("seed=1,") and "launcher" not in first.path.name
+    assert first.path.name.startswith("seed-1--") and "launcher" not in first.path.name
     first.path.mkdir()
     assert RunFolder(config, ["seed=1", "pooling=mean"], tmp_path).path == first.path
+    older = first.path.rename(tmp_path / f"seed=1,{first.path.name[-8:]}")  # as folders were called before
+    assert RunFolder(config, ["seed=1"], tmp_path).path == older
     other = OmegaConf.create({"folder": None, "seed": 2, "pooling": "mean"})
     assert RunFolder(other, ["seed=1"], tmp_path).path != first.path

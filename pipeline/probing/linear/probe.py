@@ -95,6 +95,8 @@ class Linear(Probe):
         self.lengths = _lengths(lengths)
         self.title_separator = title_separator
         self.division = _shares(division)
+        if published is not None and not isinstance(published, Mapping):
+            raise UserError(f"probe.published={published} must name published curves by model, as {{base: …}}.")
         self.published = {str(model): published_curves(name) for model, name in (published or {}).items()}
         self._prepared: Material | None = None
 

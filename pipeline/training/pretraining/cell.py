@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.checks import whole_number
+from pipeline.checks import text, whole_number
 from pipeline.data.remarks import remarks
 from pipeline.data.source import open_dataset
 from pipeline.encoders.building import build_tower
@@ -56,7 +56,7 @@ class PretrainingCell:
         settings, encoding = instantiate(config.encoder), instantiate(config.encoding)
         trainer = make_trainer(config.trainer)
         max_steps = whole_number("trainer.max_steps", config.trainer.max_steps)
-        store = Path(config.tables)
+        store = Path(text("tables", config.tables))
         self.dataset = open_dataset(instantiate(config.dataset), store)
         bench = Bench(
             dataset=self.dataset,
@@ -91,7 +91,7 @@ class PretrainingCell:
         logger = self.make_logger(
             folder=self.folder.path,
             name=self.folder.path.name,
-            config=flat_config(composed, HydraConfig.get().runtime.choices),
+            config=flat_config(composed, HydraConfig.get().runtime.choices, self.dataset.name),
             sweep=self.sweep,
         )
         stage: Any = OmegaConf.to_container(self.config.stage, resolve=True)
