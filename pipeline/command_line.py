@@ -13,12 +13,15 @@ from hydra.errors import HydraException
 TEXT = {
     *("folder", "tables", "models", "run_files", "sweep", "compare", "qrels", "baseline", "split", "model", "groups"),
     *("name", "path", "revision", "subset", "data_files", "query_prompt", "document_prompt", "title_separator"),
-    *("train_path", "validation_path", "test_path", "passages", "collection", "triples", "documents", "topics"),
-    *("train_queries", "train_qrels", "test_queries", "test_qrels", "train", "validation", "test", "text"),
-    *("query", "document", "negative", "title", "query_id", "document_id"),
-    *("project", "entity", "group", "tags"),
+    *("train_path", "validation_path", "test_path", "train_queries", "train_qrels", "test_queries", "test_qrels"),
+    *("query_id", "document_id", "project", "entity", "group", "tags"),
 }
 """Last parts of settings whose values are text: names, paths, fields, revisions, prompts."""
+TEXT_OF_A_DATASET = {
+    *("passages", "collection", "triples", "documents", "topics", "train", "validation", "test", "text"),
+    *("query", "document", "negative", "title"),
+}
+"""Last parts of a dataset's settings that are text, and elsewhere may be numbers."""
 SAFE = re.compile(r"[\w./\\+$%*@?|:\- ]", re.ASCII)
 """Characters that Hydra's grammar takes in a value without quotes."""
 UNREAD = object()
@@ -41,10 +44,17 @@ def as_typed(override: str) -> str:
         override: A word of the command line; `null` alone stays what it is.
     """
     key, _, value = override.partition("=")
-    if key.lstrip("+").rpartition(".")[2] not in TEXT or any(mark in value for mark in "'\"({$"):
+    if not _is_of_text(key) or any(mark in value for mark in "'\"({$"):
         return override
     begin, inner, end = ("[", value[1:-1], "]") if value[:1] + value[-1:] == "[]" else ("", value, "")
     return f"{key}={begin}{','.join(map(_as_text, inner.split(',')))}{end}" if value else override
+
+
+def _is_of_text(key: str) -> bool:
+    """Whether the values of a setting are text."""
+    *above, last = key.lstrip("+").split(".")
+    of_a_dataset = above[-1:] == ["dataset"] or above[-2:-1] == ["transfer"]
+    return last in TEXT or (of_a_dataset and last in TEXT_OF_A_DATASET)
 
 
 def grammar_sentence(override: str) -> str:

@@ -39,6 +39,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
         A clause to put at the end of an error's sentence.
     """
     choices = sorted(known)
+    word = str(word)  # as nan is, in the place of a name
     close = get_close_matches(word, choices, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"

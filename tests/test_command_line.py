@@ -19,14 +19,18 @@ def read(override: str):
 @pytest.mark.parametrize(
     "value", ["12e4567", "1e5", "0123", "1", "1_000", "true", "False", "NULL", "nan", "-inf", "a b"]
 )
-@pytest.mark.parametrize("key", ["folder", "backbone.revision", "dataset.name", "+models.x.settings.backbone.path"])
+@pytest.mark.parametrize("key", ["folder", "backbone.revision", "dataset.name", "+models.x.settings.backbone.path", "dataset.test"])
 def test_text_is_what_was_typed(key, value):
     assert read(as_typed(f"{key}={value}")) == value
     assert [str(one) for one in read(as_typed(f"run_files=[{value},b]"))] == [value, "b"]
 
 
 @pytest.mark.parametrize(
-    "override", ["folder=null", "seed=1", "folder=", "dataset.split={train: 1}", "tags=[]", "folder='1'"]
+    "override",
+    [
+        *("folder=null", "seed=1", "folder=", "dataset.split={train: 1}", "tags=[]", "folder='1'"),
+        *("dataset.split.train=0.8", "probe.division.test=0.5", "probe.documents=40"),
+    ],
 )
 def test_what_is_meant_otherwise_stays(override):
     assert as_typed(override) == override

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import ENDINGS, existing, given_text, identifier, read_json_lines
+from pipeline.data.lines import existing, given_text, identifier, packed_or_not, read_json_lines
 from pipeline.data.lookup import bare
 from pipeline.data.shares import dealt, given_splits
 from pipeline.data.source import Source
@@ -43,7 +43,7 @@ class Beir(Source):
     def _file(self, name: str) -> Path:
         """Find a file of the folder, compressed or not."""
         folder = existing(self.path, "dataset.path")
-        if found := _packed_or_not(folder / name):
+        if found := packed_or_not(folder / name):
             return found
         if parts := collections_in(folder):
             raise UserError(
@@ -58,7 +58,7 @@ class Beir(Source):
         found = {
             split: path
             for split, names in QRELS.items()
-            for path in [next(filter(None, (_packed_or_not(folder / f"{name}.tsv") for name in names)), None)]
+            for path in [next(filter(None, (packed_or_not(folder / f"{name}.tsv") for name in names)), None)]
             if path is not None
         }
         if not found:
@@ -93,15 +93,10 @@ class Beir(Source):
             yield where, identifier(record["_id"]), record["text"], record
 
 
-def _packed_or_not(path: Path) -> Path | None:
-    """Find a file under its name, or that name with the ending of a compressed one."""
-    return next((each for end in ("", *ENDINGS) if (each := path.with_name(path.name + end)).is_file()), None)
-
-
 def collections_in(root: Path) -> list[Path]:
     """Give the folders in BEIR's layout right below a folder that is none itself, such as the twelve of CQADupStack."""
     folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())] if root.is_dir() else []
-    found = [folder for folder in folders if _packed_or_not(folder / "corpus.jsonl")]
+    found = [folder for folder in folders if packed_or_not(folder / "corpus.jsonl")]
     return [] if root in found else found
 
 

@@ -121,6 +121,11 @@ def open_bytes(path: Path) -> IO[bytes]:
     return file
 
 
+def packed_or_not(path: Path) -> Path | None:
+    """Find a file under its name, or that name with the ending of a compressed one."""
+    return next((each for end in ("", *ENDINGS) if (each := path.with_name(path.name + end)).is_file()), None)
+
+
 def unpacked(name: str) -> str:
     """Take the ending of a compressed file off its name."""
     return next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import existing, read_table
+from pipeline.data.lines import existing, packed_or_not, read_table
 from pipeline.data.lookup import bare
 from pipeline.data.shares import Shares, dealt
 from pipeline.data.source import Source
@@ -65,7 +65,8 @@ class MsMarco(Source):
         return [self._file(name) for name in names]
 
     def _file(self, name: str) -> Path:
-        return existing(existing(self.path, "dataset.path") / name, "dataset.path")
+        path = existing(self.path, "dataset.path") / name
+        return packed_or_not(path) or existing(path, "dataset.path")
 
     def write(self, writer: DatasetWriter) -> None:
         """Stream judgements, then the queries that they name, then triples and passages."""

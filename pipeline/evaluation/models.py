@@ -191,7 +191,7 @@ def _path_for_name(folder: Path | None, backbone: str | None, settings: Mapping[
     path = own.pop("path", None)
     place = _of_run(Path(path)) if path else Path(str(backbone))
     said = said_overrides(_words({**settings, "backbone": own}))
-    return place.with_name("_".join([place.name, *(word.replace("=", "-") for word in said)]))
+    return place.with_name("_".join([place.name, *(f"{key}-{value}" for key, value in said.items())]))
 
 
 def _of_run(folder: Path) -> Path:

@@ -36,8 +36,9 @@ def read_pooler(tower: TransformerTower, name: str) -> Projection:
     folder = Path(tower.backbone.name_or_path or "")
     pooler, last = _read(folder)
     own = feed_forwards(tower.backbone)[-1].weight("outer").detach()
-    if len(pooler) < 2 or last is None or not torch.equal(last, own):
-        lacks = f"{folder} has no pooler weights" if len(pooler) < 2 else f"its weights are not those of {folder}"
+    has_one = len(pooler) == 2 and bool(pooler["weight"].any())  # a saved tower has zeros in the unused one's place
+    if not has_one or last is None or not torch.equal(last, own):
+        lacks = f"{folder} has no pooler weights" if not has_one else f"its weights are not those of {folder}"
         raise UserError(
             f"models.{name}: {lacks}, and the norm after the pooler is what is explained of a BERT under"
             " protocol=published and probe.target=pooler_norm; give a whole BERT with its pooler, or protocol=sound."

@@ -166,12 +166,14 @@ def _same(found: Attribution, text: int, expected: list[torch.Tensor], tolerance
         assert np.abs(mine - theirs).max() <= tolerance * theirs.max() + 1e-12, (text, place)
 
 
-def test_a_pooler_that_is_not_the_towers_own_is_refused(bare_bert_folder, bert_folder):  # noqa: F811
+def test_a_pooler_that_is_not_the_towers_own_is_refused(bare_bert_folder, bert_folder, tmp_path):  # noqa: F811
     def tower(pooling: str = "cls", **settings):
         return Parts(Bert(**settings), pooling_named(pooling), EncoderSettings(), 0).tower("query")
 
+    tower(path=str(bare_bert_folder)).save(tmp_path / "saved", "")
     for built, said in (
         (tower(path=str(bert_folder)), "has no pooler weights"),
+        (tower(path=str(tmp_path / "saved")), "has no pooler weights"),  # but zeros, which no vector goes through
         (tower(path=str(bare_bert_folder), init="random"), "its weights are not those of"),
         (tower(path=str(bare_bert_folder), layers=2), "its weights are not those of"),
         (tower("mean", path=str(bare_bert_folder)), "is read by pooling=mean"),

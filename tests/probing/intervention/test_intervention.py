@@ -115,7 +115,7 @@ def test_an_edited_corpus_is_encoded_again(subject):
         batch = model.pad(model.token_ids(texts.take(slice(None)), kind))
         with torch.no_grad():
             states = model.backbone.embeddings(batch["input_ids"])
-            naive[kind] = model.vectors(states, batch["attention_mask"]).double().numpy()
+            naive[kind] = model.head.vectors(states, batch["attention_mask"]).double().numpy()
     order = np.argsort(-(naive["query"] @ naive["document"].T), axis=1)
     ranks = [1 + list(DOCUMENTS).index(QUERIES[query][1]) for query in QUERIES]
     expected = [1 / (1 + list(row + 1).index(rank)) for row, rank in zip(order, ranks, strict=True)]
