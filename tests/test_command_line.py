@@ -19,7 +19,9 @@ def read(override: str):
 @pytest.mark.parametrize(
     "value", ["12e4567", "1e5", "0123", "1", "1_000", "true", "False", "NULL", "nan", "-inf", "a b"]
 )
-@pytest.mark.parametrize("key", ["folder", "backbone.revision", "dataset.name", "+models.x.settings.backbone.path", "dataset.test"])
+@pytest.mark.parametrize(
+    "key", ["folder", "backbone.revision", "dataset.name", "+models.x.settings.backbone.path", "dataset.test"]
+)
 def test_text_is_what_was_typed(key, value):
     assert read(as_typed(f"{key}={value}")) == value
     assert [str(one) for one in read(as_typed(f"run_files=[{value},b]"))] == [value, "b"]
