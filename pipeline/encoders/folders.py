@@ -176,6 +176,12 @@ def checked_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
             f"{folder} brings its own Python code (auto_map in config.json), which is not run; "
             "if you trust its authors, set backbone.trust_remote_code=true."
         )
+    if quantization := config.get("quantization_config"):
+        method = quantization.get("quant_method", "an unnamed method") if isinstance(quantization, dict) else quantization
+        raise UserError(
+            f"{folder} holds weights quantised by {method} (quantization_config in config.json), which are not read here; "
+            "take the model in full precision."
+        )
     if not has_tokenizer(folder):
         raise UserError(
             f"{folder} has no tokenizer (such as tokenizer.json), so it is only half written; save or copy it again."

@@ -73,6 +73,7 @@ def read_layout(folder: Path, kind: Kind) -> Layout | None:
     """
     if not (folder / MODULES).exists():
         return None
+    _whole_settings(folder)  # first, as what is no model of single vectors has other modules too
     transformer, *modules = read_modules(folder, kind)
     if transformer.kind != "Transformer":
         raise UserError(f"{folder} is a static tower, of token vectors alone, and has no transformer to start from.")
@@ -142,11 +143,7 @@ def read_conventions(folder: Path, normalized: bool) -> Conventions:
     Raises:
         UserError: When vectors are to be compared or cut in a way that is not known here.
     """
-    path = folder / SETTINGS
-    settings = read_json(path) if path.exists() else {}
-    for name, known in (("model_type", ("SentenceTransformer",)), ("truncate_dim", ())):
-        if settings.get(name) is not None and settings[name] not in known:
-            raise UserError(f"{path} sets {name}={settings[name]}, which is not known here; choose another model.")
+    path, settings = folder / SETTINGS, _whole_settings(folder)
     query, document, notes = _prompts(settings, path)
     return Conventions(
         similarity=_similarity(settings, normalized, path),
@@ -156,6 +153,16 @@ def read_conventions(folder: Path, normalized: bool) -> Conventions:
         title_separator=settings.get(OUR_SETTINGS, {}).get("title_separator"),
         notes=notes,
     )
+
+
+def _whole_settings(folder: Path) -> dict[str, Any]:
+    """Read what holds for the whole model, after refusing what would make of it anything but one whole vector a text."""
+    path = folder / SETTINGS
+    settings = read_json(path) if path.exists() else {}
+    for name, known in (("model_type", ("SentenceTransformer",)), ("truncate_dim", ())):
+        if settings.get(name) is not None and settings[name] not in known:
+            raise UserError(f"{path} sets {name}={settings[name]}, which is not known here; choose another model.")
+    return settings
 
 
 def _similarity(settings: dict[str, Any], normalized: bool, path: Path) -> Similarity:

@@ -85,6 +85,11 @@ def test_weights_in_a_form_that_is_not_read_are_named(bert_folder):
     assert "holds tf_model.h5, but no weights that are read here" in refusal(bert_folder)
 
 
+def test_quantised_weights_are_refused_by_their_method(bert_folder):
+    edit_json(bert_folder / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
+    assert "holds weights quantised by gptq" in refusal(bert_folder)
+
+
 def test_code_of_a_model_is_refused_naming_the_option(bert_folder):
     edit_json(bert_folder / "config.json", auto_map={"AutoModel": "evil.Model"})
     (bert_folder / "evil.py").write_text("raise SystemExit('was run')")
