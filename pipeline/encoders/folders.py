@@ -177,7 +177,9 @@ def checked_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
             "if you trust its authors, set backbone.trust_remote_code=true."
         )
     if quantization := config.get("quantization_config"):
-        method = quantization.get("quant_method", "an unnamed method") if isinstance(quantization, dict) else quantization
+        method = (
+            quantization.get("quant_method", "an unnamed method") if isinstance(quantization, dict) else quantization
+        )
         raise UserError(
             f"{folder} holds weights quantised by {method} (quantization_config in config.json), which are not read here; "
             "take the model in full precision."
