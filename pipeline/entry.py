@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.command_line import as_typed, comma_sentence, grammar_sentence
 from pipeline.errors import UserError, nearest, sentence_of, user_sentence
 from pipeline.files import digest_of
+from pipeline.folder_names import UNNAMED, folder_name_of
 from pipeline.store import sharing
 
 CONFIGS = Path(__file__).resolve().parent.parent / "conf"
@@ -173,8 +174,6 @@ def _own_sweep(words: Sequence[str], config_name: str) -> list[str]:
     named = any(word.startswith(("-cn", "--config-name", "hydra.sweep.dir=")) for word in words)
     if named or not {"-m", "--multirun"} & {*words}:
         return []
-    from pipeline.evaluation.result_folder import UNNAMED, folder_name_of  # late: help must not wait for tables
-
     try:
         given = OverridesParser.create().parse_overrides([word for word in words if "=" in word and word[0] != "-"])
     except HydraException:  # is refused in a moment

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from pipeline.command_line import as_typed, comma_sentence, command, grammar_sentence, word
-from pipeline.evaluation.result_folder import LONGEST_NAME, _name
+from pipeline.folder_names import LONGEST_NAME, _name
 
 
 def read(override: str):

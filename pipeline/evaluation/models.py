@@ -15,7 +15,7 @@ from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.entry import CONFIGS, instantiate
 from pipeline.errors import UserError, nearest
 from pipeline.evaluation.names import HYBRID, RESERVED, distinct_names, require_once
-from pipeline.evaluation.result_folder import said_overrides
+from pipeline.folder_names import said_overrides
 
 SETTINGS = ("backbone", "pooling", "query", "encoder", "seed")
 """Parts of `train.py`'s configuration that an untrained model is made of."""

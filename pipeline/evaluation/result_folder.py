@@ -1,11 +1,8 @@
 """A folder of results: named by its overrides, recognised by its settings and inputs, finished or not."""
 
-import re
 import shutil
 import sys
-import unicodedata
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,23 +16,13 @@ from yaml import YAMLError
 from pipeline.errors import UserError
 from pipeline.evaluation.cells import OVERRIDES
 from pipeline.evaluation.results import METRICS
-from pipeline.files import atomic_write, digest_of, disk_errors, locked, read_json, write_json
+from pipeline.files import atomic_write, disk_errors, locked, read_json, write_json
+from pipeline.folder_names import ELSEWHERE, flattened, folder_for
 
-ELSEWHERE = ("folder", "tables", "logger", "preview", "threads")
-"""Settings that say where and how fast things go, not what comes out; runs that differ only in them are the same."""
 CONFIG = "config.yaml"
 INPUTS = "inputs.json"
 LOCK = ".run"
 """What is locked in a run folder while a process works in it."""
-BETWEEN = "--"
-"""Between the words of a folder's name, which has letters, digits, `_`, `-` and `.` alone: shells, Hydra's command line
-and file systems take it without quotes."""
-LONGEST_NAME = 160
-"""In letters; file systems take 255, and others put something before or after it."""
-LONG_WORD = 40
-"""In letters: of a name that is too long, words above this go first."""
-UNNAMED = (*ELSEWHERE, "launcher", "hydra")
-"""Overrides that a folder is not named by."""
 RESULTS = ("checkpoint", "transfer", "runs", "results.csv", "summary.csv", METRICS, "findings.md")
 """What other settings, or other data, could spoil: the first and the last that each command writes."""
 
@@ -67,7 +54,7 @@ class ResultFolder:
         self.in_sweep = not config.folder and within != Path("outputs")
         if config.folder is not None and not isinstance(config.folder, str):
             raise UserError(f"folder={config.folder} must be the name of a folder.")
-        self.path = Path(config.folder) if config.folder else _place(within, first, overrides, self.settings)
+        self.path = Path(config.folder) if config.folder else folder_for(within, first, overrides, self.settings)
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"folder={self.path} is a file; give a folder.")
 
@@ -154,7 +141,7 @@ class ResultFolder:
             return f"a {CONFIG} that is damaged"
         if _kind(settings) != _kind(self.settings):
             return f"{_kind(settings)}, and this is {_kind(self.settings)}"
-        there, here = _flat(settings), _flat(self.settings)
+        there, here = flattened(settings), flattened(self.settings)
         changed = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
         if not changed:
             return None
@@ -217,33 +204,6 @@ def place_of(hydra: Any) -> Path:
     return Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else Path("outputs")
 
 
-def said_overrides(
-    overrides: Sequence[str], without: Sequence[str] = (), settings: Mapping[str, Any] | None = None
-) -> dict[str, str]:
-    """Say in short what overrides chose, those left out that say where and how fast things go.
-
-    Args:
-        overrides: As `key=value`.
-        without: Further keys to leave out.
-        settings: Of the composed configuration; the last part of a key stands for it where it is that of no other.
-
-    Returns:
-        Words for values, by what keys are called; in ASCII's letters, digits, `_`, `-` and `.`.
-    """
-    pairs = sorted((override.lstrip("+~").partition("=") for override in overrides), key="".join)
-    said = {key: value for key, _, value in pairs if key.partition(".")[0] not in UNNAMED and key not in without}
-    last = Counter(key.split(".")[-1] for key in {*said, *_flat(dict(settings or {}))})
-    return {key if last[short := key.split(".")[-1]] > 1 else short: _short(value) for key, value in said.items()}
-
-
-def _short(value: str) -> str:
-    """Shorten paths to their last parts, of a run folder's model to the run's."""
-    value = re.sub(r"(/model)?/*(?=$|[\s,\]}'\"])", "", value)
-    value = re.sub(r"[^\s,:\[\]{}]*/", "", value)
-    value = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", value).strip("_")
-
-
 def _settings(config: DictConfig) -> dict[str, Any]:
     """What determines the result."""
     container = OmegaConf.to_container(config, resolve=True)
@@ -266,39 +226,3 @@ def _read_settings(path: Path) -> dict[str, Any] | None:
 def _kind(settings: Mapping[str, Any]) -> str:
     """Say which command settings are of."""
     return "a training" if "stage" in settings else "a probe" if "probe" in settings else "an evaluation"
-
-
-def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat.update(_flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value})
-    return flat
-
-
-def _place(within: Path, first: str, overrides: list[str], settings: dict[str, Any]) -> Path:
-    """Find the folder of a run with these settings, whatever overrides it was named by, or name a new one."""
-    digest = digest_of(settings)[:8]
-    # Those with commas, and those of a digest alone, are of older versions.
-    there = sorted(path for pattern in (f"*{BETWEEN}{digest}", f"*,{digest}", digest) for path in within.glob(pattern))
-    return there[0] if there else within / _name(first, overrides, settings, digest)
-
-
-def _name(first: str, overrides: list[str], settings: dict[str, Any], digest: str) -> str:
-    """Name a folder by its overrides, for people, and by its settings, so that no two runs share one."""
-    words = said_overrides(overrides, settings=settings).items()
-    said = [f"{key}-{value}" if value else key for key, value in words]
-    return folder_name_of(first, [word for word in said if word != first], digest)
-
-
-def folder_name_of(first: str, words: Sequence[str], digest: str) -> str:
-    """Put a folder's name together, as many of the words as there is room for.
-
-    Args:
-        first: What it begins with; may be empty.
-        words: What it says to people.
-        digest: What it is found by.
-    """
-    start, said = [first] if first else [], [re.sub(r"[^\w.-]", ".", word, flags=re.ASCII) for word in words]
-    while said and len(BETWEEN.join([*start, *said, digest])) > LONGEST_NAME:
-        said.remove(max(said, key=lambda word: max(len(word), LONG_WORD)))  # the longest, or of short ones the first
-    return BETWEEN.join([*(start + said or ["run"]), digest])  # a digest alone may look like a number

@@ -19,7 +19,8 @@ from pipeline.errors import UserError
 from pipeline.evaluation.loggers import csv_logger, flat_config, log_tables
 from pipeline.evaluation.modes import keys_and_groups
 from pipeline.evaluation.report import console_for_tables, drawn_line
-from pipeline.evaluation.result_folder import ResultFolder, own_folder, require_place, said_overrides
+from pipeline.evaluation.result_folder import ResultFolder, own_folder, require_place
+from pipeline.folder_names import said_overrides
 from pipeline.next_step import report_on, say_next
 from pipeline.probing.models import open_models, require_alike
 from pipeline.probing.outcome import FINDINGS, Outcome, read_findings, summary_table

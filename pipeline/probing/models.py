@@ -19,7 +19,7 @@ from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.errors import UserError, nearest
 from pipeline.evaluation.models import checked_settings, find_models
 from pipeline.evaluation.names import require_file_names
-from pipeline.evaluation.result_folder import said_overrides
+from pipeline.folder_names import said_overrides
 
 Side = Literal["query", "document", "both"]
 SIDES = ("query", "document", "both")

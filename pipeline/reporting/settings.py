@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.choices import choice_of
-from pipeline.evaluation.result_folder import ELSEWHERE, UNNAMED
+from pipeline.folder_names import ELSEWHERE, UNNAMED
 
 UNSAID = {"stage.weights": "best"}
 """What older folders do not say, because it was never otherwise."""
