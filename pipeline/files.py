@@ -5,7 +5,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +13,9 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from pipeline.errors import UserError
+
+KINDS = {str: "text", int: "whole number", dict: "object"}
+"""What JSON's values are called in a sentence."""
 
 
 @contextmanager
@@ -96,6 +99,39 @@ def read_json(path: Path) -> Any:
         raise UserError(
             f"{path}, line {error.lineno}: malformed JSON ({error.msg}); mend or replace the file."
         ) from error
+
+
+def read_object(path: Path, **kinds: type) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Args:
+        path: The file.
+        kinds: What fields must be where they are there and not null: `str`, `int`, `dict`.
+
+    Raises:
+        UserError: As for `read_json`; also when it holds something else, or a field does.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path} holds no object; mend or replace the file.")
+    require_kinds(f"{path} has", found, kinds)
+    return found
+
+
+def require_kinds(where: str, found: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    """Refuse fields of JSON that hold something else than they must; null is taken for a field that is not there.
+
+    Args:
+        where: What the sentence begins with.
+        found: The fields.
+        kinds: What they must be.
+
+    Raises:
+        UserError: Naming the first.
+    """
+    for name, kind in kinds.items():
+        if not isinstance(found.get(name), kind | None):
+            raise UserError(f"{where} {name}={json.dumps(found[name])}, which is no {KINDS[kind]}; mend the file.")
 
 
 def digest_of(value: object) -> str:

@@ -20,11 +20,11 @@ from pipeline.checks import one_of, text, truth, whole_number
 from pipeline.encoders.architecture import freeze, position_limit
 from pipeline.encoders.checkpoints import Init, load_transformer, read_config
 from pipeline.encoders.folders import checked_config, find_folder, has_tokenizer, package_folder
-from pipeline.encoders.layout import Layout, Similarity, read_layout
+from pipeline.encoders.layout import Layout, Similarity, modules_from_transformer, read_layout
 from pipeline.encoders.low_rank import base_of, is_adapter, with_adapter
+from pipeline.encoders.modules import KINDS, is_pair
 from pipeline.encoders.modules import Kind as Kind
-from pipeline.encoders.modules import is_pair
-from pipeline.encoders.projection import Layer, Projection
+from pipeline.encoders.projection import Layer, Normalize, Projection
 from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.errors import UserError
 
@@ -41,6 +41,11 @@ class Loaded:
     projections: Sequence[Layer] = ()
     layout: Layout | None = None
     token_layers: Sequence[Layer] = ()
+
+    def layers_after_pooling(self, similarity: Similarity) -> list[Layer]:
+        """Give the layers after the pooling: a Normalize at their end too, unless the similarity says it."""
+        normalized = self.layout is not None and self.layout.normalized and similarity == "dot"
+        return [*self.projections, *([Normalize()] if normalized else [])]
 
 
 class Backbone:
@@ -181,8 +186,13 @@ class Local(Backbone):
 
     @property
     def twin_only(self) -> bool:
-        """Whether a Router sends queries and documents through different modules."""
-        return is_pair(self.folder("document"))
+        """Whether a Router sends queries and documents through different transformers.
+
+        Raises:
+            UserError: When those of one side have no transformer.
+        """
+        folder = self.folder("document")
+        return is_pair(folder) and all(modules_from_transformer(folder, kind) for kind in KINDS)
 
 
 class MiniLM(Backbone):

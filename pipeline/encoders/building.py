@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 
 from pipeline.checks import whole_number
 from pipeline.data.texts import Texts
-from pipeline.encoders.backbones import Backbone, Kind, Loaded
+from pipeline.encoders.backbones import Backbone, Kind
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import EncodingSettings
 from pipeline.encoders.layout import Similarity
@@ -196,13 +196,17 @@ def build_tower(
     own, tokenizer = OwnSettings.of(backbone, loaded.layout), loaded.tokenizer
     if _first(settings.append_eos, own.append_eos, False):
         tokenizer = tokenizer.with_eos(own.where)
-    token_layers, projections = _layers(loaded, backbone, seed, own.keeps_layers(pooling))
+    similarity: Similarity = _first(settings.similarity, own.similarity, "cosine")
+    before, after = loaded.token_layers, loaded.layers_after_pooling(similarity)
+    token_layers, projections = (
+        _layers(layers, backbone, seed, own.keeps_layers(pooling)) for layers in (before, after)
+    )
     tower = TransformerTower(
         loaded.model,
         tokenizer,
         own.pooling_for(pooling),
         projections,
-        _first(settings.similarity, own.similarity, "cosine"),
+        similarity,
         {
             "query": _first(settings.query_prompt, own.query_prompt, query_prompt),
             "document": _first(settings.document_prompt, own.document_prompt, ""),
@@ -214,7 +218,7 @@ def build_tower(
     if settings.projection is not None:
         tower.projections.append(Projection.fresh(tower.dimension, settings.projection, seed))
     named = {name: value for name, value in asdict(settings).items() if name != "projection"}
-    tower.notes += own.notes(pooling, named, len(loaded.token_layers) + len(loaded.projections))
+    tower.notes += own.notes(pooling, named, len(before) + len(after))
     tower.drawn += ["transformer"] if backbone.init == "random" else []
     tower.drawn += ["projection"] if settings.projection is not None else []
     return tower
@@ -228,9 +232,8 @@ def _first(*values: Value | None) -> Value:
     return next(value for value in values if value is not None)
 
 
-def _layers(loaded: Loaded, backbone: Backbone, seed: int, kept: bool) -> tuple[list[Layer], list[Layer]]:
-    """Give the checkpoint's own layers before and after its pooling, where that is kept."""
-    before, after = (loaded.token_layers, loaded.projections) if kept else ((), ())
-    if backbone.init == "random":
-        return [layer.drawn_anew(seed) for layer in before], [layer.drawn_anew(seed) for layer in after]
-    return list(before), list(after)
+def _layers(layers: Sequence[Layer], backbone: Backbone, seed: int, kept: bool) -> list[Layer]:
+    """Give the checkpoint's own layers around its pooling, where that is kept."""
+    if not kept:
+        return []
+    return [layer.drawn_anew(seed) for layer in layers] if backbone.init == "random" else list(layers)

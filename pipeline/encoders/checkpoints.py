@@ -48,7 +48,7 @@ def read_config(folder: Path, trust_remote_code: bool = False, gguf_file: str | 
             config = AutoConfig.from_pretrained(
                 str(folder), trust_remote_code=trust_remote_code, **({"gguf_file": gguf_file} if gguf_file else {})
             )
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
         raise UserError(f"The config of {folder} cannot be used: {' '.join(str(error).split())[:300]}") from error
     return config
 

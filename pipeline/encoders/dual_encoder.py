@@ -6,7 +6,7 @@ from torch import nn
 
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.layout import Similarity
-from pipeline.encoders.loading import open_tower, open_towers
+from pipeline.encoders.loading import open_towers
 from pipeline.encoders.saving import save_router, whole_folder
 from pipeline.encoders.tower import Tower
 from pipeline.errors import UserError
@@ -95,15 +95,4 @@ class DualEncoder(nn.Module):
         Raises:
             UserError: When the folder is half written, unsafe or of an unknown kind.
         """
-        folder = Path(folder)
-        sides = [kind for kind in ("query", "document") if (folder / kind).is_dir()]
-        if len(sides) == 1:
-            raise UserError(
-                f"{folder} has {sides[0]}/ but not its counterpart, so it is only half written; save it again."
-            )
-        if len(sides) == 2:
-            towers = [
-                open_tower(folder / kind, trust_remote_code=trust_remote_code, max_length=max_length) for kind in sides
-            ]
-            return cls(*towers)
         return cls(*open_towers(folder, trust_remote_code=trust_remote_code, max_length=max_length))

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from pipeline.encoders.modules import KINDS, MODULES, read_modules
 from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.files import read_object
 
 SECONDS_TO_ANSWER = 10.0
 """How long a model hub may take to answer before it counts as out of reach."""
@@ -56,13 +56,17 @@ def find_folder(path: str | Path, revision: str | None = None, trust_remote_code
             raise UserError(f"revision={revision} is of a model on the hub, and {path} is a folder; leave it out.")
         # A run folder keeps its encoder in `model/`, and nothing of a model beside it.
         inside = folder / "model"
-        found = any((inside / name).exists() for name in CONFIGS)
-        return inside if found and not (folder / "config.json").exists() else folder
+        return inside if holds_model(inside) and not holds_model(folder) else folder
     if folder.exists():
         raise UserError(f"{path} is a file where the folder of a model is expected.")
     if folder.is_absolute() or str(path).startswith((".", "~")) or str(path).count("/") > 1:
         raise UserError(f"There is no folder {path}; check the path of the model.")
     return _from_hub(str(path), revision, trust_remote_code)
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder itself has what a model begins with; a run folder has its model below."""
+    return any((folder / name).exists() for name in CONFIGS)
 
 
 def _from_hub(name: str, revision: str | None, trust_remote_code: bool) -> Path:
@@ -91,22 +95,25 @@ def _from_hub(name: str, revision: str | None, trust_remote_code: bool) -> Path:
 
 def _is_whole(snapshot: Path, trust_remote_code: bool) -> bool:
     """Whether a cached snapshot has all that is read of it; it may be of another program, which wanted less."""
-    if not any((snapshot / name).exists() for name in CONFIGS):
+    if not holds_model(snapshot):
         return False
     listed = KINDS if (snapshot / MODULES).exists() else ()
     modules = {module for kind in listed for module in read_modules(snapshot, kind)}
     places = [module.folder for module in modules if module.kind in WEIGHTY]
     if not all(_has_weights(place) for place in places or [snapshot]):
         return False
-    code = read_json(snapshot / "config.json").get("auto_map", {}) if (snapshot / "config.json").exists() else {}
-    own = any("--" not in str(place) for place in code.values())  # before -- stands another model, whose code it is
+    path = snapshot / "config.json"
+    code = read_object(path, auto_map=dict).get("auto_map") if path.exists() else None
+    own = any(
+        "--" not in str(place) for place in (code or {}).values()
+    )  # before -- stands another model, whose code it is
     return not (trust_remote_code and own) or any(snapshot.glob("*.py"))
 
 
 def _has_weights(folder: Path) -> bool:
     """Whether a folder has the weights of a model, a module or an adapter, every shard of them."""
     for index in folder.glob("*.index.json"):
-        if any(not (folder / name).exists() for name in read_json(index)["weight_map"].values()):
+        if any(not (folder / name).exists() for name in _files_of(index)):
             return False
     return any(_safetensors(folder, stem) or pickled_weights(folder, stem) for stem in PICKLED)
 
@@ -170,7 +177,7 @@ def checked_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
         raise UserError(
             f"{folder} has no config.json, so it is no model folder or only half written; save or copy it again."
         )
-    config = read_json(folder / "config.json")
+    config = read_object(folder / "config.json", auto_map=dict)
     if "auto_map" in config and not trust_remote_code:
         raise UserError(
             f"{folder} brings its own Python code (auto_map in config.json), which is not run; "
@@ -230,13 +237,18 @@ def _require_shards(index: Path) -> list[Path]:
     """List the files that an index names, none where there is no index, and refuse a folder that lacks one of them."""
     if not index.exists():
         return []
-    files = [index.parent / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+    files = [index.parent / name for name in _files_of(index)]
     missing = next((file.name for file in files if not file.exists()), None)
     if missing:
         raise UserError(
             f"{index.parent} lacks {missing}, which its index names, so it is only half written; copy it again."
         )
     return files
+
+
+def _files_of(index: Path) -> list[str]:
+    """List the files that an index names."""
+    return sorted({str(name) for name in (read_object(index, weight_map=dict).get("weight_map") or {}).values()})
 
 
 def check_safetensors(path: Path) -> None:

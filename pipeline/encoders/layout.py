@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, read_modules
+from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, is_pair, read_modules
 from pipeline.encoders.pooling import Pooling
 from pipeline.encoders.projection import Layer, Normalize
 from pipeline.encoders.saved_modules import LAYERS, is_over_tokens, read_pooling
 from pipeline.encoders.selection import SCORES, TokenSelection
 from pipeline.encoders.transformer_settings import read_transformer_settings
 from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.files import read_object, require_kinds
 
 Similarity = Literal["cosine", "dot"]
 
@@ -50,7 +50,10 @@ class Conventions:
 
 @dataclass
 class Layout(Conventions):
-    """What a sentence-transformers folder says beside the transformer itself."""
+    """What a sentence-transformers folder says beside the transformer itself.
+
+    `normalized` is whether a Normalize ends it that is not among the projections, as the cosine similarity says it.
+    """
 
     transformer: Path
     pooling: Pooling
@@ -59,6 +62,7 @@ class Layout(Conventions):
     max_length: int | None = None
     lowercase: bool = False
     selection: TokenSelection | None = None
+    normalized: bool = False
 
 
 def read_layout(folder: Path, kind: Kind) -> Layout | None:
@@ -74,9 +78,7 @@ def read_layout(folder: Path, kind: Kind) -> Layout | None:
     if not (folder / MODULES).exists():
         return None
     _whole_settings(folder)  # first, as what is no model of single vectors has other modules too
-    transformer, *modules = read_modules(folder, kind)
-    if transformer.kind != "Transformer":
-        raise UserError(f"{folder} is a static tower, of token vectors alone, and has no transformer to start from.")
+    transformer, *modules = modules_from_transformer(folder, kind)
     token_layers, pooling, projections = _arranged(modules, folder / MODULES)
     settings = read_transformer_settings(transformer.folder)
     selection = TokenSelection.load(transformer.folder)
@@ -84,8 +86,9 @@ def read_layout(folder: Path, kind: Kind) -> Layout | None:
         path = transformer.folder / SCORES
         raise UserError(f"{path} is missing, so {folder} is only half written; save or copy it again.")
     conventions = read_conventions(folder, ends_normalized(folder))
+    normalized = False
     while conventions.similarity == "cosine" and projections and isinstance(projections[-1], Normalize):
-        projections.pop()  # the similarity says so
+        normalized = bool(projections.pop())
     return Layout(
         **vars(conventions),
         transformer=transformer.folder,
@@ -93,7 +96,27 @@ def read_layout(folder: Path, kind: Kind) -> Layout | None:
         token_layers=token_layers,
         projections=projections,
         selection=selection,
+        normalized=normalized,
         **vars(settings),
+    )
+
+
+def modules_from_transformer(folder: Path, kind: Kind) -> list[Module]:
+    """Read the modules of one side, the first of which is a transformer.
+
+    Raises:
+        UserError: When it is a table of token vectors; the sentence names what of the folder may be a backbone.
+    """
+    modules = read_modules(folder, kind)
+    if modules[0].kind == "Transformer":
+        return modules
+    if not is_pair(folder):
+        raise UserError(f"{folder} is a static tower, of token vectors alone, and has no transformer to start from.")
+    other = folder / ("document" if kind == "query" else "query")
+    alone = f"take the {other.name} tower alone, backbone.path={other}" if (other / MODULES).exists() else ""
+    raise UserError(
+        f"The {kind} tower of {folder} is of token vectors alone and has no transformer to start from;"
+        f" {alone or 'choose another model'}."
     )
 
 
@@ -150,7 +173,7 @@ def read_conventions(folder: Path, normalized: bool) -> Conventions:
         similarity_named=normalized or settings.get("similarity_fn_name") is not None,
         query_prompt=query,
         document_prompt=document,
-        title_separator=settings.get(OUR_SETTINGS, {}).get("title_separator"),
+        title_separator=(settings.get(OUR_SETTINGS) or {}).get("title_separator"),
         notes=notes,
     )
 
@@ -158,7 +181,8 @@ def read_conventions(folder: Path, normalized: bool) -> Conventions:
 def _whole_settings(folder: Path) -> dict[str, Any]:
     """Read what holds for the whole model, after refusing what would make of it anything but one whole vector a text."""
     path = folder / SETTINGS
-    settings = read_json(path) if path.exists() else {}
+    kinds = {"prompts": dict, OUR_SETTINGS: dict, "default_prompt_name": str, "similarity_fn_name": str}
+    settings = read_object(path, **kinds) if path.exists() else {}
     for name, known in (("model_type", ("SentenceTransformer",)), ("truncate_dim", ())):
         if settings.get(name) is not None and settings[name] not in known:
             raise UserError(f"{path} sets {name}={settings[name]}, which is not known here; choose another model.")
@@ -183,6 +207,7 @@ def _prompts(settings: dict[str, Any], path: Path) -> tuple[str, str, list[str]]
         Both prompts, and a sentence where the library's `encode_query` and `encode_document` put others.
     """
     prompts, default = settings.get("prompts") or {}, settings.get("default_prompt_name")
+    require_kinds(f"{path} has the prompt", prompts, dict.fromkeys(prompts, str))
     if default is not None and default not in {*prompts, "query", "document"}:
         raise UserError(f"{path} names the default prompt {default!r} but has no such prompt; mend the file.")
     query = prompts.get("query") or ""

@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.folders import find_folder
 from pipeline.encoders.layout import Conventions, ends_normalized, read_conventions
-from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, is_pair, read_modules
+from pipeline.encoders.modules import KINDS, MODULES, Kind, Module, read_modules
 from pipeline.encoders.own_settings import left_open
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.encoders.tokenization import NO_LIMIT, TextTokenizer
@@ -17,7 +17,7 @@ from pipeline.encoders.tower import Tower
 from pipeline.encoders.transformer_tower import TransformerTower
 from pipeline.encoders.weight_files import read_weights
 from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.files import read_object
 
 MODEL2VEC_LENGTH = 512
 """Tokens to which model2vec cuts a text where its config does not say."""
@@ -30,14 +30,14 @@ def open_towers(folder: Path, *, trust_remote_code: bool = False, max_length: in
         UserError: When the folder is half written, unsafe or of an unknown kind.
     """
     found = find_folder(folder, trust_remote_code=trust_remote_code)
-    if not is_pair(found):
+    routes = [read_modules(found, kind) for kind in KINDS] if (found / MODULES).exists() else [[], []]
+    if routes[0] == routes[1]:
         tower = open_tower(found, trust_remote_code=trust_remote_code, max_length=max_length)
         return tower, tower
     query, document = (
         open_tower(found, kind, trust_remote_code=trust_remote_code, max_length=max_length) for kind in KINDS
     )
-    begins = {read_modules(found, kind)[0] for kind in KINDS}
-    if len(begins) == 1 and isinstance(query, TransformerTower) and isinstance(document, TransformerTower):
+    if routes[0][0] == routes[1][0] and isinstance(query, TransformerTower) and isinstance(document, TransformerTower):
         query.backbone = document.backbone  # both routes have this module, and train it together
     return query, document
 
@@ -109,7 +109,7 @@ def _open_static(folder: Path, modules: list[Module], max_length: int | None) ->
 def _is_model2vec(folder: Path) -> bool:
     """Whether a folder is one of model2vec's own, whose config names no architecture of transformers."""
     path = folder / "config.json"
-    return path.exists() and read_json(path).get("model_type") == "model2vec"
+    return path.exists() and read_object(path).get("model_type") == "model2vec"
 
 
 def _open_model2vec(folder: Path, max_length: int | None) -> StaticTower:
@@ -117,7 +117,7 @@ def _open_model2vec(folder: Path, max_length: int | None) -> StaticTower:
 
     Where an average is divided by its length, one vector of 0 among the others changes nothing of it.
     """
-    config, backend = read_json(folder / "config.json"), _backend(folder, folder)
+    config, backend = read_object(folder / "config.json"), _backend(folder, folder)
     vectors = _token_vectors(folder)
     model = json.loads(backend.to_str())["model"]
     unknown = model.get("unk_id") if model.get("unk_token") is None else backend.token_to_id(model["unk_token"])

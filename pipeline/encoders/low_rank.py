@@ -14,7 +14,7 @@ from pipeline.encoders.checkpoints import HEADS
 from pipeline.encoders.folders import find_folder, package_folder, quiet_transformers
 from pipeline.encoders.weight_files import read_weights
 from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.files import read_object
 
 CONFIG, STEM = "adapter_config.json", "adapter_model"
 INSTALL = "pip install peft==0.21.2"
@@ -54,14 +54,14 @@ def with_adapter(model: PreTrainedModel, folder: Path, layers: int | None = None
 
     Args:
         model: The transformer in float32; its weights are changed.
-        folder: Holds `adapter_config.json` and `adapter_model.safetensors`, as peft saves them.
+        folder: Holds `adapter_config.json` and the weights `adapter_model`, as peft saves them.
         layers: To how many layers the transformer was cut; the adapter's weights for the others are left out then.
 
     Returns:
         The transformer, an ordinary one.
 
     Raises:
-        UserError: When peft is missing, the folder is no adapter or holds pickle, or the adapter was made for another
+        UserError: When peft is missing, the folder is no adapter or damaged, or the adapter was made for another
             transformer.
     """
     package_folder("peft", "", INSTALL)
@@ -107,7 +107,7 @@ def adapter_config(folder: Path) -> dict[str, Any]:
     if not (folder / CONFIG).exists():
         raise UserError(f"{folder} has no {CONFIG}, so it is no adapter; give the folder that peft saved.")
     read_weights(folder, STEM)
-    config = read_json(folder / CONFIG)
+    config = read_object(folder / CONFIG)
     if config.get("peft_type") != "LORA":
         raise UserError(f"{folder} is an adapter of the kind {config.get('peft_type')}; only LORA can be merged.")
     return config

@@ -1,14 +1,14 @@
 """Which modules a sentence-transformers folder puts after each other, of one tower or, through a Router, of two."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pipeline.encoders.selection import SELECTIVE
 from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.files import read_json, read_object
 
 Kind = Literal["query", "document"]
 KINDS: tuple[Kind, Kind] = ("query", "document")
@@ -37,18 +37,16 @@ class Module:
     folder: Path
     selective: bool = False
 
-    def config(self, *required: str) -> dict[str, Any]:
+    def config(self, **required: type) -> dict[str, Any]:
         """Read its config.
 
         Args:
-            required: What it must say.
+            required: What it must say, each of which kind.
 
         Raises:
             UserError: When it has none, or it lacks something.
         """
-        config = _read_listing(self.folder / "config.json", dict, required)
-        assert isinstance(config, dict)
-        return config
+        return _read_whole(self.folder / "config.json", required)
 
 
 def read_modules(folder: Path, kind: Kind) -> list[Module]:
@@ -62,7 +60,7 @@ def read_modules(folder: Path, kind: Kind) -> list[Module]:
         UserError: When a module is not known here, lies outside the folder, or has no route for this side.
     """
     modules: list[Module] = []
-    for entry in _read_listing(folder / MODULES, list):
+    for entry in _read_list(folder / MODULES):
         path, name = (entry.get(key) if isinstance(entry, dict) else None for key in ("path", "type"))
         module = _module(folder, path, name, folder / MODULES)
         modules += _routed(module, kind) if module.kind in ROUTERS else [module]
@@ -98,8 +96,7 @@ def _routed(router: Module, kind: Kind) -> list[Module]:
     """Read the modules that a Router has for one side."""
     path = router.folder / "router_config.json"
     path = path if path.exists() else router.folder / "config.json"
-    config = _read_listing(path, dict, ("types", "structure"))
-    assert isinstance(config, dict)
+    config = _read_whole(path, {"types": dict, "structure": dict})
     structure, mappings = config["structure"], _mappings(config, path)
     wanted = [(kind, "text"), (kind, None), (None, "text"), (None, None)]
     routes = [*(mappings.get(one) for one in wanted), *(name for name in (kind, "text") if name in structure)]
@@ -121,13 +118,19 @@ def _mappings(config: dict[str, Any], path: Path) -> dict[Any, str]:
         raise UserError(f"{path} has route_mappings that cannot be read: {', '.join(said)}; mend the file.") from error
 
 
-def _read_listing(path: Path, kind: type, required: Sequence[str] = ()) -> Any:
-    """Read a file of JSON that must be there, hold a list or an object, and say what is required."""
+def _read_list(path: Path) -> list[Any]:
+    """Read a file of JSON that must hold a list."""
+    found = read_json(path)
+    if not isinstance(found, list):
+        raise UserError(f"{path} holds no list; save or copy the model again.")
+    return found
+
+
+def _read_whole(path: Path, required: Mapping[str, type]) -> dict[str, Any]:
+    """Read a file of JSON that must be there, hold an object, and say what is required."""
     if not path.exists():
-        raise UserError(f"{path} is missing, so {path.parent.parent} is only half written; save or copy it again.")
-    found: Any = read_json(path)
-    fits = isinstance(found, kind)
-    if not fits or any(name not in found for name in required):
-        named = f" with {' and '.join(required)}" if required else ""
-        raise UserError(f"{path} holds no {'list' if kind is list else 'object'}{named}; save or copy the model again.")
+        raise UserError(f"{path} is missing, so the model is only half written; save or copy it again.")
+    found = read_object(path, **required)
+    if any(found.get(name) is None for name in required):
+        raise UserError(f"{path} holds no object with {' and '.join(required)}; save or copy the model again.")
     return found

@@ -63,7 +63,7 @@ class Mean(Pooling):
 
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
         """Weigh by the mask."""
-        states = _wide(states)
+        states = wide(states)
         weights = self._weights(mask.to(states.dtype))
         return torch.bmm(weights.unsqueeze(1), states).squeeze(1)
 
@@ -97,7 +97,7 @@ class Max(Pooling):
 
     def __call__(self, states: Tensor, mask: Tensor) -> Tensor:
         """Lower padding below everything."""
-        return _wide(states).masked_fill(mask.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
+        return wide(states).masked_fill(mask.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
 
 
 class SideBySide(Pooling):
@@ -172,11 +172,11 @@ def pooling_named(name: str) -> Pooling:
     return POOLINGS[name]()
 
 
-def _wide(states: Tensor) -> Tensor:
-    """Sums over tokens need more digits than half precision has."""
+def wide(states: Tensor) -> Tensor:
+    """Give states or vectors the digits that sums and lengths need, and half precision does not have."""
     return states if states.dtype in (torch.float32, torch.float64) else states.float()
 
 
 def _at(states: Tensor, positions: Tensor) -> Tensor:
     """Take the state at one position of each text."""
-    return _wide(states[torch.arange(len(states), device=states.device), positions.long()])
+    return wide(states[torch.arange(len(states), device=states.device), positions.long()])

@@ -6,19 +6,27 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules import activation
 
+from pipeline.encoders.pooling import wide
 from pipeline.errors import UserError
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "torch.nn.modules.linear.Identity": nn.Identity,
-    "torch.nn.modules.activation.Tanh": nn.Tanh,
-    "torch.nn.modules.activation.ReLU": nn.ReLU,
-    "torch.nn.modules.activation.GELU": nn.GELU,
-    "torch.nn.modules.activation.Sigmoid": nn.Sigmoid,
-}
-"""The activations that a sentence-transformers `Dense` may name, by the name that stands in its config."""
-
 IDENTITY = "torch.nn.modules.linear.Identity"
+
+NOT_BY_ELEMENT = {"GLU", "LogSoftmax", "MultiheadAttention", "PReLU", "Softmax", "Softmax2d", "Softmin", "Threshold"}
+"""Activations of torch that have weights or arguments, change the width, or look at more than one number."""
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    IDENTITY: nn.Identity,
+    "torch.nn.Identity": nn.Identity,
+    **{
+        f"{place}.{name}": getattr(activation, name)
+        for name in activation.__all__
+        if name not in NOT_BY_ELEMENT
+        for place in ("torch.nn.modules.activation", "torch.nn")
+    },
+}
+"""The activations that a sentence-transformers `Dense` may name, by the names that may stand in its config."""
 
 
 class Layer(nn.Module, ABC):
@@ -56,7 +64,7 @@ class Normalize(Layer):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Divide by the length."""
-        return functional.normalize(_wide(vectors), dim=-1)
+        return functional.normalize(wide(vectors), dim=-1)
 
     def config(self) -> dict[str, object]:
         """There is nothing to say."""
@@ -110,7 +118,8 @@ class Projection(Layer):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise UserError(
-                f"A projection with the activation {activation!r} cannot be read; known are {', '.join(ACTIVATIONS)}."
+                f"A projection with the activation {activation!r} cannot be read; known are those of torch.nn that need no"
+                " argument and take each number by itself, such as torch.nn.GELU."
             )
         self.linear = nn.Linear(inputs, outputs, bias=bias)
         self.activation_name = activation
@@ -157,8 +166,3 @@ class Projection(Layer):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(inputs, outputs, bias, activation)
-
-
-def _wide(vectors: Tensor) -> Tensor:
-    """A length needs more digits than half precision has."""
-    return vectors if vectors.dtype in (torch.float32, torch.float64) else vectors.float()

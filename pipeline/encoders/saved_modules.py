@@ -8,7 +8,7 @@ from pipeline.encoders.pooling import Pooling, SideBySide, WithoutPrompt, poolin
 from pipeline.encoders.projection import Layer, LayerNorm, Normalize, Projection
 from pipeline.encoders.weight_files import read_weights
 from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.files import read_object
 
 POOLING_NAMES = {
     "cls": "cls",
@@ -38,7 +38,8 @@ def is_over_tokens(module: Module) -> bool:
     Raises:
         UserError: When it takes its input elsewhere, or puts its output elsewhere.
     """
-    config = read_json(module.folder / "config.json") if (module.folder / "config.json").exists() else {}
+    path = module.folder / "config.json"
+    config = read_object(path, module_input_name=str, module_output_name=str) if path.exists() else {}
     taken = config.get("module_input_name") or VECTOR
     given = config.get("module_output_name") or taken
     if taken not in (VECTOR, TOKENS) or given != taken:
@@ -57,14 +58,17 @@ def read_pooling(module: Module) -> Pooling:
     config = module.config()
     if "pooling_mode" in config:
         chosen = config["pooling_mode"]
-        names = [POOLING_NAMES.get(name, name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
+        listed = map(str, chosen if isinstance(chosen, list) else [chosen])
+        names = [POOLING_NAMES.get(name, name) for name in listed]
     else:
         on = [flag for flag, value in config.items() if flag.startswith("pooling_mode_") and value is True]
         order = [*POOLING_FLAGS]
         on.sort(key=lambda flag: order.index(flag) if flag in order else len(order))
         names = [POOLING_FLAGS.get(flag, flag) for flag in on] or ["mean"]
-    if not set(names) <= set(POOLING_NAMES.values()):
-        raise UserError(f"{module.folder} pools by {' and '.join(names)}; known are {', '.join(POOLING_NAMES)}.")
+    if not names or not set(names) <= set(POOLING_NAMES.values()):
+        raise UserError(
+            f"{module.folder} pools by {' and '.join(names) or 'nothing'}; known are {', '.join(POOLING_NAMES)}."
+        )
     poolings = [pooling_named(name) for name in names]
     pooling = poolings[0] if len(poolings) == 1 else SideBySide(poolings)
     if config.get("include_prompt", True):
@@ -76,7 +80,7 @@ def read_pooling(module: Module) -> Pooling:
 
 def _projection(module: Module) -> Projection:
     """Read a Dense module with its weights."""
-    config = module.config("in_features", "out_features")
+    config = module.config(in_features=int, out_features=int)
     if config.get("use_residual"):
         raise UserError(f"{module.folder} has a residual connection, which is not known here; choose another model.")
     projection = Projection(
@@ -91,7 +95,7 @@ def _projection(module: Module) -> Projection:
 
 def _layer_norm(module: Module) -> LayerNorm:
     """Read a LayerNorm module with its weights."""
-    norm = LayerNorm(module.config("dimension")["dimension"])
+    norm = LayerNorm(module.config(dimension=int)["dimension"])
     _fill(norm, module.folder)
     return norm
 

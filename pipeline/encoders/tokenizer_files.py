@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 from pipeline.encoders.folders import quiet_transformers
 from pipeline.encoders.sentence_pieces import as_sentencepiece
 from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.files import read_json, read_object
 
 Side = Literal["left", "right"]
 
@@ -84,11 +84,10 @@ def read_tokenizer(folder: Path, **kwargs: Any) -> FolderTokenizer:
     Raises:
         UserError: When it cannot be read, has no fast form, or asks for what is not known here.
     """
-    settings = read_json(folder / TOKENIZER_SETTINGS) if (folder / TOKENIZER_SETTINGS).exists() else {}
+    path = folder / TOKENIZER_SETTINGS
+    settings = read_object(path, added_tokens_decoder=dict) if path.exists() else {}
     if settings.get("split_special_tokens"):
-        raise UserError(
-            f"{folder / TOKENIZER_SETTINGS} sets split_special_tokens, which is not known here; choose another model."
-        )
+        raise UserError(f"{path} sets split_special_tokens, which is not known here; choose another model.")
     own_code = bool(kwargs.get("trust_remote_code")) and "auto_map" in settings
     whole = (folder / TOKENIZER_FILE).exists() and not own_code
     library = _by_library(folder, kwargs, whole)

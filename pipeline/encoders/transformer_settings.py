@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.files import read_object
 
 FILES = tuple(
     f"sentence_{name}_config.json"
@@ -23,6 +23,11 @@ ARGUMENTS = (
     ("config", ("config_args", "config_kwargs")),
 )
 """Arguments that the library hands on to transformers, under their names of yesterday and of today."""
+
+OBJECTS = {name: dict for _, names in ARGUMENTS for name in names} | dict.fromkeys(
+    ("modality_config", "processing_kwargs"), dict
+)
+"""What holds fields of its own."""
 
 HARMLESS = {
     "model": {
@@ -63,7 +68,7 @@ def read_transformer_settings(folder: Path) -> TransformerSettings:
         UserError: When a setting would change vectors in a way that is not known here; all such are named.
     """
     for path in (folder / name for name in FILES):
-        settings = read_json(path) if path.exists() else {}
+        settings = read_object(path, **OBJECTS) if path.exists() else {}
         if settings:
             refused = list(_unknown(settings))
             if refused:

@@ -95,13 +95,13 @@ def _kept(pickle: Path, store: Path) -> Path:
     """
     path = store / "weights" / f"{digest_of_file(pickle)}.safetensors"
     with locked(path, f"the safetensors of {pickle}"):
-        if not _is_whole(path):
+        if not _opens(path):
             _save(_unpickled(pickle), path)
             print(f"Converted {pickle} to safetensors, once for all runs: {path}.", flush=True)
     return path
 
 
-def _is_whole(path: Path) -> bool:
+def _opens(path: Path) -> bool:
     try:
         check_safetensors(path)
     except UserError:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from pipeline.encoders.backbones import Kind
 from pipeline.encoders.building import Twin, build_dual_encoder, build_tower
 from pipeline.encoders.dual_encoder import DualEncoder
+from pipeline.encoders.folders import holds_model
 from pipeline.entry import CONFIGS, instantiate
 from pipeline.errors import UserError, nearest
 from pipeline.evaluation.names import HYBRID, RESERVED, distinct_names, require_once
@@ -166,7 +167,7 @@ def _matching(entry: str) -> list[str]:
 
 def _find(entry: str) -> tuple[Path | None, str | None]:
     path = Path(entry).expanduser()
-    if (path / "model").is_dir():
+    if (path / "model").is_dir() and not holds_model(path):
         return path / "model", None
     if (path / "metrics.json").exists() or (path / "checkpoint").is_dir():
         raise UserError(f"{path} is a run folder without a model; run its training to the end, or keep its model.")
