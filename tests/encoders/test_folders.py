@@ -199,7 +199,10 @@ def test_a_pair_with_one_side_missing_is_half_written(tmp_path, bert_folder):
     build_dual_encoder(Local(str(bert_folder)), Mean(), Twin()).save(tmp_path / "model", "")
     DualEncoder.load(tmp_path / "model")
     shutil.rmtree(tmp_path / "model" / "query")
-    with pytest.raises(UserError, match="document/ but not its counterpart"):
+    with pytest.raises(UserError, match=r"model/query has no config\.json, so .* only half written"):
+        DualEncoder.load(tmp_path / "model")
+    (tmp_path / "model" / "router_config.json").unlink()
+    with pytest.raises(UserError, match="so the model is only half written"):
         DualEncoder.load(tmp_path / "model")
 
 

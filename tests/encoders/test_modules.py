@@ -8,12 +8,14 @@ import torch
 
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, Shared, build_dual_encoder, build_tower
+from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import encode
 from pipeline.encoders.layerwise_tower import LayerwiseTower
-from pipeline.encoders.layout import read_layout
+from pipeline.encoders.layout import SETTINGS, read_layout
 from pipeline.encoders.loading import open_tower
-from pipeline.encoders.pooling import AsSaved
+from pipeline.encoders.pooling import AsSaved, Own
 from pipeline.errors import UserError
+from pipeline.evaluation.models import find_models
 from tests.encoders.conftest import TEXTS, edit_json
 
 st = pytest.importorskip("sentence_transformers")
@@ -205,6 +207,55 @@ def test_a_transformer_may_lie_in_a_folder_of_its_own(bert_folder, tmp_path):
     same(open_tower(folder), folder, "query")
 
 
+def test_a_folder_whose_transformer_lies_in_model_is_no_run_folder(bert_folder, tmp_path):
+    folder = saved(bert_folder, tmp_path / "theirs", lambda: [pooling("cls"), dense(16, 8)])
+    (folder / "model").mkdir()
+    for path in folder.glob("*.*"):
+        if path.name not in ("modules.json", "config_sentence_transformers.json"):
+            path.rename(folder / "model" / path.name)
+    edit_modules(folder, zero={"path": "model"})
+    trained = build_dual_encoder(Local(str(folder)), Own(), Shared())
+    (evaluated,) = find_models([str(folder)])
+    for tower in (trained.document, evaluated.load().document):
+        same(tower, folder, "document")
+
+
+@pytest.mark.parametrize("sides", [["query"], ["document"], ["query", "document"]])
+def test_folders_named_like_sides_say_nothing(bert_folder, tmp_path, sides):
+    folder = saved(bert_folder, tmp_path / "theirs", lambda: [pooling()])
+    for side in sides:
+        (folder / side).mkdir()
+    dual = DualEncoder.load(folder)
+    assert dual.symmetric
+    same(dual.document, folder, "document")
+
+
+@pytest.mark.parametrize("activation", ["LeakyReLU", "SiLU", "GELU", "Hardtanh", "Softsign"])
+@pytest.mark.parametrize("place", ["torch.nn", "torch.nn.modules.activation"])
+def test_activations_of_torch_are_the_library_s(bert_folder, tmp_path, activation, place):
+    folder = saved(bert_folder, tmp_path / "theirs", lambda: [pooling(), dense(16, 8)])
+    edit_json(folder / "2_Dense" / "config.json", activation_function=f"{place}.{activation}")
+    same(open_tower(folder), folder, "query")
+
+
+@pytest.mark.parametrize("name", ["torch.nn.Linear", "torch.nn.Softmax", "torch.nn.modules.activation.warnings"])
+def test_what_is_no_activation_of_single_numbers_is_refused(bert_folder, tmp_path, name):
+    folder = saved(bert_folder, tmp_path / "theirs", lambda: [pooling(), dense(16, 8)])
+    edit_json(folder / "2_Dense" / "config.json", activation_function=name)
+    refused(folder, f"the activation '{name}' cannot be read")
+
+
+@pytest.mark.parametrize("order", ["two normalize", "layer norm, dense, normalize", "normalize before dense"])
+def test_the_inner_product_that_is_named_keeps_the_normalize(bert_folder, tmp_path, order):
+    folder = saved(bert_folder, tmp_path / "theirs", ORDERS[order])
+    dual = build_dual_encoder(Local(str(folder)), Own(), Shared(), EncoderSettings(similarity="dot"))
+    dual.save(tmp_path / "ours", "")
+    for tower in (dual.document, open_tower(tmp_path / "ours")):
+        assert tower.similarity == "dot"
+        same(tower, folder, "document")
+        assert tower.fingerprint("document") == dual.document.fingerprint("document")
+
+
 def test_inputs_and_outputs_that_cannot_be_followed_are_refused(bert_folder, tmp_path):
     folder = saved(bert_folder, tmp_path / "theirs", lambda: [pooling(), dense(16, 8)])
     edit_json(folder / "2_Dense" / "config.json", module_output_name="projected")
@@ -224,12 +275,42 @@ def test_inputs_and_outputs_that_cannot_be_followed_are_refused(bert_folder, tmp
         ("modules.json", '[{"idx": 0, "path": ""}]', r"modules\.json lists a module without its path or its type"),
         ("modules.json", "[]", r"modules\.json names no module"),
         ("2_Dense/config.json", '{"in_features": 16}', "holds no object with in_features and out_features"),
+        (
+            "2_Dense/config.json",
+            '{"in_features": "16", "out_features": 8}',
+            'has in_features="16", which is no whole number',
+        ),
+        (SETTINGS, "null", rf"{SETTINGS} holds no object"),
+        (SETTINGS, "[]", rf"{SETTINGS} holds no object"),
+        (SETTINGS, '{"prompts": ["q"]}', r'has prompts=\["q"\], which is no object'),
+        (SETTINGS, '{"prompts": {"query": {"text": "q: "}}}', "has the prompt query=.*, which is no text"),
+        (SETTINGS, '{"prompts": {"query": 5}}', "has the prompt query=5, which is no text"),
+        (SETTINGS, '{"similarity_fn_name": ["dot"]}', "has similarity_fn_name=.*, which is no text"),
+        ("1_Pooling/config.json", '{"pooling_mode": []}', "pools by nothing"),
+        ("1_Pooling/config.json", '{"pooling_mode": null}', "pools by None"),
+        ("1_Pooling/config.json", "[]", "holds no object"),
+        ("sentence_bert_config.json", "[]", "holds no object"),
+        ("sentence_bert_config.json", '{"model_args": "bfloat16"}', "has model_args=.*, which is no object"),
+        ("tokenizer_config.json", "[]", "holds no object"),
+        ("config.json", "[]", "holds no object"),
+        ("config.json", '{"auto_map": ["x.py"]}', "has auto_map=.*, which is no object"),
+        ("config.json", '{"model_type": "bert", "dtype": "nonsense"}', "config of .* cannot be used: .*nonsense"),
+        ("model.safetensors.index.json", "[]", "holds no object"),
     ],
 )
 def test_damaged_listings_are_refused(bert_folder, tmp_path, file, content, sentence):
     folder = saved(bert_folder, tmp_path / "theirs", lambda: [pooling(), dense(16, 8)])
     (folder / file).write_text(content)
     refused(folder, sentence)
+
+
+@pytest.mark.parametrize("content", ['{"tandem": null}', '{"prompts": null, "tandem": {}}'])
+def test_null_stands_for_what_is_not_said(bert_folder, tmp_path, content):
+    folder = saved(bert_folder, tmp_path / "theirs", lambda: [pooling()])
+    (folder / SETTINGS).write_text(content)
+    tower = open_tower(folder)
+    (folder / SETTINGS).unlink()  # which means the same; the library does not take null for it everywhere
+    same(tower, folder, "query")
 
 
 def test_what_comes_before_the_pooling_has_no_vector_yet(bert_folder, tmp_path):

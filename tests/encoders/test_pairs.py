@@ -12,7 +12,8 @@ from pipeline.encoders.building import EncoderSettings, Shared, Twin, build_dual
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import encode
 from pipeline.encoders.loading import open_tower
-from pipeline.encoders.pooling import AsSaved
+from pipeline.encoders.pooling import AsSaved, Cls
+from pipeline.encoders.static_query import Static
 from pipeline.encoders.static_tower import StaticTower
 from pipeline.errors import UserError
 from tests.encoders.conftest import TEXTS, edit_json
@@ -129,8 +130,23 @@ def test_a_static_route_is_a_static_tower(bert_folder, tmp_path):
     dual = DualEncoder.load(folder)
     assert isinstance(dual.query, StaticTower)
     same(dual, folder)
-    with pytest.raises(UserError, match="is a static tower, of token vectors alone, and has no transformer"):
-        build_dual_encoder(Local(str(folder)), AsSaved(), Twin(), EncoderSettings())
+    for query in (Shared(), Twin()):
+        with pytest.raises(UserError, match=r"The query tower of .* is of token vectors alone and .*; choose another"):
+            build_dual_encoder(Local(str(folder)), AsSaved(), query, EncoderSettings())
+
+
+def test_what_of_a_pair_with_a_light_query_tower_may_be_a_backbone_is_named(bert_folder, tmp_path):
+    pair = build_dual_encoder(Local(str(bert_folder)), Cls(), Static("token_embeddings", "equal"))
+    pair.save(tmp_path / "run" / "model", "")
+    refusals = set()
+    for query in (Shared(), Twin()):
+        with pytest.raises(UserError, match="The query tower of") as error:
+            build_dual_encoder(Local(str(tmp_path / "run")), AsSaved(), query)
+        refusals.add(str(error.value))
+    (refusal,) = refusals
+    path = refusal.rsplit("backbone.path=", 1)[1].removesuffix(".")
+    again = build_dual_encoder(Local(path), AsSaved(), Shared()).document
+    assert again.fingerprint("document") == pair.document.fingerprint("document")
 
 
 def test_routes_are_found_as_the_library_finds_them(leaf_folder):
