@@ -199,11 +199,14 @@ def test_a_pair_with_one_side_missing_is_half_written(tmp_path, bert_folder):
     build_dual_encoder(Local(str(bert_folder)), Mean(), Twin()).save(tmp_path / "model", "")
     DualEncoder.load(tmp_path / "model")
     shutil.rmtree(tmp_path / "model" / "query")
-    with pytest.raises(UserError, match=r"model/query has no config\.json, so .* only half written"):
-        DualEncoder.load(tmp_path / "model")
-    (tmp_path / "model" / "router_config.json").unlink()
-    with pytest.raises(UserError, match="so the model is only half written"):
-        DualEncoder.load(tmp_path / "model")
+    for file, sentence in (
+        ("README.md", r"query/1_Pooling/config\.json is missing, so the model is only half written"),
+        ("router_config.json", r"model/config\.json is missing, so the model is only half written"),
+        ("modules.json", r"model has no config\.json, so it is no model folder or only half written"),
+    ):
+        (tmp_path / "model" / file).unlink()
+        with pytest.raises(UserError, match=sentence):
+            DualEncoder.load(tmp_path / "model")
 
 
 def test_what_is_neither_a_folder_nor_within_reach(tmp_path):
