@@ -190,7 +190,7 @@ def test_a_pooling_that_nobody_names_is_said(bert_folder, backbone):
 
 @pytest.mark.parametrize("backbone", [Bert("x"), Llama("x"), SmolLM2(), Local("x")], ids=lambda one: one.name)
 def test_these_are_no_retrievers(backbone):
-    (note,) = OwnSettings.of(backbone, None).notes(Own(), {}, 0)
+    (note,) = OwnSettings.of(backbone, None, None).notes(Own(), {}, 0)
     assert note.startswith("No pooling was named")
 
 
