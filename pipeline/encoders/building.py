@@ -193,7 +193,8 @@ def build_tower(
         UserError: When the backbone cannot be loaded, or its folder has not saved what is asked of it.
     """
     loaded = backbone.load(kind, seed, settings.max_length)
-    own, tokenizer = OwnSettings.of(backbone, loaded.layout), loaded.tokenizer
+    tokenizer = loaded.tokenizer
+    own = OwnSettings.of(backbone, loaded.layout, tokenizer.named_length)
     if _first(settings.append_eos, own.append_eos, False):
         tokenizer = tokenizer.with_eos(own.where)
     similarity: Similarity = _first(settings.similarity, own.similarity, "cosine")

@@ -113,6 +113,8 @@ def _is_whole(snapshot: Path, trust_remote_code: bool) -> bool:
 def _has_weights(folder: Path) -> bool:
     """Whether a folder has the weights of a model, a module or an adapter, every shard of them."""
     for index in folder.glob("*.index.json"):
+        if (folder / index.name.removesuffix(".index.json")).exists():
+            continue  # one whole file counts before it
         if any(not (folder / name).exists() for name in _files_of(index)):
             return False
     return any(_safetensors(folder, stem) or pickled_weights(folder, stem) for stem in PICKLED)
@@ -205,14 +207,31 @@ def has_tokenizer(folder: Path) -> bool:
 
 
 def _check_weights(folder: Path) -> None:
-    """Refuse weights that are missing or cut short; what a pickle holds is found out when it is read."""
-    _require_shards(folder / "model.safetensors.index.json")
-    shards = _safetensors(folder)
+    """Refuse weights that are missing or cut short; what a pickle holds is found out when it is read.
+
+    One whole file counts before an index beside it, as for transformers.
+    """
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    shards = [whole] if whole.exists() else _require_shards(index)
+    if not shards and _safetensors(folder):
+        raise UserError(f"{folder} lacks {index.name}, which says what its shards hold; copy it again.")
     if not shards and not pickled_weights(folder):
-        refuse_foreign(str(folder), [path.name for path in folder.iterdir()])
+        names = sorted(path.name for path in folder.iterdir())
+        _refuse_variant(folder, names)
+        refuse_foreign(str(folder), names)
         raise UserError(f"{folder} has no model.safetensors, so it is only half written; save or copy it again.")
     for shard in shards:
         check_safetensors(shard)
+
+
+def _refuse_variant(folder: Path, names: list[str]) -> None:
+    """Name a variant (`model.fp16.safetensors`) that lies where the weights proper do not."""
+    found = next((name for name in names if re.fullmatch(r"(pytorch_)?model\.[\w-]+\.(safetensors|bin)", name)), None)
+    if found:
+        proper = f"{found.split('.')[0]}{Path(found).suffix}"
+        raise UserError(
+            f"{folder} has {found}, a variant, but no {proper}; copy that too, or give the variant its name."
+        )
 
 
 def pickled_weights(folder: Path, stem: str = "model") -> list[Path]:

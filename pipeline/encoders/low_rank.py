@@ -11,7 +11,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline.encoders.checkpoints import HEADS
-from pipeline.encoders.folders import find_folder, package_folder, quiet_transformers
+from pipeline.encoders.folders import (
+    check_safetensors,
+    find_folder,
+    package_folder,
+    pickled_weights,
+    quiet_transformers,
+)
 from pipeline.encoders.weight_files import read_weights
 from pipeline.errors import UserError
 from pipeline.files import read_object
@@ -39,14 +45,22 @@ def base_of(folder: Path, trust_remote_code: bool = False) -> Path:
     config = adapter_config(folder)
     if (folder / "config.json").exists():
         return folder
-    base = _base_named(config)
+    base = config.get("base_model_name_or_path")
+    if not base:
+        raise UserError(f"{folder / CONFIG} names no base; name the folder of one as base_model_name_or_path.")
     try:
-        return find_folder(base, None if Path(base).is_dir() else config.get("revision"), trust_remote_code)
+        found = find_folder(base, None if Path(base).is_dir() else config.get("revision"), trust_remote_code)
     except UserError as error:
         raise UserError(
             f"{folder} is an adapter over {base}, which is missing ({str(error).split(';')[0]}); name the folder of a copy"
             f" as base_model_name_or_path in {CONFIG}."
         ) from error
+    if is_adapter(found):
+        raise UserError(
+            f"{folder} is an adapter over {base}, which is an adapter itself; adapters over adapters are not read, so merge"
+            " that one into its own base first."
+        )
+    return found
 
 
 def with_adapter(model: PreTrainedModel, folder: Path, layers: int | None = None) -> PreTrainedModel:
@@ -65,7 +79,7 @@ def with_adapter(model: PreTrainedModel, folder: Path, layers: int | None = None
             transformer.
     """
     package_folder("peft", "", INSTALL)
-    config = adapter_config(folder)
+    config = _lora_config(folder)
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict  # late: optional
 
     weights = _weights(folder, layers, model.base_model_prefix)
@@ -104,9 +118,18 @@ def adapter_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: When it is not, or holds another kind of adapter than LoRA.
     """
+    config = _lora_config(folder)
+    if pickled_weights(folder, STEM):
+        read_weights(folder, STEM)  # only reading tells what a pickle holds
+    else:
+        check_safetensors(folder / f"{STEM}.safetensors")
+    return config
+
+
+def _lora_config(folder: Path) -> dict[str, Any]:
+    """Read the config of an adapter of the one kind that is merged."""
     if not (folder / CONFIG).exists():
         raise UserError(f"{folder} has no {CONFIG}, so it is no adapter; give the folder that peft saved.")
-    read_weights(folder, STEM)
     config = read_object(folder / CONFIG)
     if config.get("peft_type") != "LORA":
         raise UserError(f"{folder} is an adapter of the kind {config.get('peft_type')}; only LORA can be merged.")

@@ -7,9 +7,7 @@ from typing import Any
 from pipeline.encoders.backbones import Backbone
 from pipeline.encoders.layout import Conventions, Layout, Similarity
 from pipeline.encoders.pooling import AsSaved, Mean, Own, Pooling, pooling_named
-from pipeline.encoders.tokenization import NO_LIMIT
 from pipeline.errors import UserError
-from pipeline.files import read_json
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,13 @@ class OwnSettings:
     of_prompts: Sequence[str] = ()
 
     @classmethod
-    def of(cls, backbone: Backbone, layout: Layout | None) -> "OwnSettings":
+    def of(cls, backbone: Backbone, layout: Layout | None, named_length: int | None) -> "OwnSettings":
         """Read what a folder saved, or else what the backbone's family was published with.
 
         Args:
             backbone: The checkpoint.
             layout: What its sentence-transformers folder says; None for another folder.
+            named_length: The maximum length that the folder names, if it names one.
         """
         where = str(backbone.path or backbone.name)
         if layout is None:
@@ -66,7 +65,7 @@ class OwnSettings:
             True,
             layout.pooling,
             layout.similarity if layout.similarity_named else backbone.similarity,
-            _saved_length(layout),
+            named_length,
             layout.query_prompt,
             layout.document_prompt,
             None,
@@ -144,14 +143,6 @@ def _unnamed_similarity(where: str) -> str:
         f"{where} names no similarity and does not end in Normalize: cosine is taken, as sentence-transformers does; "
         "encoder.similarity=dot takes the inner product, for which many such models were trained."
     )
-
-
-def _saved_length(layout: Layout) -> int | None:
-    """Read the maximum length that a folder was saved with: its module's, or its tokenizer's, where new versions keep it."""
-    path = layout.transformer / "tokenizer_config.json"
-    tokenizer = read_json(path) if layout.max_length is None and path.exists() else {}
-    length = tokenizer.get("model_max_length", NO_LIMIT)
-    return layout.max_length or (int(length) if length < NO_LIMIT else None)
 
 
 def _words(settings: Mapping[str, Any], names: list[str]) -> str:

@@ -37,6 +37,7 @@ class TextTokenizer:
         padding_side: Where padding goes.
         truncation_side: Which end of a text that is too long is dropped.
         notes: What is to be said of how it was read.
+        named_length: The maximum length that its folder names, if it names one.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class TextTokenizer:
         padding_side: Side,
         truncation_side: Side = "right",
         notes: Sequence[str] = (),
+        named_length: int | None = None,
     ) -> None:
         self.backend = Tokenizer.from_str(backend.to_str())
         self.special = special
@@ -54,6 +56,7 @@ class TextTokenizer:
         self.padding_side = padding_side
         self.truncation_side = truncation_side
         self.notes = list(notes)
+        self.named_length = named_length
         reserved = self.backend.num_special_tokens_to_add(is_pair=False)
         if max_length <= reserved:
             raise UserError(
@@ -81,15 +84,25 @@ class TextTokenizer:
         if wanted is not None and limit is not None and wanted > limit:
             raise UserError(f"max_length={wanted} is more than the {limit} tokens that the model in {folder} can take.")
         read = read_tokenizer(folder, **kwargs)
-        own = read.max_length if read.max_length < NO_LIMIT else None
-        known = [length for length in (saved or own, limit) if length is not None]
-        length = wanted or min(known, default=FALLBACK_LENGTH)
-        return cls(read.backend, read.special, length, read.padding_side, read.truncation_side, read.notes)
+        named = saved or limited(folder / TOKENIZER_SETTINGS, "model_max_length", read.max_length)
+        known = [length for length in (named, limit) if length is not None]
+        length, notes = wanted or min(known, default=FALLBACK_LENGTH), read.notes
+        if not wanted and not known:
+            notes = [
+                *notes,
+                f"{folder} names no maximum length: texts are cut to {FALLBACK_LENGTH} tokens; encoder.max_length takes"
+                " another.",
+            ]
+        return cls(read.backend, read.special, length, read.padding_side, read.truncation_side, notes, named)
 
     @property
     def size(self) -> int:
         """How many token ids there are, special and added ones included."""
         return self.backend.get_vocab_size(with_added_tokens=True)
+
+    def ids_from(self, first: int) -> frozenset[int]:
+        """List the token ids from a first one on."""
+        return frozenset(found for found in self.backend.get_vocab(with_added_tokens=True).values() if found >= first)
 
     @cached_property
     def special_ids(self) -> list[int]:
@@ -215,7 +228,8 @@ class TextTokenizer:
     def _with(self, backend: Tokenizer, max_length: int | None = None) -> "TextTokenizer":
         """Give the same tokenizer with another backend or maximum length."""
         length = self.max_length if max_length is None else max_length
-        return TextTokenizer(backend, self.special, length, self.padding_side, self.truncation_side, self.notes)
+        sides = (self.padding_side, self.truncation_side)
+        return TextTokenizer(backend, self.special, length, *sides, self.notes, self.named_length)
 
     def fingerprint(self) -> str:
         """Fingerprint what decides a text's ids: the tokenizer's own file, its maximum length included."""
@@ -238,6 +252,26 @@ class TextTokenizer:
             "clean_up_tokenization_spaces": False,
         }
         write_json(folder / TOKENIZER_SETTINGS, settings | self.special)
+
+
+def limited(path: Path, name: str, value: Any) -> int | None:
+    """Read a maximum length; None where there is none, or an astronomical one.
+
+    Args:
+        path: Where it stands.
+        name: Of the setting.
+        value: Its value, null where nothing is said.
+
+    Raises:
+        UserError: When it is no whole number of tokens.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value % 1:
+        raise UserError(
+            f"{path} sets {name}={json.dumps(value)}, which is no number of tokens; mend it, or set it to null."
+        )
+    return int(value) if value < NO_LIMIT else None
 
 
 def _ending_with(processor: dict[str, Any] | None, token: str, token_id: int) -> dict[str, Any]:

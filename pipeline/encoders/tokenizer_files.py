@@ -90,6 +90,8 @@ def read_tokenizer(folder: Path, **kwargs: Any) -> FolderTokenizer:
         raise UserError(f"{path} sets split_special_tokens, which is not known here; choose another model.")
     own_code = bool(kwargs.get("trust_remote_code")) and "auto_map" in settings
     whole = (folder / TOKENIZER_FILE).exists() and not own_code
+    if whole and not _has_model(folder / TOKENIZER_FILE):
+        raise UserError(f"{folder / TOKENIZER_FILE} holds no tokenizer; save or copy it again.")
     library = _by_library(folder, kwargs, whole)
     if getattr(library, "backend_tokenizer", None) is None:
         raise UserError(f"The tokenizer in {folder} has no fast form (tokenizer.json); convert it first.")
@@ -110,6 +112,12 @@ def read_tokenizer(folder: Path, **kwargs: Any) -> FolderTokenizer:
     read.special = _special_tokens(library, read.backend)
     _refuse_types(folder, read.backend, library)
     return read
+
+
+def _has_model(path: Path) -> bool:
+    """Whether a file says by what a tokenizer cuts words into tokens."""
+    said = read_json(path)
+    return isinstance(said, dict) and "model" in said
 
 
 def _by_library(folder: Path, kwargs: dict[str, Any], whole: bool) -> Any:

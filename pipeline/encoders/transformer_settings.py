@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.encoders.tokenization import limited
 from pipeline.errors import UserError
 from pipeline.files import read_object
 
@@ -74,7 +75,10 @@ def read_transformer_settings(folder: Path) -> TransformerSettings:
             if refused:
                 raise UserError(f"{path} sets {', '.join(refused)}, which is not known here; choose another model.")
             tokenizer = settings.get("processor_kwargs") or settings.get("tokenizer_args") or {}
-            length = tokenizer.get("model_max_length") or settings.get("max_seq_length")
+            lengths = {"model_max_length": tokenizer, "max_seq_length": settings}
+            length = next(
+                (found for name, said in lengths.items() if (found := limited(path, name, said.get(name)))), None
+            )
             return TransformerSettings(length, bool(settings.get("do_lower_case", False)))
     return TransformerSettings()
 

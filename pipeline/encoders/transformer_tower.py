@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipeline.encoders.saving import save_transformer_tower
 from pipeline.encoders.selection import TokenSelection
 from pipeline.encoders.tokenization import TextTokenizer
 from pipeline.encoders.tower import Batch, Tower
+from pipeline.errors import UserError
 
 VOLATILE = (
     "transformers_version",
@@ -71,17 +73,14 @@ class TransformerTower(Tower):
         self.token_layers = nn.ModuleList(token_layers)
         self.projections = nn.ModuleList(projections)
         self.selection = selection
+        self.width = _width(backbone)
+        """Width of the token states."""
         self.head.dimension(self.width)
 
     @property
     def transformer(self) -> PreTrainedModel:
         """The backbone."""
         return self.backbone
-
-    @property
-    def width(self) -> int:
-        """Width of the token states."""
-        return self.backbone.config.hidden_size
 
     @property
     def dimension(self) -> int:
@@ -98,12 +97,28 @@ class TransformerTower(Tower):
         return list(self.projections)  # type: ignore[arg-type]
 
     def token_ids(self, texts: list[str], kind: Kind) -> list[list[int]]:
-        """Tokenize texts with the prompt of their kind; each has one token at least."""
+        """Tokenize texts with the prompt of their kind; each has one token at least.
+
+        Raises:
+            UserError: When the transformer has no embedding of a token; many a tokenizer has more entries than are used.
+        """
         found = [ids or [self.tokenizer.lone_id] for ids in super().token_ids(texts, kind)]
+        for ids in found if self._without_embedding else ():
+            for token in self._without_embedding.intersection(ids):
+                raise UserError(
+                    f"A text has the token {self.tokenizer.backend.id_to_token(token)!r}, of the id {token}, of which the"
+                    " transformer has no embedding; take a tokenizer and a transformer that belong together."
+                )
         if self.pooling.include_prompt or not self.prompts[kind]:
             return found
         length = self.tokenizer.prompt_length(self.prompts[kind])
         return [PromptedIds(ids, length) for ids in found]
+
+    @cached_property
+    def _without_embedding(self) -> frozenset[int]:
+        """The tokenizer's ids of which the transformer has no embedding."""
+        table = self.backbone.get_input_embeddings()
+        return self.tokenizer.ids_from(table.num_embeddings) if isinstance(table, nn.Embedding) else frozenset()
 
     def pad(self, token_ids: list[list[int]]) -> Batch:
         """Make a batch of tokenized texts, of the tokens that are selected.
@@ -173,6 +188,16 @@ def token_states(backbone: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     elif not bool(mask[:, 0].all()) and takes_positions(backbone):
         inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
     return backbone(**inputs, return_dict=True).last_hidden_state
+
+
+@torch.no_grad()
+def _width(backbone: PreTrainedModel) -> int:
+    """Find the width of what comes out, by one token: OPT-350m's is half of what its config calls the hidden size."""
+    training = backbone.training
+    token = torch.zeros((1, 1), dtype=torch.long, device=backbone.device)
+    states = token_states(backbone.eval(), {"input_ids": token, "attention_mask": torch.ones_like(token)})
+    backbone.train(training)
+    return states.shape[-1]
 
 
 def _lengths(prompts: list[int]) -> Batch:

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -282,6 +283,21 @@ def test_an_adapter_without_its_base_is_refused_by_the_bases_name(adapted):
         edit_json(folder / CONFIG, base_model_name_or_path=base)
         with pytest.raises(UserError, match=f"{folder} {sentence}"):
             open_tower(folder)
+
+
+def test_an_adapter_over_an_adapter_or_over_nothing_is_refused_without_asking_for_it(adapted, monkeypatch):
+    folder, _ = adapted
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", None)  # calling it fails
+    other = shutil.copytree(folder, folder.with_name("other"))
+    edit_json(folder / CONFIG, base_model_name_or_path=str(other))
+    with pytest.raises(
+        UserError, match=f"over {other}, which is an adapter itself; adapters over adapters are not read"
+    ):
+        open_tower(folder)
+    edit_json(folder / CONFIG, base_model_name_or_path=None)
+    with pytest.raises(UserError, match=f"{CONFIG} names no base; "):
+        open_tower(folder)
 
 
 def test_a_malicious_adapter_in_a_sentence_transformers_folder_is_not_run(tmp_path, adapted):

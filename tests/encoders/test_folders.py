@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
 from pipeline.encoders.backbones import Local
 from pipeline.encoders.building import EncoderSettings, Shared, Twin, build_dual_encoder
@@ -125,6 +126,30 @@ def test_cut_short_tokenizer_is_refused(bert_folder):
     path = bert_folder / "tokenizer.json"
     path.write_text(path.read_text()[:100])
     assert "tokenizer" in refusal(bert_folder)
+
+
+def test_a_tokenizer_file_without_a_tokenizer_is_named(bert_folder):
+    (bert_folder / "tokenizer.json").write_text("{}")
+    assert f"{bert_folder / 'tokenizer.json'} holds no tokenizer; " in refusal(bert_folder)
+
+
+def test_a_whole_file_counts_before_an_index(bert_folder):
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (bert_folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    expected = AutoModel.from_pretrained(bert_folder, add_pooling_layer=False).state_dict()
+    found = Local(str(bert_folder)).load("document", 0).model.state_dict()
+    assert all(torch.equal(found[name], weight) for name, weight in expected.items())
+
+
+def test_a_variant_alone_is_named_as_one(bert_folder):
+    (bert_folder / "model.safetensors").rename(bert_folder / "model.fp16.safetensors")
+    assert "has model.fp16.safetensors, a variant, but no model.safetensors;" in refusal(bert_folder)
+
+
+def test_shards_without_their_index_are_refused_by_its_name(bert_folder):
+    (bert_folder / "model.safetensors").rename(bert_folder / "model-00001-of-00002.safetensors")
+    (bert_folder / "pytorch_model-00002-of-00002.bin").write_bytes(b"")
+    assert "lacks model.safetensors.index.json" in refusal(bert_folder)
 
 
 def test_a_missing_shard_is_named(bert_folder):

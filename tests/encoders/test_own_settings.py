@@ -18,12 +18,17 @@ from transformers import (
     DPRQuestionEncoder,
     LlamaConfig,
     LlamaModel,
+    OPTConfig,
+    OPTModel,
+    T5Config,
+    T5EncoderModel,
 )
 
 from pipeline.encoders.backbones import Bert, Llama, Local, SmolLM2
 from pipeline.encoders.building import EncoderSettings, Shared, build_dual_encoder, build_tower
 from pipeline.encoders.dual_encoder import DualEncoder
 from pipeline.encoders.encoding import encode
+from pipeline.encoders.loading import open_tower
 from pipeline.encoders.own_settings import OwnSettings
 from pipeline.encoders.pooling import Own
 from pipeline.encoders.query_towers import Other
@@ -190,7 +195,7 @@ def test_a_pooling_that_nobody_names_is_said(bert_folder, backbone):
 
 @pytest.mark.parametrize("backbone", [Bert("x"), Llama("x"), SmolLM2(), Local("x")], ids=lambda one: one.name)
 def test_these_are_no_retrievers(backbone):
-    (note,) = OwnSettings.of(backbone, None).notes(Own(), {}, 0)
+    (note,) = OwnSettings.of(backbone, None, None).notes(Own(), {}, 0)
     assert note.startswith("No pooling was named")
 
 
@@ -317,3 +322,65 @@ def test_code_of_a_named_path_may_run_where_the_command_allows_it(bare_bert_fold
         with pytest.raises(UserError, match="brings its own Python code"):
             model.load()
         assert model.load(trust_remote_code=True).dimension == 16
+
+
+def in_both(folder):
+    """Open a folder as training and as evaluation do."""
+    settings = EncoderSettings()
+    return (
+        build_dual_encoder(Local(str(folder)), Own(), settings=settings, query=Shared(), seed=0).document,
+        open_tower(folder),
+    )
+
+
+def test_a_width_that_the_config_does_not_name_is_that_of_the_vectors(tmp_path):
+    """OPT-350m projects its states to half their width at its very end."""
+    sizes = {"ffn_dim": 32, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    plain = make(tmp_path / "opt", OPTModel, OPTConfig(**SMALL, **sizes, word_embed_proj_dim=8))
+    expected = published(tmp_path / "full", plain, "mean", dense=False).encode_document(
+        TEXTS, normalize_embeddings=True
+    )
+    for tower in in_both(tmp_path / "full"):
+        assert tower.dimension == 8
+        np.testing.assert_allclose(encode(tower, TEXTS, "document"), expected, atol=1e-5)
+
+
+def of_length(folder, file, **settings):
+    """A folder whose length only one file names."""
+    edit_json(folder / "sentence_bert_config.json", max_seq_length=None)
+    edit_json(folder / "tokenizer_config.json", model_max_length=None)
+    edit_json(folder / file, **settings)
+    return folder
+
+
+LENGTHS = (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length"))
+
+
+@pytest.mark.parametrize(("file", "name"), LENGTHS)
+def test_a_length_is_a_whole_number_of_tokens(tmp_path, full, file, name):
+    folder = tmp_path / "full"
+    for value, length in ((None, 64), (12.0, 12), (12, 12), (1e30, 64)):
+        assert [tower.max_length for tower in in_both(of_length(folder, file, **{name: value}))] == [length, length]
+    for value in ("12", 0, -1, True, 1.5):
+        with pytest.raises(UserError, match=f"{file} sets {name}={json.dumps(value)}, which is no number of tokens"):
+            open_tower(of_length(folder, file, **{name: value}))
+
+
+def test_a_length_that_nothing_names_is_said(tmp_path, bert_folder, full):
+    config = T5Config(**SMALL, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
+    published(tmp_path / "t5", make(tmp_path / "plain", T5EncoderModel, config))
+    for tower in in_both(of_length(tmp_path / "t5", "tokenizer_config.json")):
+        assert any("names no maximum length: texts are cut to 512 tokens" in note for note in tower.notes)
+    for tower in in_both(of_length(tmp_path / "full", "tokenizer_config.json")):
+        assert not any("maximum length" in note for note in tower.notes)
+
+
+def test_a_token_without_an_embedding_is_refused_where_a_text_has_it(tmp_path, full):
+    path = tmp_path / "full" / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.add_tokens(["neurons"])
+    tokenizer.save(str(path))
+    for tower in in_both(tmp_path / "full"):
+        np.testing.assert_allclose(encode(tower, TEXTS, "query"), full.encode_query(TEXTS), atol=1e-5)
+        with pytest.raises(UserError, match=f"the token 'neurons', of the id {SMALL['vocab_size']}, of which"):
+            encode(tower, ["the neurons of a wing"], "query")

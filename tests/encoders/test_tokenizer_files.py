@@ -33,7 +33,7 @@ def written(folder: Path, backend: Tokenizer, model_type: str, **settings) -> Pa
 
 
 def opened(folder: Path) -> TextTokenizer:
-    return TextTokenizer.load(folder, wanted=None, saved=None, limit=None)
+    return TextTokenizer.load(folder, wanted=None, saved=None, limit=512)
 
 
 def bert_like(normalizer=None, template="[CLS] $A [SEP]") -> Tokenizer:

@@ -79,6 +79,10 @@ OPT = {
     "num_attention_heads": HEADS,
     "max_position_embeddings": 64,
 }
+FALCON = {
+    **{key: size for key, size in BERT.items() if key != "intermediate_size"},
+    **{"ffn_hidden_size": NEURONS, **ENDS},
+}
 OF_BERT = ("intermediate.dense.weight", "output.dense.weight", "attention.output.dense.weight")
 OF_LLAMA = ("mlp.gate_proj.weight", "mlp.down_proj.weight", "self_attn.o_proj.weight")
 OF_OPT = ("fc1.weight", "fc2.weight", "self_attn.out_proj.weight")
@@ -122,5 +126,11 @@ SAMPLES = {
         *(*OF_NEOX, "self_attention.dense.weight"),
         neurons=4 * WIDTH,
         dtype=torch.float32,
+    ),
+    "Falcon": Sample("Falcon", FALCON, *OF_NEOX, "self_attention.dense.weight"),
+    "Falcon, newer": Sample(
+        "Falcon",
+        {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2},
+        *(*OF_NEOX, "self_attention.dense.weight"),
     ),
 }

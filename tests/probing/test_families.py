@@ -20,6 +20,7 @@ from pipeline.encoders.layerwise_tower import LayerwiseTower
 from pipeline.encoders.pooling import pooling_named
 from pipeline.encoders.transformer_tower import TransformerTower, token_states
 from pipeline.errors import UserError
+from pipeline.probing.attribution.above import Upper
 from pipeline.probing.attribution.integrated_gradients import SUB_LAYERS, Attributor
 from pipeline.probing.attribution.method import Settings, published_method
 from pipeline.probing.attribution.quadrature import Adaptive, GaussLegendre
@@ -102,6 +103,18 @@ def test_attributions_are_those_of_changed_weights_beside_padding_on_either_side
             assert np.abs(getattr(mine, name)[text, layer] - by_neuron).max() <= 1e-5 * by_neuron.max()
             assert mine.total[text, layer, place] == pytest.approx(total, abs=1e-5 * mine.value[text])
             assert mine.difference[text, layer, place] == pytest.approx(difference, abs=1e-5 * mine.value[text])
+
+
+@torch.no_grad()
+def test_what_a_sub_layer_gave_put_back_changes_nothing(tower):
+    """Falcon adds its attention to what the sub-layer gave, in place."""
+    upper, texts = Upper(tower, torch.device("cpu"), 64), torch.arange(len(TEXTS))
+    trace = upper.run(tower.token_ids(TEXTS, "document"))
+    for layer, name in product(range(LAYERS), ("inner", "outer")):
+        given = upper.output(trace, layer, name)
+        kept = given.clone()
+        assert alike(upper.pooled(trace, layer, name, given, texts), trace.pooled)
+        assert torch.equal(upper.output(trace, layer, name), kept)
 
 
 @pytest.mark.parametrize("sample", [SAMPLES[name] for name in ("Gemma 2", "Gemma 3")], ids=lambda sample: sample.name)

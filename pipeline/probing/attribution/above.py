@@ -113,7 +113,8 @@ class Upper:
         below = ("attention",) if name == "inner" else ("attention", "inner")
         standing = [(parts[part], _of_rows(seen[part], texts)) for part in below]
         beside = seen[name][..., states.shape[-1] :]  # what a fused layer says beside the neurons
-        changed = torch.cat([states, beside[texts]], dim=-1) if beside.shape[-1] else states
+        # A copy in either case: what comes after may add to it in its place, as Falcon does.
+        changed = torch.cat([states, beside[texts]], dim=-1) if beside.shape[-1] else states.clone()
         standing.append((parts[name], changed))
         if layer:
             entering = _of_rows(trace.seen[layer - 1]["block"], texts)
@@ -134,9 +135,14 @@ class Upper:
         trace, texts = self.run([words, words[:3]]), torch.tensor([1, 0], device=self.device)
         for layer, seen in enumerate(trace.seen):
             given = seen["block"][0] if isinstance(seen["block"], tuple) else seen["block"]
-            output = self.output(trace, layer, "inner")[texts]
-            if given.shape[:-1] != trace.mask.shape or not torch.allclose(
-                self.pooled(trace, layer, "inner", output, texts), trace.pooled[texts], rtol=1e-3, atol=1e-4
+            if given.shape[:-1] != trace.mask.shape or not all(
+                torch.allclose(
+                    self.pooled(trace, layer, name, self.output(trace, layer, name)[texts], texts),
+                    trace.pooled[texts],
+                    rtol=1e-3,
+                    atol=1e-4,
+                )
+                for name in ("inner", "outer")
             ):
                 raise UserError(
                     f"A {self.backbone.config.model_type} model cannot be run from the middle of a layer on, as"
@@ -150,7 +156,8 @@ def _keep(seen: Seen, name: str, shape: torch.Size) -> Callable[..., None]:
     def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         seen[name] = output
         if name in ("inner", "outer"):
-            seen[name], seen[f"{name}_input"] = (states.reshape(*shape, -1) for states in (output, args[0]))
+            seen[f"{name}_input"] = args[0].reshape(*shape, -1)
+            seen[name] = output.reshape(*shape, -1).clone()  # Falcon adds its attention to what `outer` gave, in place
 
     return hook
 
