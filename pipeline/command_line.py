@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ TEXT_OF_A_DATASET = {
 """Last parts of a dataset's settings that are text, and elsewhere may be numbers."""
 SAFE = re.compile(r"[\w./\\+$%*@?|:\- ]", re.ASCII)
 """Characters that Hydra's grammar takes in a value without quotes."""
+PIECES = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\\.|[^\[\],{}()'"\\]+|.""", re.DOTALL)
+"""What a value is made of: quoted text, escaped characters, marks of structure, and what lies between."""
 UNREAD = object()
 
 
@@ -44,10 +46,21 @@ def as_typed(override: str) -> str:
         override: A word of the command line; `null` alone stays what it is.
     """
     key, _, value = override.partition("=")
-    if not _is_of_text(key) or any(mark in value for mark in "'\"({$"):
-        return override
-    begin, inner, end = ("[", value[1:-1], "]") if value[:1] + value[-1:] == "[]" else ("", value, "")
-    return f"{key}={begin}{','.join(map(_as_text, inner.split(',')))}{end}" if value else override
+    return f"{key}={''.join(_with_text(value))}" if value and _is_of_text(key) else override
+
+
+def _with_text(value: str) -> Iterator[str]:
+    """Give a value with each of its parts, in lists and between commas, as text; what is in quotes or braces stays."""
+    depth, part = 0, ""
+    for piece in PIECES.findall(value):
+        depth += (piece in "({") - (piece in ")}")
+        if depth == 0 and piece in ("[", ",", "]"):
+            yield _as_text(part)
+            yield piece
+            part = ""
+        else:
+            part += piece
+    yield _as_text(part)
 
 
 def _is_of_text(key: str) -> bool:
@@ -65,6 +78,8 @@ def grammar_sentence(override: str) -> str:
             f"{override} is not KEY=VALUE; a value with spaces, brackets or braces stands in the shell's quotes as a whole: "
             "'models={base: minilm, tuned: FOLDER}'."
         )
+    if not key:
+        return f"{override} has no key before =; write KEY=VALUE."
     if _read("x", key) is UNREAD:
         return f"{override}: {key} is no key, which has letters, digits, _ and dots in it; --help lists all."
     several = value[:1] + value[-1:] in ("[]", "{}")
@@ -110,6 +125,7 @@ def _parts(inner: str) -> list[str]:
 
 def _written(value: Any) -> str:
     if isinstance(value, str):
+        value = value.replace("${", "\\${")  # text that is no interpolation
         return value if _is_text(value) else _quoted(value)
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{_written(key)}: {_written(of)}' for key, of in value.items())}}}"
@@ -120,7 +136,10 @@ def _written(value: Any) -> str:
 
 def _as_text(part: str) -> str:
     """Put a value in quotes that would be read as anything but text; what cannot be read at all is refused later."""
-    return part if part in ("", "null") or isinstance(_read(part), str) or _read(part) is UNREAD else _quoted(part)
+    bare = part.strip()
+    if bare in ("", "null") or re.search(r"['\"({$\\]", bare) or isinstance(_read(bare), str) or _read(bare) is UNREAD:
+        return part
+    return part.replace(bare, _quoted(bare))
 
 
 def _quoted(text: str) -> str:

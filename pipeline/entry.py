@@ -171,7 +171,7 @@ def _own_sweep(words: Sequence[str], config_name: str) -> list[str]:
 
     More values on the same axes are the same sweep, which goes on in its folder.
     """
-    named = any(word.startswith(("-cn", "--config-name", "hydra.sweep.dir=")) for word in words)
+    named = any(word.lstrip("+").startswith(("-cn", "--config-name", "hydra.sweep.dir=")) for word in words)
     if named or not {"-m", "--multirun"} & {*words}:
         return []
     try:
@@ -181,6 +181,7 @@ def _own_sweep(words: Sequence[str], config_name: str) -> list[str]:
     axes = sorted(override.key_or_group for override in given if override.is_sweep_override())
     shared = [str(override.input_line) for override in given if override.key_or_group not in axes]
     shared = sorted(word for word in shared if re.split("[.=/]", word.lstrip("+~"))[0] not in UNNAMED)
+    shared += [word for word in words if "=" not in word and word not in ("-m", "--multirun")]  # such as ~key, -cd DIR
     first = {"train": "multirun", "evaluate": "evaluations", "probe": "probes"}[config_name]
     return [f"hydra.sweep.dir=outputs/{folder_name_of(first, axes, digest_of([axes, shared])[:8])}"]
 
@@ -213,10 +214,13 @@ def _composition_sentence(error: Exception, config_name: str, advice: Callable[[
 
 
 def _of_another_command(key: str, config_name: str) -> str | None:
-    """Say whose group a key is of, where it is of another command's."""
+    """Say whose group or setting a key is of, where it is of another command's."""
     group = key.split(".")[0]
-    if config_name not in COMMANDS or not (CONFIGS / group).is_dir() or group == "hydra":
+    if config_name not in COMMANDS or group == "hydra":
         return None
+    if not (CONFIGS / group).is_dir():
+        having = [f"{name}.py" for name in COMMANDS if name != config_name and group in _settings(name)]
+        return f"{group} is a setting of {' and '.join(having)}, not of {config_name}.py." if having else None
     groups = {name: _groups(name) for name in COMMANDS}
     others = " and ".join(f"{name}.py" for name in COMMANDS if group in groups[name])
     own = groups[config_name]

@@ -28,10 +28,25 @@ def test_text_is_what_was_typed(key, value):
 
 
 @pytest.mark.parametrize(
+    ("override", "typed"),
+    [
+        ("models=[1,2],[3,4]", 'models=["1","2"],["3","4"]'),
+        ("dataset.name=1e5,'a'", "dataset.name=\"1e5\",'a'"),
+        ("models=[1,'a b']", "models=[\"1\",'a b']"),
+        ("models=[12e4567,{model: local}]", 'models=["12e4567",{model: local}]'),
+        ("logger.tags=[[1, 2],3]", 'logger.tags=[["1", "2"],"3"]'),
+    ],
+)
+def test_every_part_is_text(override, typed):
+    assert as_typed(override) == typed
+
+
+@pytest.mark.parametrize(
     "override",
     [
         *("folder=null", "seed=1", "folder=", "dataset.split={train: 1}", "tags=[]", "folder='1'"),
         *("dataset.split.train=0.8", "probe.division.test=0.5", "probe.documents=40"),
+        *("dataset.name=choice(1,2)", "models={base: 1}", "folder=${hydra:job.num}", r"dataset.path=a\,1"),
     ],
 )
 def test_what_is_meant_otherwise_stays(override):

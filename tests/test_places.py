@@ -86,6 +86,7 @@ def test_help_lists_the_groups_that_the_command_takes(monkeypatch, capsys):
     [
         ("train", "probe=linear", "probe is a group of probe.py; train.py has backbone, dataset, "),
         ("evaluate", "stage.learning_rate=1", "stage is a group of train.py; evaluate.py has dataset, index, lexical."),
+        ("train", "models=[a]", "models is a setting of evaluate.py and probe.py, not of train.py."),
         (
             "train",
             "trainer.max_epochs=3",
