@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ SWEEPS = sorted((ROOT / "multirun_sweeps" / "wandb").glob("*.yaml"))
 
 
 def records_of(path: Path) -> list[Any]:
-    """Read what W&B recorded offline: a log in LevelDB's format, after a header of seven bytes, of W&B's own messages.
+    """Read what W&B recorded offline, once its own process, which may be behind, has written what run it is."""
+    until, found = time.monotonic() + 30, read_records(path)
+    while not any(record.HasField("run") for record in found) and time.monotonic() < until:
+        time.sleep(0.1)
+        found = read_records(path)
+    return found
+
+
+def read_records(path: Path) -> list[Any]:
+    """Read a log in LevelDB's format, after a header of seven bytes, of W&B's own messages.
 
     Records are cut into pieces at every 32 KiB; each piece has a checksum, a length and a kind (1 whole, 2 first, 3
     middle, 4 last) before it.
@@ -33,7 +43,11 @@ def records_of(path: Path) -> list[Any]:
         if left < 7:
             place += left
             continue
+        if len(content) < place + 7:
+            break  # is being written
         length, kind = struct.unpack_from("<HB", content, place + 4)
+        if len(content) < place + 7 + length:
+            break
         pieces += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):
