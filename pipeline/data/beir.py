@@ -97,7 +97,11 @@ def collections_in(root: Path) -> list[Path]:
     """Give the folders in BEIR's layout right below a folder that is none itself, such as the twelve of CQADupStack."""
     folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())] if root.is_dir() else []
     found = [folder for folder in folders if packed_or_not(folder / "corpus.jsonl")]
-    return [] if root in found else found
+    if root in found or not found:
+        return []
+    if halves := [folder for folder in folders if folder not in found and packed_or_not(folder / "queries.jsonl")]:
+        raise UserError(f"{halves[0]} has queries.jsonl but no corpus.jsonl; get it again, or take the folder away.")
+    return found
 
 
 def excluded_ids(record: dict[str, Any], where: str) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import ENDINGS, read_lines
+from pipeline.data.lines import ENDINGS, BadLines, read_lines
 from pipeline.data.records import Fields
 from pipeline.data.shares import Paths, Shares, given_splits, paths
 from pipeline.data.source import Source
@@ -147,10 +147,31 @@ def _reader(path: Path) -> tuple[str, dict[str, Any]]:
     if LOADERS[ending] == "csv":
         # A cell is a text: the id 007 is no number, and the answer `None` is not missing.
         separator = "\t" if ending == ".tsv" else ","
-        header = next(csv.reader((line for _, line in read_lines(path)), delimiter=separator), [])
+        header = _header(path, separator)
         columns = datasets.Features({name: datasets.Value("string") for name in header})
         options |= {"sep": separator, "keep_default_na": False, "features": columns}
     return LOADERS[ending], options
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    """Read the names of a table's columns, as the library will, which calls one without a name by its place.
+
+    Raises:
+        UserError: When a row has another number of columns: the library would move them, or leave some out.
+    """
+    bad = BadLines()
+    rows_of_cells = csv.reader((f"{line}\n" for _, line in read_lines(path)), delimiter=separator)
+    try:
+        header = next(rows_of_cells, [])
+        for number, row in enumerate(rows_of_cells, start=1):
+            if len(row) != len(header):
+                bad.add(
+                    f"{path}, row {number}: {len(row)} columns where the first line names {len(header)}; mend the row."
+                )
+    except csv.Error as error:
+        raise UserError(f"{path} is no table ({error}); write it with a line's end after each row.") from error
+    bad.refuse()
+    return [name or f"Unnamed: {place}" for place, name in enumerate(header)]
 
 
 def _name(path: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.lines import DAMAGE, open_bytes, read_json_lines, undecodable
+from pipeline.data.lines import DAMAGE, beginning_of, open_bytes, read_json_lines, undecodable
 from pipeline.errors import UserError
 from pipeline.progress import progress
 
@@ -24,8 +24,7 @@ def read_json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         UserError: When the file is in neither layout.
     """
-    with open_bytes(path) as file:
-        first = file.read(BYTES_AT_ONCE).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    first = beginning_of(path, BYTES_AT_ONCE).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     return read_json_lines(path) if first == b"{" else read_json_array(path)
 
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import lzma
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,8 @@ DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error)
 BYTES_WORTH_PROGRESS = 1 << 26
 LINES_BETWEEN_STEPS = 5000
 LINES_TOLD = 3
+COLUMN = re.compile(r"[^ \t\n\v\f\r]+")
+"""A column of TREC's files: trec_eval knows the white space of ASCII alone, so that an id may hold a no-break space."""
 EXACT = 1 << 53
 """Up to here a float is the one whole number that it stands for."""
 
@@ -124,6 +127,24 @@ def open_bytes(path: Path) -> IO[bytes]:
 def packed_or_not(path: Path) -> Path | None:
     """Find a file under its name, or that name with the ending of a compressed one."""
     return next((each for end in ("", *ENDINGS) if (each := path.with_name(path.name + end)).is_file()), None)
+
+
+def columns_of(line: str) -> list[str]:
+    """Divide a line at white space, as trec_eval does."""
+    return COLUMN.findall(line)
+
+
+def beginning_of(path: Path, size: int) -> bytes:
+    """Read the first bytes of a file, unpacked where it is packed.
+
+    Raises:
+        UserError: When it cannot be read that far.
+    """
+    with open_bytes(path) as file:
+        try:
+            return file.read(size)
+        except DAMAGE as error:
+            raise UserError(f"{path}: the compressed file is damaged ({error}); get it again.") from error
 
 
 def unpacked(name: str) -> str:
@@ -279,6 +300,9 @@ def read_table(
         if len(row) != len(expected) and '"' in line:
             row = next(csv.reader([line], delimiter="\t"))  # a cell in quotes may hold a tab
         if header and number == 1 and (row[0].strip() == expected[0] or row[-1].strip() == expected[-1]):
+            names = [name.strip() for name in row]
+            if names != expected and sorted(names) == sorted(expected):
+                raise UserError(f"{path} has the columns {', '.join(names)}; put them as {', '.join(expected)}.")
             continue
         if len(row) == len(expected):
             yield f"{path}, line {number}", row

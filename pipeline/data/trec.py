@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.data.lines import existing, open_bytes
+from pipeline.data.lines import beginning_of, existing
 from pipeline.data.shares import Paths, Shares, dealt, paths
 from pipeline.data.source import Source
 from pipeline.data.trec_markup import document_of, read_blocks, topic_of
@@ -156,8 +156,7 @@ def _encoding(name: str) -> str:
 
 def _kind(path: Path) -> str | None:
     """Tell what a file holds by its beginning."""
-    with open_bytes(path) as file:
-        beginning = file.read(BEGINNING).lower()
+    beginning = beginning_of(path, BEGINNING).lower()
     if beginning.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):  # a text that only mentions the tags begins otherwise
         if b"<docno>" in beginning:
             return "documents"

@@ -1,10 +1,11 @@
 """Judgements in columns: TREC's `query 0 document grade`, or BEIR's `query-id corpus-id score`, whose header may lack."""
 
+import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.data.lines import BadLines, read_lines
+from pipeline.data.lines import BadLines, columns_of, read_lines
 from pipeline.errors import UserError
 
 COLUMNS = {4: "query 0 document grade", 3: "query-id corpus-id score"}
@@ -12,6 +13,8 @@ PLACES = {4: (0, 2, 3), 3: (0, 1, 2)}
 """Where query, document and grade stand, by the number of columns."""
 HEADERS = ("score", "relevance", "rel", "grade", "label")
 """What the last column is called where the first line names the columns."""
+DOCUMENTS = ("corpus-id", "corpus_id", "corpusid", "doc-id", "doc_id", "docid", "docno", "document", "passage", "pid")
+"""What a column of documents is called: judgements are read by their order, and a header that names another is refused."""
 WHOLE_NUMBER = re.compile(r"[+-]?0*[0-9]{1,10}(\.0*)?")
 
 
@@ -29,12 +32,15 @@ def read_qrels(path: Path) -> Iterator[tuple[str, str, str, int]]:
     count, separator = 0, None
     for number, line in read_lines(path):
         if not count:
-            if line.startswith("{") and len(line.split()) not in PLACES:
+            if line.startswith("{") and len(columns_of(line)) not in PLACES:
                 raise UserError(
                     f"{path} is JSON, and judgements are lines of {COLUMNS[4]}; ranx.Qrels.save writes them."
                 )
             count, separator = _layout(line)
-            if line.split()[-1].lower() in HEADERS:
+            names = [name.strip('"').lower() for name in columns_of(line)]
+            if names[-1] in HEADERS:
+                if names[0] in DOCUMENTS:
+                    raise UserError(f"{path} has the columns {', '.join(names)}; put the query before the document.")
                 continue
         where = f"{path}, line {number}"
         try:
@@ -71,19 +77,21 @@ def read_judgements(path: Path) -> tuple[dict[str, dict[str, int]], int]:
 def _layout(line: str) -> tuple[int, str | None]:
     """Tell how many columns a file has and what parts them, by its first line: tabs alone let BEIR's ids hold spaces."""
     cells = line.split("\t")
-    if len(cells) in PLACES and len(cells[0].split()) == 1:
+    if len(cells) in PLACES and len(columns_of(cells[0])) == 1:
         return len(cells), "\t"
-    return (3 if len(line.split()) == 3 else 4), None
+    return (3 if len(columns_of(line)) == 3 else 4), None
 
 
 def _judgement(line: str, count: int, separator: str | None, where: str) -> tuple[str, str, int]:
     """Read query, document and grade of a line."""
-    columns = line.split(separator)
-    columns = columns if len(columns) == count else line.split()
+    columns = line.split(separator) if separator else columns_of(line)
+    if separator and count == 3 and '"' in line:
+        columns = next(csv.reader([line], delimiter=separator))  # as BEIR reads its files
+    columns = columns if len(columns) == count else columns_of(line)
     if len(columns) != count:
         wanted = f"{count} ({COLUMNS[count]})"
         raise UserError(f"{where}: {len(columns)} columns where judgements have {wanted}; mend the line.")
-    query, document, grade = (columns[place].strip() for place in PLACES[count])
+    query, document, grade = (columns[place].strip(" \r") for place in PLACES[count])
     return query, document, grade_of(grade, where)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.lines import BadLines, read_lines
+from pipeline.data.lines import BadLines, columns_of, read_lines
 from pipeline.errors import UserError
 from pipeline.files import atomic_write
 from pipeline.retrieval.run import Ranking, Run
@@ -143,7 +143,7 @@ def _reader(first: str, path: Path, columns: Sequence[str] | None, counts: Count
             f"{path} is JSON, and a run has lines of {' '.join(RUN_COLUMNS)}; ranx.Run.from_file(FILE).save('run.trec') "
             "writes them."
         )
-    width = len(first.split())
+    width = len(columns_of(first))
     if columns is not None and width == len(columns):
         return partial(_named, names=columns, counts=counts)
     if width in OTHER_FORMATS:
@@ -163,14 +163,14 @@ def _of_trec(line: str, counts: Counter[str]) -> Line:
     Raises:
         UserError: When the line is another; it names neither file nor line.
     """
-    columns = line.split(None, len(RUN_COLUMNS))
+    columns = columns_of(line)
     if len(columns) == len(RUN_COLUMNS) - 1 and columns[1].upper() in ("Q0", "0"):
         counts["lines_without_tag"] += 1
     elif len(columns) > len(RUN_COLUMNS) and _rank(columns[3]) != NO_RANK:
         counts["lines_with_more_columns"] += 1
     elif len(columns) != len(RUN_COLUMNS):
         raise UserError(
-            f"{len(line.split())} columns where a run has {len(RUN_COLUMNS)} ({' '.join(RUN_COLUMNS)}); mend the line."
+            f"{len(columns_of(line))} columns where a run has {len(RUN_COLUMNS)} ({' '.join(RUN_COLUMNS)}); mend the line."
         )
     query, _, document, rank, score = columns[:5]
     return query, document, _rank(rank), _score(score)
@@ -182,7 +182,7 @@ def _named(line: str, names: Sequence[str], counts: Counter[str]) -> Line:
     Raises:
         UserError: When the line is another; it names neither file nor line.
     """
-    columns = line.split()
+    columns = columns_of(line)
     if len(columns) != len(names):
         raise UserError(f"{len(columns)} columns where run_columns names {len(names)}; mend the line.")
     found = dict(zip(names, columns, strict=True))

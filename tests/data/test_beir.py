@@ -40,6 +40,9 @@ def test_a_root_of_collections_names_them(opened, beir_folder, tmp_path):
     assert collections_in(beir_folder) == []
     with pytest.raises(UserError, match=r"root holds 2 collections, and this needs one: give it as .*root/android, or"):
         opened(Beir(path=str(tmp_path / "root")))
+    (tmp_path / "root" / "tex" / "corpus.jsonl").unlink()
+    with pytest.raises(UserError, match=r"root/tex has queries.jsonl but no corpus.jsonl"):
+        collections_in(tmp_path / "root")
 
 
 def test_excluded_documents_are_read_in_the_field_or_its_metadata(opened, tmp_path):

@@ -127,3 +127,16 @@ def test_contexts_without_ids_are_known_by_their_text(opened, tmp_path):
 def test_bad_records_are_placed(opened, tmp_path, record, part):
     with pytest.raises(UserError, match=part):
         opened(Dpr(path=str(write_text(tmp_path / "a.json", json.dumps([record])))))
+
+
+def test_passages_under_a_header_of_another_order_are_refused(opened, tmp_path):
+    write_text(tmp_path / "psgs.tsv", "id\ttitle\ttext\n1\tx\tt\n")
+    write_text(tmp_path / "dev.json", '[{"question": "q", "positive_ctxs": [{"passage_id": "1"}]}]')
+    with pytest.raises(UserError, match="has the columns id, title, text; put them as id, text, title"):
+        opened(Dpr(path=str(tmp_path / "dev.json"), passages=str(tmp_path / "psgs.tsv")))
+
+
+def test_a_cut_archive_is_named(opened, tmp_path):
+    (tmp_path / "dev.json.gz").write_bytes(gzip.compress(b'[{"question": "q"}]' * 200)[:-30])
+    with pytest.raises(UserError, match="the compressed file is damaged"):
+        opened(Dpr(path=str(tmp_path / "dev.json.gz")))

@@ -127,3 +127,25 @@ def test_beirs_three_tables(opened, tmp_path):
     assert dataset.notes["queries"]["train"] + dataset.notes["queries"]["validation"] == 10
     assert dataset.split("test").documents.take([2]) == ["T text 2"]
     assert dataset.split("test").excluded == {"q1": ["d7"]}
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("query,document\nq,d,\nr,e,\n", "row 1: 3 columns where the first line names 2"),
+        ("query,document\nq1,hello, world\nq2,bye\n", "row 1: 3 columns where the first line names 2"),
+        ("query,document\nq\nr,e\n", "row 1: 1 columns where the first line names 2"),
+        ("query,document\rq,d\r", "is no table"),
+    ],
+)
+def test_rows_of_another_width_are_refused(opened, tmp_path, table, said):
+    (tmp_path / "pairs.csv").write_bytes(table.encode())
+    with pytest.raises(UserError, match=said):
+        opened(HuggingFace(path=str(tmp_path / "pairs.csv"), split={"train": 0, "validation": 0, "test": 1}))
+
+
+def test_the_index_that_a_data_frame_writes_is_passed_over(opened, tmp_path):
+    (tmp_path / "pairs.csv").write_text(",query,document\n0,q,d\n1,r,e\n")
+    split = {"train": 0, "validation": 0, "test": 1}
+    dataset = opened(HuggingFace(path=str(tmp_path / "pairs.csv"), split=split))
+    assert dataset.split("test").documents.take(slice(None)) == ["d", "e"]

@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 from pipeline.data.trec import Trec
@@ -150,3 +152,9 @@ def test_bad_files_are_one_sentence(opened, folder, name, text, part):
 def test_an_unknown_numbering_is_refused():
     with pytest.raises(UserError, match="id or position"):
         Trec(path="x", topics_numbered="order")
+
+
+def test_a_cut_archive_in_the_folder_is_named(opened, folder):
+    (folder / "more.gz").write_bytes(gzip.compress(b"<DOC>\n<DOCNO> 9 </DOCNO>\n</DOC>\n")[:-12])
+    with pytest.raises(UserError, match=r"more.gz: the compressed file is damaged"):
+        opened(Trec(path=str(folder)))

@@ -28,6 +28,17 @@ def test_judgements_are_read_in_every_layout(tmp_path, layout):
     assert read_judgements(tmp_path / "qrels") == ({"1": {"a": 2, "b": -1}, "2": {"a": 0}}, 0)
 
 
+def test_cells_in_quotes_are_what_is_between_them(tmp_path):
+    (tmp_path / "qrels").write_text('"query-id"\t"corpus-id"\t"score"\n"1"\t"a"\t"1"\n2\t"say ""b"""\t1\n')
+    assert read_judgements(tmp_path / "qrels") == ({"1": {"a": 1}, "2": {'say "b"': 1}}, 0)
+
+
+def test_a_header_of_another_order_is_refused(tmp_path):
+    (tmp_path / "qrels").write_text("corpus-id\tquery-id\tscore\n7\t1\t1\n")
+    with pytest.raises(UserError, match="put the query before the document"):
+        read_judgements(tmp_path / "qrels")
+
+
 def test_a_document_may_hold_a_space_where_tabs_part_the_columns(tmp_path):
     (tmp_path / "qrels").write_text("1\tgone too\t1\n")
     assert read_judgements(tmp_path / "qrels") == ({"1": {"gone too": 1}}, 0)

@@ -135,6 +135,13 @@ def test_bad_run_files_are_one_sentence(tmp_path, content, sentence):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\x85", "\x1c"])
+def test_only_ascii_s_white_space_parts_columns(tmp_path, space):
+    (tmp_path / "run").write_text(f"1 Q0 x{space}7 1 9.0 t\n1 Q0 b 2 8.0 t\n", encoding="utf-8")
+    run = read_trec(tmp_path / "run")
+    assert (run.ranking("1"), run.scores("1").tolist()) == ([f"x{space}7", "b"], [9.0, 8.0])
+
+
 @pytest.mark.parametrize("ending", ["", ".gz"])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_gzipped_files_are_read_as_plain_ones_whatever_their_names(tmp_path, ending, compress):
